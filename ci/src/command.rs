@@ -1,0 +1,41 @@
+//! Runs a step and says which one it was.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+/// The cargo that runs this program, so that a pinned toolchain stays pinned.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(workspace_root());
+    command
+}
+
+/// The folder of the workspace's manifest.
+pub(crate) fn workspace_root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Runs one step to its end; a failure names the step and the command that repeats it.
+pub(crate) fn step(name: &str, command: &mut Command) -> Result<()> {
+    eprintln!("── {name}");
+    let status = command
+        .status()
+        .with_context(|| format!("{name}: cannot start {command:?}"))?;
+    ensure!(
+        status.success(),
+        "{name} failed ({status}); to repeat it alone: {command:?}"
+    );
+    Ok(())
+}
+
+/// Whether a cargo subcommand is installed.
+pub(crate) fn has_subcommand(name: &str) -> bool {
+    cargo()
+        .args([name, "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}

@@ -1,0 +1,57 @@
+//! `cargo ci <job>`: the one definition of green. `.ci/run` and the README call exactly these jobs.
+
+mod check;
+mod command;
+mod devnet;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The jobs that decide whether a change is good; CI runs the same commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo ci", bin_name = "cargo ci")]
+struct Arguments {
+    #[command(subcommand)]
+    job: Job,
+}
+
+#[derive(Debug, Subcommand)]
+enum Job {
+    /// Formatting, lints, documentation, licences and bans.
+    Check,
+    /// Every test: unit, property, end to end, documentation. Uses cargo-nextest where it is installed.
+    Test,
+    /// Every benchmark, for numbers to read; never part of green.
+    Bench {
+        /// Only benchmarks whose name contains this.
+        filter: Option<String>,
+    },
+    /// A gateway and two simulated workers on this machine, with real tasks; the same as `cargo devnet`.
+    Devnet {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().job) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(job: Job) -> Result<ExitCode> {
+    match job {
+        Job::Check => check::run()?,
+        Job::Test => test::run()?,
+        Job::Bench { filter } => test::bench(filter.as_deref())?,
+        Job::Devnet { arguments } => return devnet::run(&arguments),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,43 @@
+//! `cargo ci test` and `cargo ci bench`.
+
+use anyhow::Result;
+
+use crate::command::{cargo, has_subcommand, step};
+
+pub(crate) fn run() -> Result<()> {
+    // The end-to-end tests start the binaries of other crates, which cargo does not build for them.
+    build_binaries()?;
+    if has_subcommand("nextest") {
+        step(
+            "documentation tests",
+            cargo().args(["test", "--workspace", "--doc", "--quiet"]),
+        )?;
+        step(
+            "tests",
+            cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]),
+        )
+    } else {
+        step(
+            "tests",
+            cargo().args(["test", "--workspace", "--no-fail-fast"]),
+        )
+    }
+}
+
+pub(crate) fn bench(filter: Option<&str>) -> Result<()> {
+    step(
+        "benchmarks",
+        cargo()
+            .args(["bench", "--workspace", "--benches", "--"])
+            .args(filter),
+    )
+}
+
+/// Builds every binary and the stand-in libraries with the features of the whole workspace, so that no later build
+/// differs.
+pub(crate) fn build_binaries() -> Result<()> {
+    step(
+        "build",
+        cargo().args(["build", "--workspace", "--bins", "--lib", "--quiet"]),
+    )
+}

@@ -1,0 +1,279 @@
+//! The REST API's types (JSON), between the gateway and clients, admins and dashboards. Times are Unix milliseconds.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::digest::Sha256Digest;
+use crate::ids::{IdempotencyKey, SessionId, TaskId, UserName, WorkerId};
+use crate::problem::Problem;
+use crate::task::TaskState;
+use crate::telemetry::Telemetry;
+
+/// `POST /v1/tasks`; one line of `POST /v1/tasks:batch`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitTask {
+    /// A name of the catalogue, `GET /v1/operations`.
+    pub operation: String,
+    /// Absent: the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    #[serde(default)]
+    pub parameters: Map<String, Value>,
+    #[serde(default)]
+    pub inputs: Vec<InputSource>,
+    /// 0 (last) to 9 (first).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// Expire the task when no worker has taken it after so many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<u32>,
+    /// Deliveries before the task is set aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// The same key with the same task is the same task; with another it is a conflict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// The bytes of one input, or where they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum InputSource {
+    /// Up to 64 KiB, here.
+    Inline {
+        /// Standard base64.
+        #[serde(with = "base64_standard")]
+        #[schema(value_type = String)]
+        data: Vec<u8>,
+    },
+    /// Uploaded before with `PUT /v1/blobs/{sha256}`.
+    Blob {
+        #[schema(value_type = String)]
+        sha256: Sha256Digest,
+        bytes: u64,
+    },
+}
+
+/// One task as its submitter and the operator see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskView {
+    #[schema(value_type = String)]
+    pub id: TaskId,
+    #[schema(value_type = String)]
+    pub user: UserName,
+    pub operation: String,
+    pub version: u32,
+    /// The task digest that the receipt must carry.
+    #[schema(value_type = String)]
+    pub digest: Sha256Digest,
+    pub state: TaskState,
+    pub priority: u8,
+    /// Deliveries so far.
+    pub attempts: u32,
+    pub max_attempts: u32,
+    pub submitted_ms: u64,
+    /// When the latest attempt was leased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// Who has it, or had it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub worker: Option<WorkerId>,
+    /// Why the latest attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputView>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OutputView {
+    #[schema(value_type = String)]
+    pub sha256: Sha256Digest,
+    pub bytes: u64,
+}
+
+/// One line of the answer to `POST /v1/tasks:batch`, in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BatchOutcome {
+    Task(TaskView),
+    Problem(Problem),
+}
+
+/// `GET /v1/tasks`, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskList {
+    pub tasks: Vec<TaskView>,
+    /// Pass as `cursor` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// `GET /v1/operations`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OperationView {
+    pub name: String,
+    pub version: u32,
+    pub summary: String,
+    pub parameters: Vec<ParameterView>,
+    /// One sentence.
+    pub inputs: String,
+    pub output: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ParameterView {
+    pub name: String,
+    /// Which values it may have, in words.
+    pub values: String,
+    pub summary: String,
+}
+
+/// `POST /v1/workers`: enrol a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateWorker {
+    #[schema(value_type = String)]
+    pub id: WorkerId,
+}
+
+/// The answer: the only time the secret is shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreatedWorker {
+    #[schema(value_type = String)]
+    pub id: WorkerId,
+    /// 32 random bytes, hexadecimal: the contents of the worker's enrolment secret file.
+    pub enrolment_secret: String,
+}
+
+impl std::fmt::Debug for CreatedWorker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("CreatedWorker")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One enrolled worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WorkerView {
+    #[schema(value_type = String)]
+    pub id: WorkerId,
+    pub created_ms: u64,
+    pub state: WorkerState,
+    pub draining: bool,
+    pub tasks_running: u32,
+    pub tasks_succeeded: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionView>,
+    /// Why its latest attempt to attest was refused: a stable code with its title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<RefusalView>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkerState {
+    /// Enrolled, no session.
+    Offline,
+    /// Admitted and in time with its attestation.
+    Live,
+    /// Overdue to attest again: gets no work.
+    Stale,
+}
+
+/// One admitted, attested connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SessionView {
+    #[schema(value_type = String)]
+    pub id: SessionId,
+    pub peer: String,
+    pub admitted_ms: u64,
+    pub attested_ms: u64,
+    pub reattest_by_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_ms: Option<u64>,
+    pub tcb_status: String,
+    pub advisory_ids: Vec<String>,
+    /// Whose root signed the evidence; anything but Intel's is a simulation.
+    pub trust_anchor: String,
+    pub executor: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<Telemetry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RefusalView {
+    pub code: String,
+    pub title: String,
+    pub at_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WorkerList {
+    pub workers: Vec<WorkerView>,
+}
+
+/// `GET /v1/status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PoolStatus {
+    pub version: String,
+    pub started_ms: u64,
+    pub now_ms: u64,
+    pub trust_anchor: String,
+    /// Whether the root is not Intel's: the pool proves nothing.
+    pub simulated: bool,
+    pub appraisal_policy_sha256: String,
+    /// When the earliest collateral must have been renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collateral_next_update_ms: Option<u64>,
+    pub tasks: TaskCounts,
+    pub workers: WorkerCounts,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskCounts {
+    pub queued: u64,
+    pub running: u64,
+    pub succeeded: u64,
+    pub dead_letter: u64,
+    pub cancelled: u64,
+    pub expired: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WorkerCounts {
+    pub enrolled: u64,
+    pub live: u64,
+    pub stale: u64,
+    pub draining: u64,
+}
+
+/// Bytes in standard base64 with padding (RFC 4648, section 4), which every language's library writes by default.
+mod base64_standard {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        STANDARD
+            .decode(text.as_bytes())
+            .map_err(|_| serde::de::Error::custom("expected standard base64"))
+    }
+}
