@@ -1,0 +1,38 @@
+//! What a command answers, before it is rendered.
+
+use serde_json::Value;
+
+use crate::{Exit, output::Document, verdict::Verdict};
+
+/// An answer in both renderings, and how the process then ends.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Information, without a verdict.
+    Information(Document),
+    /// A verdict with its steps.
+    Verdict(Verdict),
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Information(document) => document.to_text(),
+            Self::Verdict(verdict) => verdict.to_text(),
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        match self {
+            Self::Information(document) => document.to_json(),
+            Self::Verdict(verdict) => verdict.to_json(),
+        }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Information(_) => Exit::Success,
+            Self::Verdict(verdict) if verdict.passed() => Exit::Success,
+            Self::Verdict(_) => Exit::Findings,
+        }
+    }
+}

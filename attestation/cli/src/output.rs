@@ -1,0 +1,96 @@
+//! One model, two renderings: sections of named values, as aligned text or as one JSON object.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+/// Sections of named values, in the order in which they are read.
+#[derive(Debug)]
+pub(crate) struct Document {
+    /// Names the shape of the JSON; a change that breaks a reader changes the number in it.
+    schema: &'static str,
+    sections: Vec<Section>,
+}
+
+/// A heading with its values.
+#[derive(Debug)]
+pub(crate) struct Section {
+    name: &'static str,
+    fields: Vec<(&'static str, Value)>,
+}
+
+impl Document {
+    pub(crate) fn new(schema: &'static str, sections: Vec<Section>) -> Self {
+        Self { schema, sections }
+    }
+
+    /// `{"schema": …, "<section>": {"<field>": …}}`.
+    pub(crate) fn to_json(&self) -> Value {
+        let sections = self.sections.iter().map(|section| {
+            let fields: Map<String, Value> = section
+                .fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect();
+            (section.name.to_owned(), Value::Object(fields))
+        });
+        let mut object: Map<String, Value> = Map::new();
+        object.insert("schema".to_owned(), json!(self.schema));
+        object.extend(sections);
+        Value::Object(object)
+    }
+
+    /// Headings flush left, values aligned under each other.
+    pub(crate) fn to_text(&self) -> String {
+        let fields = self.sections.iter().flat_map(|section| &section.fields);
+        let width = fields.map(|(name, _)| name.len()).max().unwrap_or_default();
+        let mut text = String::new();
+        for (position, section) in self.sections.iter().enumerate() {
+            if position > 0 {
+                text.push('\n');
+            }
+            let _ = writeln!(text, "{}", spaced(section.name));
+            for (name, value) in &section.fields {
+                let _ = writeln!(text, "  {:width$}  {}", spaced(name), value_text(value));
+            }
+        }
+        text
+    }
+}
+
+impl Section {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            fields: Vec::new(),
+        }
+    }
+
+    /// Adds a value; the text shows underscores of the name as spaces.
+    pub(crate) fn field(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.fields.push((name, value.into()));
+        self
+    }
+
+    /// Adds bytes, in hexadecimal.
+    pub(crate) fn bytes(self, name: &'static str, bytes: impl AsRef<[u8]>) -> Self {
+        self.field(name, hex::encode(bytes))
+    }
+}
+
+fn spaced(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::Null => "absent".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::String(text) if text.is_empty() => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) if values.is_empty() => "none".to_owned(),
+        Value::Array(values) => values.iter().map(value_text).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}

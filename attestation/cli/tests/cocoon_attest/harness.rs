@@ -1,0 +1,102 @@
+//! Runs the command line, either way, and keeps what it said.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use attestation_cli::{Exit, World, run};
+use serde_json::Value;
+use simulator::SimulatedPlatform;
+use tempfile::TempDir;
+
+/// The time at which simulated collateral is in date: 2026-09-21T14:13:20Z.
+pub(crate) const NOW_S: u64 = 1_790_000_000;
+
+/// What a command said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) exit: i32,
+    pub(crate) output: String,
+    pub(crate) errors: String,
+}
+
+impl Said {
+    /// The answer as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.output).expect("one JSON object")
+    }
+}
+
+/// A folder of input files, gone when the test ends.
+pub(crate) struct Files {
+    directory: TempDir,
+}
+
+impl Files {
+    pub(crate) fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, contents).unwrap();
+        path
+    }
+}
+
+/// Runs the shipped binary, which trusts Intel.
+pub(crate) fn shipped(arguments: &[&str]) -> Said {
+    let output = Command::new(env!("CARGO_BIN_EXE_cocoon-attest"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Said {
+        exit: output.status.code().unwrap(),
+        output: String::from_utf8(output.stdout).unwrap(),
+        errors: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs the library under the simulator's root.
+pub(crate) fn simulated(platform: &SimulatedPlatform, arguments: &[&str]) -> Said {
+    simulated_with_input(platform, arguments, b"")
+}
+
+/// The same, with something on standard input.
+pub(crate) fn simulated_with_input(
+    platform: &SimulatedPlatform,
+    arguments: &[&str],
+    mut input: &[u8],
+) -> Said {
+    let (mut output, mut errors) = (Vec::new(), Vec::new());
+    let world = World {
+        anchor: platform.trust_anchor(),
+        now_s: &|| NOW_S,
+        input: &mut input,
+        output: &mut output,
+        errors: &mut errors,
+    };
+    let exit = match run([&["cocoon-attest"], arguments].concat(), world) {
+        Exit::Success => 0,
+        Exit::Error => 1,
+        Exit::Findings => 2,
+    };
+    Said {
+        exit,
+        output: String::from_utf8(output).unwrap(),
+        errors: String::from_utf8(errors).unwrap(),
+    }
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}

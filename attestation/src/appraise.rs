@@ -1,0 +1,221 @@
+//! Appraising evidence: the gate's steps 3 to 11 in order, each with its own codes, all of them in one transcript.
+//!
+//! Steps 1 and 2 (frames and authenticator) are the channel's and come before. A quote that does not parse or verify
+//! ends the appraisal, since nothing it says can be looked at. Behind that, every step is taken even after one has
+//! failed: an operator wants to see all that is wrong at once. The first failure names the refusal.
+
+mod measurements;
+mod quote_alone;
+mod steps;
+mod tcb;
+mod td;
+mod worker;
+
+use crate::{
+    AppraisalPolicy, AttestationRecord, AttestationResult, Binding, Claims, Collateral, Enrolment,
+    ErrorCode, Evidence, Quote, Refusal, Transcript, VerifiedQuote, Verifier, VerifyError,
+    result::Findings,
+};
+use steps::{Steps, Verdict};
+
+/// Everything that an appraisal needs besides evidence, connection and time.
+#[derive(Clone, Copy, Debug)]
+pub struct Appraiser<'a> {
+    /// Verifies the quote, under its trust anchor.
+    pub verifier: &'a Verifier,
+    /// The operator's rules.
+    pub policy: &'a AppraisalPolicy,
+    /// Intel's statements on the quote's platform.
+    pub collateral: &'a Collateral,
+}
+
+impl Appraiser<'_> {
+    /// Appraise evidence that came over the connection of `binding`, at `now_s` (seconds since the Unix epoch).
+    ///
+    /// Also appraises again what was admitted before, under a new policy, newer collateral or a later time.
+    pub fn appraise(
+        &self,
+        evidence: &Evidence,
+        binding: &Binding,
+        enrolment: &dyn Enrolment,
+        now_s: u64,
+    ) -> Result<AttestationResult, Refusal> {
+        let (transcript, findings) = self.run(evidence, binding, Some(enrolment), now_s);
+        match (transcript.refusal(), findings) {
+            (None, Some(findings)) => Ok(AttestationResult::new(findings, transcript)),
+            (code, _) => Err(Refusal {
+                code: code.unwrap_or(ErrorCode::Internal),
+                transcript,
+            }),
+        }
+    }
+
+    /// Appraise as an auditor does: without the register of workers. The steps that need it are skipped, and the
+    /// transcript says so; it admits nobody.
+    #[must_use]
+    pub fn audit(&self, evidence: &Evidence, binding: &Binding, now_s: u64) -> Transcript {
+        self.run(evidence, binding, None, now_s).0
+    }
+
+    /// What an auditor needs to appraise again what `transcript` is the transcript of.
+    #[must_use]
+    pub fn record(
+        &self,
+        evidence: &Evidence,
+        binding: &Binding,
+        transcript: &Transcript,
+    ) -> AttestationRecord {
+        AttestationRecord::new(
+            evidence.clone(),
+            binding.clone(),
+            self.collateral.clone(),
+            self.policy,
+            transcript.clone(),
+        )
+    }
+
+    fn run(
+        &self,
+        evidence: &Evidence,
+        binding: &Binding,
+        enrolment: Option<&dyn Enrolment>,
+        now_s: u64,
+    ) -> (Transcript, Option<Findings>) {
+        let mut steps = Steps::default();
+        let findings = self.findings(&mut steps, evidence, binding, enrolment, now_s);
+        (self.transcript(steps, now_s), findings)
+    }
+
+    fn transcript(&self, steps: Steps, now_s: u64) -> Transcript {
+        Transcript {
+            trust_anchor: self.verifier.anchor().label().to_owned(),
+            policy_digest: hex::encode(self.policy.digest()),
+            time_s: now_s,
+            steps: steps.into_vec(),
+        }
+    }
+
+    fn findings(
+        &self,
+        steps: &mut Steps,
+        evidence: &Evidence,
+        binding: &Binding,
+        enrolment: Option<&dyn Enrolment>,
+        now_s: u64,
+    ) -> Option<Findings> {
+        let Some((verified, collateral_grace_used_s)) =
+            parse(steps, &evidence.quote).and_then(|quote| self.verify(steps, &quote, now_s))
+        else {
+            steps.not_reached(5..=11);
+            return None;
+        };
+        report_data(steps, evidence, binding, &verified);
+        td::appraise(steps, self.policy, &verified);
+        tcb::appraise(steps, self.policy, verified.tcb());
+        measurements::appraise(steps, self.policy, &verified, evidence);
+        let claims = Claims::decode(&evidence.claims);
+        worker::platform(
+            steps,
+            self.policy,
+            &verified,
+            claims.as_ref().ok(),
+            enrolment,
+        );
+        device_evidence(steps, evidence);
+        let claims = worker::claims(steps, claims, binding, enrolment)?;
+        let policy_digest = self.policy.digest();
+        Some(Findings {
+            verified,
+            claims,
+            policy_digest,
+            collateral_grace_used_s,
+        })
+    }
+
+    /// Step 4. Answers also for how many seconds past its end the collateral was used.
+    fn verify(&self, steps: &mut Steps, quote: &Quote, now_s: u64) -> Option<(VerifiedQuote, u64)> {
+        // The collateral's last second; what has expired since counts on for the policy's grace, as of that second.
+        let last_s = self.collateral.next_update_s().saturating_sub(1);
+        let overdue_s = now_s.saturating_sub(last_s);
+        let grace_s = self.policy.collateral_grace_s();
+        let verified = match self.verifier.verify(quote, self.collateral, now_s) {
+            Err(VerifyError::Expired { .. }) if overdue_s <= grace_s => {
+                self.verifier.verify(quote, self.collateral, last_s)
+            }
+            verified => verified,
+        };
+        let wanted = format!(
+            "a chain to {}, none of it revoked",
+            self.verifier.anchor().label()
+        );
+        let step = steps.step(4, "signatures, certificates and collateral", &wanted);
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(error) => {
+                step.fail(error.code(), steps::chain(&error));
+                return None;
+            }
+        };
+        step.pass(format!(
+            "platform {}, {}",
+            hex::encode(verified.platform().ppid),
+            verified.trust_anchor()
+        ));
+        let seen = if overdue_s == 0 {
+            format!("until {last_s}")
+        } else {
+            format!("ended {overdue_s} s ago, within the policy's grace")
+        };
+        let wanted = format!("collateral in date, or overdue by {grace_s} s at most");
+        steps.step(4, "collateral in date", &wanted).pass(seen);
+        Some((verified, overdue_s))
+    }
+}
+
+/// Step 3.
+fn parse(steps: &mut Steps, bytes: &[u8]) -> Option<Quote> {
+    let step = steps.step(3, "quote", "a TD's quote, version 4 or 5");
+    let quote = match Quote::parse(bytes) {
+        Ok(quote) => quote,
+        Err(error) => {
+            step.fail(error.code(), error.to_string());
+            return None;
+        }
+    };
+    let Some(layout) = quote.td().map(crate::TdQuoteBody::layout) else {
+        step.fail(ErrorCode::QuoteNotTd, "an SGX enclave's quote");
+        return None;
+    };
+    step.pass(format!("version {}, {layout}", quote.version()));
+    Some(quote)
+}
+
+/// Step 5. The preimage is built from this side's view of the connection; nothing is read out of a message.
+fn report_data(
+    steps: &mut Steps,
+    evidence: &Evidence,
+    binding: &Binding,
+    verified: &VerifiedQuote,
+) {
+    let wanted = binding
+        .preimage(evidence.device_evidence_bytes(), &evidence.claims)
+        .report_data();
+    let seen = verified.report_data();
+    let verdict = Verdict::from(seen == wanted);
+    steps.step(5, "report data", wanted.to_string()).end(
+        verdict,
+        ErrorCode::ReportDataMismatch,
+        seen.to_string(),
+    );
+}
+
+/// Step 10. The policy knows no other value than `not-required` today.
+fn device_evidence(steps: &mut Steps, evidence: &Evidence) {
+    let seen = match &evidence.device_evidence {
+        None => "none came".to_owned(),
+        Some(bytes) => format!("{} bytes came; not appraised", bytes.len()),
+    };
+    steps
+        .step(10, "GPU evidence", "nothing: the policy says not-required")
+        .skip(seen);
+}

@@ -1,0 +1,65 @@
+//! Appraising a quote by itself, without the connection and the claims that it was made for: for auditors' tools.
+
+use crate::{Appraiser, ErrorCode, Evidence, ReportData, Transcript};
+
+use super::{
+    measurements, parse,
+    steps::{Steps, Verdict},
+    tcb, td, worker,
+};
+
+/// What stands where a quote alone says nothing.
+const QUOTE_ALONE: &str = "not looked at: a quote alone";
+
+impl Appraiser<'_> {
+    /// Appraise a quote alone: everything but the connection, the claims and the register of workers. It admits nobody.
+    ///
+    /// Without `report_data` (the 64 bytes that the quote should carry) nothing says for whom or when it was made.
+    #[must_use]
+    pub fn audit_quote(
+        &self,
+        quote: &[u8],
+        report_data: Option<ReportData>,
+        now_s: u64,
+    ) -> Transcript {
+        let mut steps = Steps::default();
+        self.quote_steps(&mut steps, quote, report_data, now_s);
+        self.transcript(steps, now_s)
+    }
+
+    fn quote_steps(
+        &self,
+        steps: &mut Steps,
+        quote: &[u8],
+        report_data: Option<ReportData>,
+        now_s: u64,
+    ) {
+        let Some((verified, _)) =
+            parse(steps, quote).and_then(|quote| self.verify(steps, &quote, now_s))
+        else {
+            return steps.not_reached(5..=9);
+        };
+        let seen = verified.report_data();
+        match report_data {
+            None => steps
+                .step(5, "report data", "none was given")
+                .skip(seen.to_string()),
+            Some(wanted) => steps.step(5, "report data", wanted.to_string()).end(
+                Verdict::from(seen == wanted),
+                ErrorCode::ReportDataMismatch,
+                seen.to_string(),
+            ),
+        }
+        td::appraise(steps, self.policy, &verified);
+        tcb::appraise(steps, self.policy, verified.tcb());
+        let evidence = Evidence {
+            quote: quote.to_vec(),
+            claims: Vec::new(),
+            event_log: None,
+            device_evidence: None,
+        };
+        measurements::appraise(steps, self.policy, &verified, &evidence);
+        worker::platform(steps, self.policy, &verified, None, None);
+        steps.step(11, "claims", "the worker's").skip(QUOTE_ALONE);
+    }
+}

@@ -1,0 +1,393 @@
+//! The appraisal policy: what the operator demands of evidence. TOML, complete or refused.
+//!
+//! There is no default that accepts: a key that is missing is a mistake, as is one that nobody knows, and all
+//! mistakes are reported at once with their paths. Where anything goes, the policy must say `"any"` in so many words.
+//!
+//! ```toml
+//! schema = 1
+//!
+//! [tcb]
+//! statuses_allowed = ["UpToDate"]          # Intel's spelling; "Revoked" is never allowed
+//! advisories_denied = ["INTEL-SA-00837"]
+//! evaluation_data_number_min = 17
+//!
+//! [collateral]
+//! grace_hours = 0                          # for how long expired collateral still counts
+//!
+//! [td]
+//! attributes_mask = "ffffffffffffffff"     # eight bytes as in the quote, bit 0 first
+//! attributes_required = "0000001000000000"
+//! xfam_mask = "ffffffffffffffff"
+//! xfam_required = "e702060000000000"
+//! mr_config_ids = ["00…"]                  # 48 bytes each
+//! mr_owners = ["00…"]
+//! mr_owner_configs = ["00…"]
+//! rtmr3s = ["00…"]                         # zeros where nothing is extended at run time
+//! service_td = "absent"                    # the only value understood today
+//!
+//! [seam]
+//! signers = ["00…"]                        # Intel's own module shows zeros
+//! measurements = "any"                     # or a list; Intel's TCB info judges the module in either case
+//!
+//! [[platform_profiles]]                    # what the VM shape and firmware measure
+//! name = "tdvf-2026.1, 8 vCPU"
+//! mrtd = "…"
+//! rtmr0 = "…"
+//!
+//! [[releases]]                             # what the boot image measures
+//! name = "worker-0.1.0"
+//! rtmr1 = "…"
+//! rtmr2 = "…"
+//!
+//! [platforms]
+//! enrolled = "any"                         # or a list of PPIDs, 16 bytes each
+//! revoked = []
+//!
+//! [evidence]
+//! event_log = "not-required"               # the only value understood today
+//! gpu = "not-required"                     # the only value understood today
+//! ```
+
+mod reader;
+
+use std::collections::BTreeSet;
+
+use crate::{Measurement, TcbStatus, digest::sha256};
+use reader::{Reader, Table};
+
+/// A policy is written by hand; a fleet's reference values fit many times over.
+pub const POLICY_BYTES_MAX: usize = 1024 * 1024;
+/// A grace longer than a month is no grace but a decision not to look.
+pub const GRACE_HOURS_MAX: u32 = 24 * 30;
+/// The one version of this file's schema.
+const SCHEMA: u32 = 1;
+
+/// A complete appraisal policy. Keeps its text, so that a record of an appraisal holds the very rules it was made under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppraisalPolicy {
+    text: String,
+    pub(crate) tcb: TcbRules,
+    pub(crate) collateral_grace_s: u64,
+    pub(crate) td: TdRules,
+    pub(crate) seam: SeamRules,
+    pub(crate) platform_profiles: Vec<PlatformProfile>,
+    pub(crate) releases: Vec<Release>,
+    pub(crate) platforms: PlatformRules,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TcbRules {
+    pub(crate) statuses_allowed: BTreeSet<TcbStatus>,
+    pub(crate) advisories_denied: BTreeSet<String>,
+    pub(crate) evaluation_data_number_min: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TdRules {
+    pub(crate) attributes: MaskedBits,
+    pub(crate) xfam: MaskedBits,
+    pub(crate) mr_config_ids: BTreeSet<Measurement>,
+    pub(crate) mr_owners: BTreeSet<Measurement>,
+    pub(crate) mr_owner_configs: BTreeSet<Measurement>,
+    pub(crate) rtmr3s: BTreeSet<Measurement>,
+}
+
+/// Eight bytes of which the masked bits must have the required value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MaskedBits {
+    pub(crate) mask: [u8; 8],
+    pub(crate) required: [u8; 8],
+}
+
+impl MaskedBits {
+    pub(crate) fn fit(self, bits: [u8; 8]) -> bool {
+        u64::from_le_bytes(bits) & u64::from_le_bytes(self.mask)
+            == u64::from_le_bytes(self.required)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SeamRules {
+    pub(crate) signers: BTreeSet<Measurement>,
+    pub(crate) measurements: Allowed<Measurement>,
+}
+
+/// What a VM shape and its firmware measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlatformProfile {
+    pub(crate) name: String,
+    pub(crate) mrtd: Measurement,
+    pub(crate) rtmr0: Measurement,
+}
+
+/// What a boot image measures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Release {
+    pub(crate) name: String,
+    pub(crate) rtmr1: Measurement,
+    pub(crate) rtmr2: Measurement,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlatformRules {
+    pub(crate) enrolled: Allowed<[u8; 16]>,
+    pub(crate) revoked: BTreeSet<[u8; 16]>,
+}
+
+/// A list, or `"any"` spelled out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Allowed<T> {
+    Any,
+    Listed(BTreeSet<T>),
+}
+
+impl<T: Ord> Allowed<T> {
+    pub(crate) fn allows(&self, value: &T) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed(values) => values.contains(value),
+        }
+    }
+}
+
+impl AppraisalPolicy {
+    /// Parse a policy. Every mistake is reported.
+    pub fn from_toml(text: &str) -> Result<Self, PolicyError> {
+        if text.len() > POLICY_BYTES_MAX {
+            return Err(PolicyError::TooLong(text.len()));
+        }
+        let table = text.parse::<toml::Table>().map_err(PolicyError::Toml)?;
+        let mut reader = Reader::default();
+        let policy = read(text, &mut reader, table);
+        reader.finish(policy).map_err(PolicyError::Mistakes)
+    }
+
+    /// The text that it was parsed from.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// SHA-256 of the text.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(&[self.text.as_bytes()])
+    }
+
+    /// For how many seconds after its `nextUpdate` collateral still counts.
+    #[must_use]
+    pub const fn collateral_grace_s(&self) -> u64 {
+        self.collateral_grace_s
+    }
+}
+
+/// Read everything, also behind a mistake; `None` only where the reader has noted one.
+fn read(text: &str, reader: &mut Reader, table: toml::Table) -> Option<AppraisalPolicy> {
+    let mut root = Table::root(table);
+    let schema = root.number(reader, "schema", SCHEMA..=SCHEMA);
+    let tcb = root
+        .table(reader, "tcb")
+        .and_then(|table| read_tcb(reader, table));
+    let grace_hours = root.table(reader, "collateral").and_then(|mut table| {
+        let hours = table.number(reader, "grace_hours", 0..=GRACE_HOURS_MAX);
+        table.close(reader);
+        hours
+    });
+    let td = root
+        .table(reader, "td")
+        .and_then(|table| read_td(reader, table));
+    let seam = root
+        .table(reader, "seam")
+        .and_then(|table| read_seam(reader, table));
+    let profiles = root.tables(reader, "platform_profiles", read_profile);
+    let releases = root.tables(reader, "releases", read_release);
+    let platforms = root
+        .table(reader, "platforms")
+        .and_then(|table| read_platforms(reader, table));
+    let evidence = root
+        .table(reader, "evidence")
+        .and_then(|table| read_evidence(reader, table));
+    root.close(reader);
+    schema.and(evidence)?;
+    Some(AppraisalPolicy {
+        text: text.to_owned(),
+        tcb: tcb?,
+        collateral_grace_s: u64::from(grace_hours?).saturating_mul(3600),
+        td: td?,
+        seam: seam?,
+        platform_profiles: profiles?,
+        releases: releases?,
+        platforms: platforms?,
+    })
+}
+
+fn read_tcb(reader: &mut Reader, mut table: Table) -> Option<TcbRules> {
+    let statuses_allowed = table.set(reader, "statuses_allowed", status);
+    let advisories_denied = table.set(reader, "advisories_denied", advisory);
+    let evaluation_data_number_min =
+        table.number(reader, "evaluation_data_number_min", 0..=u32::MAX);
+    table.close(reader);
+    Some(TcbRules {
+        statuses_allowed: statuses_allowed?,
+        advisories_denied: advisories_denied?,
+        evaluation_data_number_min: evaluation_data_number_min?,
+    })
+}
+
+fn read_td(reader: &mut Reader, mut table: Table) -> Option<TdRules> {
+    let attributes = read_bits(reader, &mut table, "attributes_mask", "attributes_required");
+    let xfam = read_bits(reader, &mut table, "xfam_mask", "xfam_required");
+    let mr_config_ids = table.set(reader, "mr_config_ids", bytes::<48>);
+    let mr_owners = table.set(reader, "mr_owners", bytes::<48>);
+    let mr_owner_configs = table.set(reader, "mr_owner_configs", bytes::<48>);
+    let rtmr3s = table.set(reader, "rtmr3s", bytes::<48>);
+    let service_td = table.word(reader, "service_td", "absent");
+    table.close(reader);
+    service_td?;
+    Some(TdRules {
+        attributes: attributes?,
+        xfam: xfam?,
+        mr_config_ids: measurements(mr_config_ids?),
+        mr_owners: measurements(mr_owners?),
+        mr_owner_configs: measurements(mr_owner_configs?),
+        rtmr3s: measurements(rtmr3s?),
+    })
+}
+
+fn read_bits(
+    reader: &mut Reader,
+    table: &mut Table,
+    mask_key: &'static str,
+    required_key: &'static str,
+) -> Option<MaskedBits> {
+    let mask = table.value(reader, mask_key, bytes::<8>);
+    let required = table.value(reader, required_key, bytes::<8>);
+    let bits = MaskedBits {
+        mask: mask?,
+        required: required?,
+    };
+    if !bits.fit(bits.required) {
+        table.mistake(
+            reader,
+            required_key,
+            format!("sets bits that {mask_key} leaves out"),
+        );
+    }
+    Some(bits)
+}
+
+fn read_seam(reader: &mut Reader, mut table: Table) -> Option<SeamRules> {
+    let signers = table.set(reader, "signers", bytes::<48>);
+    let modules = table.any_or_set(reader, "measurements", bytes::<48>);
+    table.close(reader);
+    let modules = match modules? {
+        Allowed::Any => Allowed::Any,
+        Allowed::Listed(values) => Allowed::Listed(measurements(values)),
+    };
+    Some(SeamRules {
+        signers: measurements(signers?),
+        measurements: modules,
+    })
+}
+
+fn read_profile(reader: &mut Reader, mut table: Table) -> Option<PlatformProfile> {
+    let name = table.value(reader, "name", name);
+    let mrtd = table.value(reader, "mrtd", bytes::<48>);
+    let rtmr0 = table.value(reader, "rtmr0", bytes::<48>);
+    table.close(reader);
+    Some(PlatformProfile {
+        name: name?,
+        mrtd: Measurement(mrtd?),
+        rtmr0: Measurement(rtmr0?),
+    })
+}
+
+fn read_release(reader: &mut Reader, mut table: Table) -> Option<Release> {
+    let name = table.value(reader, "name", name);
+    let rtmr1 = table.value(reader, "rtmr1", bytes::<48>);
+    let rtmr2 = table.value(reader, "rtmr2", bytes::<48>);
+    table.close(reader);
+    Some(Release {
+        name: name?,
+        rtmr1: Measurement(rtmr1?),
+        rtmr2: Measurement(rtmr2?),
+    })
+}
+
+fn read_platforms(reader: &mut Reader, mut table: Table) -> Option<PlatformRules> {
+    let enrolled = table.any_or_set(reader, "enrolled", bytes::<16>);
+    let revoked = table.set(reader, "revoked", bytes::<16>);
+    table.close(reader);
+    Some(PlatformRules {
+        enrolled: enrolled?,
+        revoked: revoked?,
+    })
+}
+
+fn read_evidence(reader: &mut Reader, mut table: Table) -> Option<()> {
+    let event_log = table.word(reader, "event_log", "not-required");
+    let gpu = table.word(reader, "gpu", "not-required");
+    table.close(reader);
+    event_log.and(gpu)
+}
+
+fn status(text: &str) -> Result<TcbStatus, String> {
+    match text.parse() {
+        Ok(TcbStatus::Revoked) => Err("`Revoked` is never allowed".to_owned()),
+        Ok(status) => Ok(status),
+        Err(_) => Err(format!(
+            "`{text}` is no TCB status; one of {}",
+            TcbStatus::ALL
+                .iter()
+                .map(|status| status.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        )),
+    }
+}
+
+fn advisory(text: &str) -> Result<String, String> {
+    let number = text.strip_prefix("INTEL-SA-").unwrap_or_default();
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!(
+            "`{text}` is no advisory of the form INTEL-SA-00837"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        Err("a name must not be empty".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+fn bytes<const N: usize>(text: &str) -> Result<[u8; N], String> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text, &mut bytes)
+        .map_err(|_| format!("wants {N} bytes in hexadecimal"))?;
+    Ok(bytes)
+}
+
+fn measurements(values: BTreeSet<[u8; 48]>) -> BTreeSet<Measurement> {
+    values.into_iter().map(Measurement).collect()
+}
+
+/// Why a text is no appraisal policy.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// Longer than any policy.
+    #[error("a policy of {0} bytes exceeds {POLICY_BYTES_MAX}")]
+    TooLong(usize),
+    /// Not TOML.
+    #[error("the appraisal policy is not TOML")]
+    Toml(#[source] toml::de::Error),
+    /// Every mistake, each with the path of its key.
+    #[error("the appraisal policy has mistakes:\n  {}", .0.join("\n  "))]
+    Mistakes(Vec<String>),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! Reads a TOML table key by key and collects every mistake with the path of its key.
+
+use std::{collections::BTreeSet, ops::RangeInclusive};
+
+use toml::Value;
+
+use super::Allowed;
+
+/// The mistakes found so far.
+#[derive(Default)]
+pub(super) struct Reader {
+    mistakes: Vec<String>,
+}
+
+impl Reader {
+    /// What was read, if there was no mistake.
+    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Vec<String>> {
+        match value {
+            Some(value) if self.mistakes.is_empty() => Ok(value),
+            _ => Err(self.mistakes),
+        }
+    }
+
+    fn mistake<T>(&mut self, path: &str, text: impl AsRef<str>) -> Option<T> {
+        self.mistakes.push(format!("{path}: {}", text.as_ref()));
+        None
+    }
+}
+
+/// A table of which each key is taken once; what is left in the end is unknown.
+pub(super) struct Table {
+    path: String,
+    entries: toml::Table,
+}
+
+impl Table {
+    pub(super) fn root(entries: toml::Table) -> Self {
+        Self {
+            path: String::new(),
+            entries,
+        }
+    }
+
+    /// Note every key that nobody took.
+    pub(super) fn close(self, reader: &mut Reader) {
+        for key in self.entries.keys() {
+            let _: Option<()> = reader.mistake(&self.path(key), "unknown key");
+        }
+    }
+
+    /// Note a mistake of the key's value that only shows beside other values.
+    pub(super) fn mistake(&self, reader: &mut Reader, key: &str, text: impl AsRef<str>) {
+        let _: Option<()> = reader.mistake(&self.path(key), text);
+    }
+
+    pub(super) fn table(&mut self, reader: &mut Reader, key: &str) -> Option<Self> {
+        match self.take(reader, key)? {
+            Value::Table(entries) => Some(Self {
+                path: self.path(key),
+                entries,
+            }),
+            _ => reader.mistake(&self.path(key), "wants a table"),
+        }
+    }
+
+    /// An array of tables, at least one.
+    pub(super) fn tables<T>(
+        &mut self,
+        reader: &mut Reader,
+        key: &str,
+        read: fn(&mut Reader, Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let path = self.path(key);
+        let Value::Array(values) = self.take(reader, key)? else {
+            return reader.mistake(&path, "wants an array of tables");
+        };
+        if values.is_empty() {
+            return reader.mistake(
+                &path,
+                "wants one entry at least: an empty list admits nobody",
+            );
+        }
+        let entries = values
+            .into_iter()
+            .enumerate()
+            .map(|(index, value)| match value {
+                Value::Table(entries) => read(
+                    reader,
+                    Self {
+                        path: format!("{path}[{index}]"),
+                        entries,
+                    },
+                ),
+                _ => reader.mistake(&format!("{path}[{index}]"), "wants a table"),
+            });
+        // Read them all before giving up, so that every mistake is found.
+        entries.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    pub(super) fn number(
+        &mut self,
+        reader: &mut Reader,
+        key: &str,
+        range: RangeInclusive<u32>,
+    ) -> Option<u32> {
+        let value = self.take(reader, key)?;
+        match value
+            .as_integer()
+            .and_then(|number| u32::try_from(number).ok())
+        {
+            Some(number) if range.contains(&number) => Some(number),
+            _ => reader.mistake(
+                &self.path(key),
+                format!("wants a number from {} to {}", range.start(), range.end()),
+            ),
+        }
+    }
+
+    /// A text that has one permitted value today.
+    pub(super) fn word(&mut self, reader: &mut Reader, key: &str, word: &str) -> Option<()> {
+        match self.take(reader, key)?.as_str() {
+            Some(text) if text == word => Some(()),
+            _ => reader.mistake(
+                &self.path(key),
+                format!("wants `{word}`, the only value that this release understands; others come later"),
+            ),
+        }
+    }
+
+    pub(super) fn value<T>(
+        &mut self,
+        reader: &mut Reader,
+        key: &str,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.take(reader, key)?;
+        text(reader, &self.path(key), &value, parse)
+    }
+
+    pub(super) fn set<T: Ord>(
+        &mut self,
+        reader: &mut Reader,
+        key: &str,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Option<BTreeSet<T>> {
+        let value = self.take(reader, key)?;
+        set(reader, &self.path(key), value, parse)
+    }
+
+    pub(super) fn any_or_set<T: Ord>(
+        &mut self,
+        reader: &mut Reader,
+        key: &str,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Option<Allowed<T>> {
+        match self.take(reader, key)? {
+            Value::String(text) if text == "any" => Some(Allowed::Any),
+            value => set(reader, &self.path(key), value, parse).map(Allowed::Listed),
+        }
+    }
+
+    fn take(&mut self, reader: &mut Reader, key: &str) -> Option<Value> {
+        match self.entries.remove(key) {
+            Some(value) => Some(value),
+            None => reader.mistake(&self.path(key), "missing"),
+        }
+    }
+
+    fn path(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+}
+
+fn set<T: Ord>(
+    reader: &mut Reader,
+    path: &str,
+    value: Value,
+    parse: fn(&str) -> Result<T, String>,
+) -> Option<BTreeSet<T>> {
+    let Value::Array(values) = value else {
+        return reader.mistake(path, "wants a list");
+    };
+    let values = values.iter().enumerate();
+    let parsed =
+        values.map(|(index, value)| text(reader, &format!("{path}[{index}]"), value, parse));
+    parsed.collect::<Vec<_>>().into_iter().collect()
+}
+
+fn text<T>(
+    reader: &mut Reader,
+    path: &str,
+    value: &Value,
+    parse: fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    match value
+        .as_str()
+        .ok_or_else(|| "wants a text".to_owned())
+        .and_then(parse)
+    {
+        Ok(value) => Some(value),
+        Err(mistake) => reader.mistake(path, mistake),
+    }
+}

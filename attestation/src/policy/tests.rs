@@ -1,0 +1,156 @@
+//! Tests of the appraisal policy: complete or refused, every mistake with its path.
+
+use super::*;
+
+const ZERO: &str = "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
+
+pub(crate) fn policy_toml() -> String {
+    format!(
+        r#"
+schema = 1
+[tcb]
+statuses_allowed = ["UpToDate", "SWHardeningNeeded"]
+advisories_denied = ["INTEL-SA-00837"]
+evaluation_data_number_min = 17
+[collateral]
+grace_hours = 2
+[td]
+attributes_mask = "ffffffffffffffff"
+attributes_required = "0000001000000000"
+xfam_mask = "ffffffffffffffff"
+xfam_required = "e702060000000000"
+mr_config_ids = ["{ZERO}"]
+mr_owners = ["{ZERO}"]
+mr_owner_configs = ["{ZERO}"]
+rtmr3s = ["{ZERO}"]
+service_td = "absent"
+[seam]
+signers = ["{ZERO}"]
+measurements = "any"
+[[platform_profiles]]
+name = "profile"
+mrtd = "{ZERO}"
+rtmr0 = "{ZERO}"
+[[releases]]
+name = "release"
+rtmr1 = "{ZERO}"
+rtmr2 = "{ZERO}"
+[platforms]
+enrolled = "any"
+revoked = ["d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0"]
+[evidence]
+event_log = "not-required"
+gpu = "not-required"
+"#
+    )
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    match AppraisalPolicy::from_toml(text) {
+        Err(PolicyError::Mistakes(mistakes)) => mistakes,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_complete_policy_parses() {
+    let policy = AppraisalPolicy::from_toml(&policy_toml()).unwrap();
+    assert_eq!(policy.collateral_grace_s(), 7200);
+    assert_eq!(policy.tcb.statuses_allowed.len(), 2);
+    assert!(policy.platforms.enrolled.allows(&[1; 16]));
+    assert_eq!(
+        policy.digest(),
+        AppraisalPolicy::from_toml(policy.text()).unwrap().digest()
+    );
+}
+
+#[test]
+fn every_missing_key_is_named() {
+    let complete = policy_toml();
+    let mut header = String::new();
+    for line in complete.lines().filter(|line| !line.is_empty()) {
+        let path = match line.split_once(" = ") {
+            None => {
+                header = line.trim_matches(['[', ']']).to_owned();
+                continue;
+            }
+            Some(("schema", _)) => "schema".to_owned(),
+            Some((key, _)) if line_is_in_array(&header) => format!("{header}[0].{key}"),
+            Some((key, _)) => format!("{header}.{key}"),
+        };
+        let without = complete.replacen(&format!("{line}\n"), "", 1);
+        let found = mistakes(&without);
+        assert!(
+            found.iter().any(|mistake| mistake.ends_with(": missing")),
+            "{path}: {found:?}"
+        );
+        if line.contains(ZERO) || complete.matches(line).count() > 1 {
+            continue; // the same line elsewhere may have gone instead
+        }
+        assert_eq!(found, [format!("{path}: missing")]);
+    }
+}
+
+fn line_is_in_array(header: &str) -> bool {
+    matches!(header, "platform_profiles" | "releases")
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let text = policy_toml()
+        .replace("schema = 1", "schema = 2")
+        .replace(r#""UpToDate""#, r#""uptodate", "Revoked""#)
+        .replace("INTEL-SA-00837", "SA-1")
+        .replace("grace_hours = 2", "grace_hours = 100000\ngrace_days = 1")
+        .replace("not-required", "required")
+        .replace("absent", "any")
+        .replace("d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0", "d0");
+    let found = mistakes(&text);
+    for path in [
+        "schema: wants a number from 1 to 1",
+        "tcb.statuses_allowed[0]: `uptodate` is no TCB status",
+        "tcb.statuses_allowed[1]: `Revoked` is never allowed",
+        "tcb.advisories_denied[0]: `SA-1` is no advisory",
+        "collateral.grace_hours: wants a number from 0 to 720",
+        "collateral.grace_days: unknown key",
+        "td.service_td: wants `absent`",
+        "platforms.revoked[0]: wants 16 bytes",
+        "evidence.event_log: wants `not-required`",
+        "evidence.gpu: wants `not-required`",
+    ] {
+        assert!(
+            found.iter().any(|mistake| mistake.starts_with(path)),
+            "{path} is not in {found:#?}"
+        );
+    }
+    assert_eq!(found.len(), 10, "{found:#?}");
+}
+
+#[test]
+fn contradictions_and_wrong_shapes_are_mistakes() {
+    let contradiction = policy_toml().replace(
+        r#"attributes_mask = "ffffffffffffffff""#,
+        r#"attributes_mask = "ffffff0000000000""#,
+    );
+    assert_eq!(
+        mistakes(&contradiction),
+        ["td.attributes_required: sets bits that attributes_mask leaves out"]
+    );
+    let shape = policy_toml().replace(r#"enrolled = "any""#, r#"enrolled = "all""#);
+    assert_eq!(mistakes(&shape), ["platforms.enrolled: wants a list"]);
+    let table = policy_toml()
+        .replace("[collateral]\ngrace_hours = 2\n", "")
+        .replace("schema = 1", "schema = 1\ncollateral = 3");
+    assert_eq!(mistakes(&table), ["collateral: wants a table"]);
+    let root = policy_toml().replace("schema = 1", "schema = 1\ndebug = true");
+    assert_eq!(mistakes(&root), ["debug: unknown key"]);
+    assert!(matches!(
+        AppraisalPolicy::from_toml("= 1"),
+        Err(PolicyError::Toml(_))
+    ));
+    assert!(matches!(
+        AppraisalPolicy::from_toml(&" ".repeat(POLICY_BYTES_MAX + 1)),
+        Err(PolicyError::TooLong(_))
+    ));
+    assert!(mistakes("").len() > 8);
+}

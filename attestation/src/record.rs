@@ -1,0 +1,121 @@
+//! The auditor's record of an attestation: everything that the verdict was reached from, so that anyone can reach it
+//! again, offline. Binding and time are the gateway's word.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+use crate::{
+    AppraisalPolicy, Appraiser, Binding, Claims, ClaimsError, Collateral, Evidence, PolicyError,
+    ReportData, Transcript, Verifier,
+};
+
+/// One attestation, as JSON. Read back it is untrusted: appraise it again with [`AttestationRecord::audit`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttestationRecord {
+    /// The CMW collection's bytes, in hexadecimal.
+    #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
+    evidence: Evidence,
+    binding: Binding,
+    collateral: Collateral,
+    policy: String,
+    transcript: Transcript,
+}
+
+impl AttestationRecord {
+    pub(crate) fn new(
+        evidence: Evidence,
+        binding: Binding,
+        collateral: Collateral,
+        policy: &AppraisalPolicy,
+        transcript: Transcript,
+    ) -> Self {
+        Self {
+            evidence,
+            binding,
+            collateral,
+            policy: policy.text().to_owned(),
+            transcript,
+        }
+    }
+
+    /// The attestation's id: the report data that the quote must carry.
+    #[must_use]
+    pub fn attestation_id(&self) -> ReportData {
+        self.binding
+            .preimage(self.evidence.device_evidence_bytes(), &self.evidence.claims)
+            .report_data()
+    }
+
+    /// The evidence as it was sent.
+    #[must_use]
+    pub const fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// The connection that it was sent over, in the gateway's word.
+    #[must_use]
+    pub const fn binding(&self) -> &Binding {
+        &self.binding
+    }
+
+    /// The collateral that it was verified with.
+    #[must_use]
+    pub const fn collateral(&self) -> &Collateral {
+        &self.collateral
+    }
+
+    /// The text of the policy that it was appraised under.
+    #[must_use]
+    pub fn policy_text(&self) -> &str {
+        &self.policy
+    }
+
+    /// The gateway's verdict, in its own words.
+    #[must_use]
+    pub const fn transcript(&self) -> &Transcript {
+        &self.transcript
+    }
+
+    /// When the gateway reached it, in seconds since the Unix epoch, in the gateway's word.
+    #[must_use]
+    pub const fn time_s(&self) -> u64 {
+        self.transcript.time_s
+    }
+
+    /// The worker's claims, with the key of its receipts. Untrusted unless an audit accepts the record.
+    pub fn claims(&self) -> Result<Claims, ClaimsError> {
+        Claims::decode(&self.evidence.claims)
+    }
+
+    /// Reach the verdict again: under the recorded policy, collateral and time, and the auditor's own trust anchor.
+    pub fn audit(&self, verifier: &Verifier) -> Result<Transcript, PolicyError> {
+        let policy = AppraisalPolicy::from_toml(&self.policy)?;
+        Ok(self.audit_under(verifier, &policy, self.time_s()))
+    }
+
+    /// Reach a verdict under another policy or time.
+    #[must_use]
+    pub fn audit_under(
+        &self,
+        verifier: &Verifier,
+        policy: &AppraisalPolicy,
+        now_s: u64,
+    ) -> Transcript {
+        Appraiser {
+            verifier,
+            policy,
+            collateral: &self.collateral,
+        }
+        .audit(&self.evidence, &self.binding, now_s)
+    }
+}
+
+fn to_hex<S: Serializer>(evidence: &Evidence, serializer: S) -> Result<S::Ok, S::Error> {
+    let bytes = evidence.encode().map_err(ser::Error::custom)?;
+    hex::serde::serialize(bytes, serializer)
+}
+
+fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Evidence, D::Error> {
+    let bytes: Vec<u8> = hex::serde::deserialize(deserializer)?;
+    Evidence::decode(&bytes).map_err(de::Error::custom)
+}

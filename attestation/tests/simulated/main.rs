@@ -1,0 +1,12 @@
+//! Forged evidence through the real verifier and appraisal: each refusal by name.
+
+#[cfg(test)]
+mod appraisal;
+#[cfg(test)]
+mod collateral;
+#[cfg(test)]
+mod record;
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod verification;

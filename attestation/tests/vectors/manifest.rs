@@ -1,0 +1,275 @@
+//! The manifest's table, row by row.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use attestation::{
+    Appraiser, Binding, Collateral, ErrorCode, Evidence, Quote, Role, SuiteHash, TrustAnchor,
+    Verifier,
+};
+
+use crate::support;
+
+/// One row of the manifest that holds a quote.
+struct Row {
+    file: String,
+    collateral: String,
+    time_s: u64,
+    expect: String,
+    detail: String,
+}
+
+/// What we make of a row.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The quote verifies, with that TCB status.
+    Accept(String),
+    /// Refused: while parsing, verifying, or (in the rules that no policy can relax) appraising.
+    Reject(ErrorCode),
+}
+
+/// The manifest's reasons and our codes. The first beginning that fits counts; every `reject` row must have one.
+const CODES: &[(&str, ErrorCode)] = &[
+    ("No matching TCB level found", ErrorCode::TcbLevelNotFound),
+    (
+        "SEPT_VE_DISABLE is not enabled",
+        ErrorCode::SeptVeDisableClear,
+    ),
+    ("Invalid MR service TD", ErrorCode::ServiceTdPresent),
+    // Its quote sets bit 29, which was reserved when the case was made and has been MIGRATABLE since.
+    ("Reserved bits in TD attributes", ErrorCode::TdMigratable),
+    ("CaUsedAsEndEntity", ErrorCode::CollateralChainInvalid),
+    (
+        "Unsupported DCAP PCK cert format",
+        ErrorCode::CertificationDataUnsupported,
+    ),
+    ("Fmspc mismatch", ErrorCode::TcbInfoMismatch),
+    (
+        "Certificate chain is too short",
+        ErrorCode::CollateralMalformed,
+    ),
+    (
+        "Failed to decode QeIdentity",
+        ErrorCode::CollateralMalformed,
+    ),
+    ("Failed to decode TcbInfo", ErrorCode::CollateralMalformed),
+    (
+        "Signature is invalid for qe_identity",
+        ErrorCode::CollateralSignatureInvalid,
+    ),
+    (
+        "Signature is invalid for tcb_info",
+        ErrorCode::CollateralSignatureInvalid,
+    ),
+    (
+        "Signature is invalid for qe_report",
+        ErrorCode::QeReportSignatureInvalid,
+    ),
+    ("Failed to decode quote", ErrorCode::QuoteMalformed),
+    ("Verification failed", ErrorCode::QuoteMalformed),
+    (
+        "SGX TEE quote must have version 3",
+        ErrorCode::QuoteMalformed,
+    ),
+    ("Not enough data", ErrorCode::QuoteMalformed),
+    ("Unsupported quote version", ErrorCode::QuoteMalformed),
+    (
+        "Unsupported DCAP attestation key type",
+        ErrorCode::QuoteKeyUnsupported,
+    ),
+    (
+        "ISV enclave report signature",
+        ErrorCode::QuoteSignatureInvalid,
+    ),
+    ("QE ATTRIBUTES mismatch", ErrorCode::QeIdentityMismatch),
+    ("QE ISVPRODID mismatch", ErrorCode::QeIdentityMismatch),
+    ("QE MISCSELECT mismatch", ErrorCode::QeIdentityMismatch),
+    ("QE MRSIGNER mismatch", ErrorCode::QeIdentityMismatch),
+    ("QE report hash mismatch", ErrorCode::AttestationKeyUnbound),
+    ("QE Identity expired", ErrorCode::CollateralExpired),
+    ("TCBInfo expired", ErrorCode::CollateralExpired),
+    (
+        "QE Identity issue date is in the future",
+        ErrorCode::CollateralNotYetValid,
+    ),
+    (
+        "TCBInfo issue date is in the future",
+        ErrorCode::CollateralNotYetValid,
+    ),
+    ("TCB status is invalid: Revoked", ErrorCode::TcbRevoked),
+    (
+        "SGX quote with non-SGX TCB info",
+        ErrorCode::CollateralMalformed,
+    ),
+    (
+        "TDX component count mismatch",
+        ErrorCode::CollateralMalformed,
+    ),
+    (
+        "Unsupported QE Identity id/version",
+        ErrorCode::CollateralMalformed,
+    ),
+];
+
+#[test]
+fn every_quote_gives_the_verdict_of_the_manifest() {
+    let Some(directory) = support::directory("every_quote_gives_the_verdict_of_the_manifest")
+    else {
+        return;
+    };
+    let mut table = String::new();
+    let mut wrong = Vec::new();
+    let rows = rows(&directory);
+    for row in &rows {
+        let got = judge(&directory, row);
+        let fits = fits(row, &got);
+        let got = match &got {
+            Ok(Verdict::Accept(status)) => format!("accept {status}"),
+            Ok(Verdict::Reject(code)) => format!("reject {code} {}", code.title()),
+            Err(parsed) => parsed.clone(),
+        };
+        let mark = if fits { "ok   " } else { "WRONG" };
+        writeln!(table, "{mark} {:72} {:6} {got}", row.file, row.expect).unwrap();
+        if !fits {
+            wrong.push(format!(
+                "{}: expected {} ({}), got {got}",
+                row.file, row.expect, row.detail
+            ));
+        }
+    }
+    println!("{table}{} rows", rows.len());
+    assert!(
+        rows.len() > 80,
+        "the manifest has lost rows: {}",
+        rows.len()
+    );
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A `parse` row answers with what was parsed, as an `Err`; the others with a verdict.
+fn judge(directory: &Path, row: &Row) -> Result<Verdict, String> {
+    let (quote, collateral, anchor) = match row.file.strip_prefix("peer-generated-phala/") {
+        Some(_) => (
+            directory.join(&row.file).join("quote.bin"),
+            directory.join(&row.file).join("collateral.json"),
+            support::root(directory.join("peer-generated-phala/root_ca.der")),
+        ),
+        None => (
+            directory.join(&row.file),
+            directory.join(&row.collateral),
+            TrustAnchor::intel(),
+        ),
+    };
+    let quote = Quote::parse(&support::read(quote));
+    if row.expect == "parse" {
+        return Err(quote.map_or_else(
+            |error| error.to_string(),
+            |quote| format!("parsed version {}", quote.version()),
+        ));
+    }
+    let quote = match quote {
+        Ok(quote) => quote,
+        Err(error) => return Ok(Verdict::Reject(error.code())),
+    };
+    let Ok(collateral) = Collateral::from_json(&support::read(collateral)) else {
+        return Ok(Verdict::Reject(ErrorCode::CollateralMalformed));
+    };
+    let verifier = Verifier::new(anchor);
+    Ok(match verifier.verify(&quote, &collateral, row.time_s) {
+        Err(error) => Verdict::Reject(error.code()),
+        Ok(found) => match refused_by_every_policy(&verifier, &collateral, &quote, row.time_s) {
+            Some(code) => Verdict::Reject(code),
+            None => Verdict::Accept(found.tcb().status.to_string()),
+        },
+    })
+}
+
+/// Appraise under a policy that fits the quote. What is refused then, beside report data and claims, which are not of
+/// a connection of ours, no policy can allow. An enclave's quote never comes that far; its debug bit is looked at here.
+fn refused_by_every_policy(
+    verifier: &Verifier,
+    collateral: &Collateral,
+    quote: &Quote,
+    now_s: u64,
+) -> Option<ErrorCode> {
+    if let attestation::QuoteBody::Sgx(enclave) = quote.body() {
+        return enclave.debug().then_some(ErrorCode::QuoteNotTd);
+    }
+    let policy = support::policy_for(quote);
+    let evidence = Evidence {
+        quote: quote.bytes().to_vec(),
+        claims: vec![0xa0],
+        event_log: None,
+        device_evidence: None,
+    };
+    let binding = Binding {
+        role: Role::Client,
+        hash: SuiteHash::Sha256,
+        exported: [0; 32],
+        attester_spki: Vec::new(),
+        peer_spki: Vec::new(),
+    };
+    let transcript = Appraiser {
+        verifier,
+        policy: &policy,
+        collateral,
+    }
+    .audit(&evidence, &binding, now_s);
+    let mut codes = transcript.steps.iter().filter_map(|step| step.code);
+    assert_eq!(
+        codes.next(),
+        Some(ErrorCode::ReportDataMismatch),
+        "{transcript}"
+    );
+    let code = codes.find(|&code| code != ErrorCode::ClaimsMalformed);
+    code.inspect(|code| assert!(code.as_str().starts_with("E5"), "{transcript}"))
+}
+
+fn fits(row: &Row, got: &Result<Verdict, String>) -> bool {
+    match (row.expect.as_str(), got) {
+        ("parse", Err(parsed)) => parsed.starts_with("parsed"),
+        // Synthetic rows say `ACCEPT (…)` instead of a status.
+        ("accept", Ok(Verdict::Accept(status))) => {
+            row.detail == *status || row.detail.starts_with("ACCEPT")
+        }
+        ("reject", Ok(Verdict::Reject(code))) => wanted_codes(row).contains(code),
+        _ => false,
+    }
+}
+
+fn wanted_codes(row: &Row) -> Vec<ErrorCode> {
+    let reason = row.detail.trim_start_matches("REJECT: ");
+    if reason.starts_with("Debug mode is enabled") {
+        // A debug TD, an enclave that is debuggable (no enclave is ever admitted), a debuggable quoting enclave.
+        return vec![
+            ErrorCode::TdDebuggable,
+            ErrorCode::QuoteNotTd,
+            ErrorCode::QeIdentityMismatch,
+        ];
+    }
+    CODES
+        .iter()
+        .filter(|(beginning, _)| reason.starts_with(beginning))
+        .map(|(_, code)| *code)
+        .collect()
+}
+
+fn rows(directory: &Path) -> Vec<Row> {
+    let manifest = fs::read_to_string(directory.join("MANIFEST.tsv")).unwrap();
+    let mut lines = manifest
+        .lines()
+        .map(|line| line.split('\t').collect::<Vec<_>>());
+    let header = lines.next().unwrap();
+    let column = |name: &str| header.iter().position(|&title| title == name).unwrap();
+    let (file, collateral, time) = (column("file"), column("collateral"), column("time"));
+    let (expect, detail) = (column("expect"), column("detail"));
+    let rows = lines.map(|fields| Row {
+        file: fields[file].to_owned(),
+        collateral: fields[collateral].to_owned(),
+        time_s: fields[time].parse().unwrap_or_default(),
+        expect: fields[expect].to_owned(),
+        detail: fields[detail].to_owned(),
+    });
+    let is_case = |file: &str| file.starts_with("peer-generated-phala/") && file.ends_with('/');
+    rows.filter(|row| row.file.starts_with("quotes/") || is_case(&row.file))
+        .collect()
+}
