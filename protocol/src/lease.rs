@@ -53,7 +53,7 @@ pub enum LeaseInput {
 }
 
 /// One lease, as a renewal, a nack or a cancellation names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LeaseRef {
     pub task: TaskId,
     pub fencing_token: FencingToken,

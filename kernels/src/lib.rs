@@ -1,0 +1,14 @@
+//! What a task computes, and the child process that computes it.
+//!
+//! | part | what it holds |
+//! |---|---|
+//! | [`operations`] | the CPU definition of every operation of the catalogue: the specification and the oracle |
+//! | `cuda/*.cu` | the same operations as CUDA C++, with the same numeric definition |
+//! | [`executor`] | the [`Executor`](executor::Executor) trait, the child's loop, and the agent's end of the socket |
+//! | [`module`] | the digest of the code that computes |
+//!
+//! No clock and no environment is read here: time comes from the caller.
+
+pub mod executor;
+pub mod module;
+pub mod operations;

@@ -1,0 +1,104 @@
+//! The CPU definitions against answers computed by numpy and hashlib (`known-answers/generate.py`), within the
+//! catalogue's tolerance.
+
+#![expect(
+    clippy::float_cmp,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do, and only equal infinities are equal"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use protocol::catalogue::{Call, OPERATIONS, Tolerance};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    operation: String,
+    version: u32,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    parameters: Map<String, Value>,
+    inputs: Vec<Bytes>,
+    output: Bytes,
+    /// The sum of the magnitudes that were added, where that is not the output's own magnitude.
+    scale: Option<Bytes>,
+}
+
+#[derive(Deserialize)]
+struct Bytes(#[serde(with = "hex")] Vec<u8>);
+
+#[test]
+fn the_definitions_give_the_known_answers() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/known-answers");
+    let mut seen = BTreeSet::new();
+    for operation in OPERATIONS {
+        let text = fs::read_to_string(format!("{folder}/{}.json", operation.name)).unwrap();
+        let document: Document = serde_json::from_str(&text).unwrap();
+        assert_eq!(document.operation, operation.name);
+        assert_eq!(document.version, operation.version);
+        for case in &document.cases {
+            compare(&document, case, operation.tolerance);
+        }
+        seen.insert((operation.name, document.cases.len() > 1));
+    }
+    assert!(seen.len() == OPERATIONS.len() && seen.iter().all(|(_, several)| *several));
+}
+
+fn compare(document: &Document, case: &Case, tolerance: Tolerance) {
+    let title = format!("{}, {}", document.operation, case.name);
+    let inputs: Vec<_> = case.inputs.iter().map(|input| input.0.as_slice()).collect();
+    let sizes: Vec<_> = inputs
+        .iter()
+        .map(|input| u64::try_from(input.len()).unwrap())
+        .collect();
+    let call = Call::parse(
+        &document.operation,
+        document.version,
+        &case.parameters,
+        &sizes,
+    );
+    let call = call.unwrap_or_else(|fault| panic!("{title}: {fault}"));
+    let mut output = vec![0xa5; usize::try_from(call.output_bytes()).unwrap()];
+    kernels::operations::run(&call, &inputs, &mut output).unwrap();
+    match tolerance {
+        Tolerance::Exact => assert_eq!(output, case.output.0, "{title}"),
+        Tolerance::Within { absolute, relative } => {
+            let wanted = numbers(&case.output.0);
+            let scale = case
+                .scale
+                .as_ref()
+                .map_or(wanted.clone(), |scale| numbers(&scale.0));
+            assert_eq!(output.len(), case.output.0.len(), "{title}");
+            for (index, got) in numbers(&output).into_iter().enumerate() {
+                let (wanted, scale) = (wanted[index], scale[index].abs());
+                let close = (got - wanted).abs() <= absolute + relative * scale;
+                let same = got == wanted || (got.is_nan() && wanted.is_nan());
+                // An infinite scale would make anything close.
+                let close = close && got.is_finite() && wanted.is_finite();
+                assert!(
+                    same || close,
+                    "{title}: element {index} is {got}, not {wanted}"
+                );
+            }
+        }
+    }
+}
+
+fn numbers(bytes: &[u8]) -> Vec<f32> {
+    let (elements, rest) = bytes.as_chunks();
+    assert!(rest.is_empty());
+    elements
+        .iter()
+        .map(|element| f32::from_le_bytes(*element))
+        .collect()
+}
