@@ -1,0 +1,81 @@
+//! `status`, and the line that no command of a simulated pool goes without.
+
+use client::Exit;
+use client::failure::Failure;
+use client::table::{duration, facts, time};
+use client::terminal::Terminal;
+use protocol::api::PoolStatus;
+
+/// Says that the pool is a simulation, before anything else and whatever `--quiet` wants.
+pub(crate) fn announce(status: &PoolStatus, terminal: &mut Terminal<'_>) -> std::io::Result<()> {
+    if status.simulated {
+        terminal.warning(format_args!(
+            "*** SIMULATED POOL: evidence is signed by {}, not by Intel. Nothing here is confidential or attested. ***",
+            status.trust_anchor
+        ))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn show(status: &PoolStatus, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
+    if terminal.style.json {
+        terminal.json(status)?;
+        return Ok(exit_of(status));
+    }
+    let (tasks, workers) = (status.tasks, status.workers);
+    let up = duration(status.now_ms.saturating_sub(status.started_ms));
+    let rows = [
+        ("version", status.version.clone()),
+        (
+            "running",
+            format!("{up}, since {}", time(status.started_ms)),
+        ),
+        ("trust anchor", status.trust_anchor.clone()),
+        ("appraisal policy", status.appraisal_policy_sha256.clone()),
+        ("collateral", collateral(status)),
+        (
+            "workers",
+            format!(
+                "{} live, {} stale, {} draining, {} enrolled",
+                workers.live, workers.stale, workers.draining, workers.enrolled
+            ),
+        ),
+        (
+            "tasks",
+            format!(
+                "{} queued, {} running, {} succeeded",
+                tasks.queued, tasks.running, tasks.succeeded
+            ),
+        ),
+        (
+            "tasks that failed",
+            format!(
+                "{} dead letters, {} expired, {} cancelled",
+                tasks.dead_letter, tasks.expired, tasks.cancelled
+            ),
+        ),
+    ];
+    terminal.table(&facts(terminal.style, &rows))?;
+    Ok(exit_of(status))
+}
+
+fn collateral(status: &PoolStatus) -> String {
+    match status.collateral_next_update_ms {
+        None => "none yet".to_owned(),
+        Some(due_ms) if due_ms <= status.now_ms => {
+            format!("OVERDUE since {}: no worker can be admitted", time(due_ms))
+        }
+        Some(due_ms) => {
+            let left = duration(due_ms.saturating_sub(status.now_ms));
+            format!("to be renewed by {} (in {left})", time(due_ms))
+        }
+    }
+}
+
+/// Overdue collateral stops the pool before long: a finding for whoever watches by exit code.
+fn exit_of(status: &PoolStatus) -> Exit {
+    match status.collateral_next_update_ms {
+        Some(due_ms) if due_ms <= status.now_ms => Exit::Findings,
+        _ => Exit::Success,
+    }
+}

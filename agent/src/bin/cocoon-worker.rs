@@ -1,0 +1,168 @@
+//! `cocoon-worker`: attest, lease, execute, report.
+//!
+//! Exit codes: 0 stopped in order, 1 error, 64 usage, 78 configuration.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use agent::config::{Config, ConfigError, chain};
+use agent::{World, logging};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use kernels::executor::CpuExecutor;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// `EX_USAGE` of sysexits.h.
+const USAGE: u8 = 64;
+/// `EX_CONFIG` of sysexits.h.
+const CONFIGURATION: u8 = 78;
+
+const EXIT_CODES: &str = "Exit codes: 0 stopped in order, 1 error, 64 usage, 78 configuration";
+
+const CONFIG_DEFAULT: &str = "/etc/cocoon/worker.toml";
+
+/// Runs tasks of a confidential GPU pool on this machine.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the worker (the default).
+    Run(RunArguments),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// The executor child; its standard input is the agent's socket.
+    #[command(hide = true)]
+    Executor,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Read the configuration file and everything it names, and report every mistake.
+    Check(RunArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]
+    config: PathBuf,
+    /// Which messages to log, such as `info` or `agent=debug`.
+    #[arg(long, value_name = "FILTER", default_value = logging::FILTER_DEFAULT)]
+    log: String,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let help = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
+            // Nothing can be said where standard error is closed.
+            let _ = error.print();
+            return if help {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(USAGE)
+            };
+        }
+    };
+    match arguments.command {
+        None => run(&arguments.run),
+        Some(Command::Run(run_arguments)) => run(&run_arguments),
+        Some(Command::Config(ConfigCommand::Check(run_arguments))) => check(&run_arguments),
+        Some(Command::Executor) => executor(),
+    }
+}
+
+fn check(arguments: &RunArguments) -> ExitCode {
+    logging::start(&arguments.log);
+    match Config::load(&arguments.config) {
+        Ok(config) => {
+            tracing::info!(worker = %config.worker_id, file = %arguments.config.display(), "the configuration is complete");
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+fn refuse(error: &ConfigError) -> ExitCode {
+    tracing::error!("{}", chain(error));
+    ExitCode::from(CONFIGURATION)
+}
+
+fn executor() -> ExitCode {
+    logging::start(logging::FILTER_DEFAULT);
+    let digest = match kernels::module::executable_digest() {
+        Ok(digest) => digest,
+        Err(error) => return fail(&error),
+    };
+    match kernels::executor::serve_stdin(&mut CpuExecutor::new(digest)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn run(arguments: &RunArguments) -> ExitCode {
+    logging::start(&arguments.log);
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error),
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    runtime.block_on(run_until_signal(config))
+}
+
+/// The first signal starts the drain, the second one ends the process at once.
+async fn run_until_signal(config: Config) -> ExitCode {
+    let (interrupt, terminate) = match (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) {
+        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+        (Err(error), _) | (_, Err(error)) => return fail(&error),
+    };
+    let (shutdown, now) = (CancellationToken::new(), CancellationToken::new());
+    let mut signals = tokio::task::JoinSet::new();
+    for signal in [interrupt, terminate] {
+        signals.spawn(watch(signal, shutdown.clone(), now.clone()));
+    }
+    let ran = now
+        .run_until_cancelled(agent::run(config, World::real(), shutdown))
+        .await;
+    match ran {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => fail(&error),
+        None => {
+            tracing::warn!("a second signal: ended at once");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn watch(mut signal: Signal, shutdown: CancellationToken, now: CancellationToken) {
+    while signal.recv().await.is_some() {
+        if shutdown.is_cancelled() {
+            now.cancel();
+        }
+        shutdown.cancel();
+    }
+}
+
+fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    tracing::error!("{}", chain(error));
+    ExitCode::FAILURE
+}

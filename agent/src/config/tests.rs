@@ -1,0 +1,183 @@
+//! The configuration file: complete or refused, with every mistake named.
+
+use std::path::PathBuf;
+
+use super::*;
+
+const SECRET: &str = "6b1f3bb9a4a29a1bd4f0d4a9a7f0c8a36b1f3bb9a4a29a1bd4f0d4a9a7f0c8a3";
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("secret"), format!("{SECRET}\n")).unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let ca = rcgen::CertificateParams::default()
+            .self_signed(&key)
+            .unwrap();
+        std::fs::write(folder.path().join("ca.pem"), ca.pem()).unwrap();
+        Self(folder)
+    }
+
+    fn complete(&self) -> String {
+        let folder = self.0.path().display();
+        format!(
+            r#"
+            worker_id = "worker-1"
+            enrolment_secret_file = "{folder}/secret"
+            quote_socket = "/run/cocoon/quote.sock"
+            executor = "cpu"
+            metrics_listen = "127.0.0.1:0"
+            state_dir = "{folder}"
+
+            [gateway]
+            address = "localhost:7443"
+            server_name = "localhost"
+            pool_ca_file = "{folder}/ca.pem"
+            "#
+        )
+    }
+
+    fn load(&self, text: &str) -> Result<Config, ConfigError> {
+        let path = self.0.path().join("worker.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path)
+    }
+
+    /// The mistakes in a complete file after one change.
+    fn mistakes(&self, from: &str, to: &str) -> Vec<Mistake> {
+        let text = self.complete();
+        assert!(text.contains(from), "{from}");
+        match self.load(&text.replace(from, to)) {
+            Err(ConfigError::Mistakes { mistakes, .. }) => mistakes,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_complete_file_is_read() {
+    let folder = Folder::new();
+    let config = folder.load(&folder.complete()).unwrap();
+    assert_eq!(config.worker_id.as_str(), "worker-1");
+    assert_eq!(config.executor, ExecutorKind::Cpu);
+    assert_eq!(config.capacity, 64);
+    assert_eq!(config.gateway.pool_ca.len(), 1);
+    assert_eq!(
+        config.digest,
+        Sha256Digest::of(folder.complete().as_bytes())
+    );
+}
+
+#[test]
+fn every_mistake_is_named_at_once() {
+    let folder = Folder::new();
+    let error = folder
+        .load("capacity = 0\ncolour = 1\n[gateway]\naddress = \"nowhere\"\nshape = 2")
+        .unwrap_err();
+    let ConfigError::Mistakes { mistakes, .. } = &error else {
+        panic!("{error}")
+    };
+    let mut keys: Vec<_> = mistakes
+        .iter()
+        .map(|mistake| mistake.key.as_str())
+        .collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "capacity",
+            "colour",
+            "enrolment_secret_file",
+            "executor",
+            "gateway.address",
+            "gateway.pool_ca_file",
+            "gateway.server_name",
+            "gateway.shape",
+            "metrics_listen",
+            "quote_socket",
+            "state_dir",
+            "worker_id",
+        ]
+    );
+    assert!(error.to_string().contains("has 12 mistakes"), "{error}");
+}
+
+#[test]
+fn a_worker_must_be_told_what_it_runs_on() {
+    let folder = Folder::new();
+    let [mistake] = &folder.mistakes("executor = \"cpu\"", "")[..] else {
+        panic!()
+    };
+    assert!(mistake.what.contains("executor = \"cpu\""), "{mistake}");
+    assert_eq!(folder.mistakes("\"cpu\"", "\"gpu\"")[0].key, "executor");
+}
+
+#[test]
+fn each_key_has_its_own_refusal() {
+    let folder = Folder::new();
+    let cases = [
+        ("\"worker-1\"", "\"Worker 1\"", "worker_id"),
+        ("/secret\"", "/nothing\"", "enrolment_secret_file"),
+        ("/secret\"", "/ca.pem\"", "enrolment_secret_file"),
+        ("\"/run/cocoon", "\"run/cocoon", "quote_socket"),
+        ("127.0.0.1:0", "0.0.0.0:9465", "metrics_listen"),
+        ("127.0.0.1:0", "localhost", "metrics_listen"),
+        ("localhost:7443", "localhost:0", "gateway.address"),
+        ("/ca.pem\"", "/secret\"", "gateway.pool_ca_file"),
+        (
+            "server_name = \"localhost\"",
+            "server_name = \"localhost:7443\"",
+            "gateway.server_name",
+        ),
+        ("[gateway]", "capacity = 1001\n[gateway]", "capacity"),
+        ("[gateway]", "capacity = \"4\"\n[gateway]", "capacity"),
+        (
+            "[gateway]",
+            "drain_limit_s = -1\n[gateway]",
+            "drain_limit_s",
+        ),
+        (
+            "[gateway]",
+            "task_time_limit_s = 0\n[gateway]",
+            "task_time_limit_s",
+        ),
+    ];
+    for (from, to, key) in cases {
+        let mistakes = folder.mistakes(from, to);
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert_eq!(mistakes[0].key, key, "{mistakes:?}");
+    }
+}
+
+#[test]
+fn the_secret_is_shown_nowhere() {
+    let folder = Folder::new();
+    let config = folder.load(&folder.complete()).unwrap();
+    let shown = format!("{config:?}");
+    assert!(
+        !shown.contains(SECRET) && !shown.contains("107, 31"),
+        "{shown}"
+    );
+    std::fs::write(folder.0.path().join("secret"), "6b1f3b").unwrap();
+    let error = folder.load(&folder.complete()).unwrap_err().to_string();
+    assert!(!error.contains("6b1f3b"), "{error}");
+}
+
+#[test]
+fn what_is_no_file_and_no_toml_is_refused() {
+    let folder = Folder::new();
+    assert!(matches!(
+        Config::load(&PathBuf::from("/nonexistent")),
+        Err(ConfigError::Read { .. })
+    ));
+    assert!(matches!(
+        folder.load("worker_id = "),
+        Err(ConfigError::Toml { .. })
+    ));
+    assert!(matches!(
+        folder.load(&"#".repeat(300_000)),
+        Err(ConfigError::TooLarge { .. })
+    ));
+}

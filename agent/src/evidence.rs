@@ -1,0 +1,127 @@
+//! What the worker says of itself, and the quote over it: the channel's [`Attester`].
+
+mod facts;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use attestation::{Binding, Claims, ClaimsError, Evidence, ReportData};
+use channel::{Attester, AttesterError, OpaqueEvidence, OpaqueEvidenceError};
+
+pub use facts::{Facts, FactsError, boot_id, executable_digest};
+
+use crate::config::EnrolmentSecret;
+use crate::quote::client::{QuoteClient, QuoteClientError};
+
+/// Makes this worker's evidence for any connection.
+#[derive(Debug)]
+pub struct WorkerEvidence {
+    facts: Facts,
+    secret: EnrolmentSecret,
+    quotes: QuoteClient,
+    /// Attestations since the agent's start.
+    sequence: AtomicU64,
+}
+
+/// Why there is no evidence.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    #[error("the claims cannot be encoded")]
+    Claims(#[source] ClaimsError),
+    #[error("no quote")]
+    Quote(#[source] QuoteClientError),
+    #[error("the evidence cannot be packed")]
+    Pack(#[source] OpaqueEvidenceError),
+}
+
+impl WorkerEvidence {
+    #[must_use]
+    pub fn new(facts: Facts, secret: EnrolmentSecret, quotes: QuoteClient) -> Self {
+        Self {
+            facts,
+            secret,
+            quotes,
+            sequence: AtomicU64::new(0),
+        }
+    }
+
+    /// For one attestation; remembers what it was made for.
+    #[must_use]
+    pub fn attester(self: &Arc<Self>) -> WorkerAttester {
+        WorkerAttester {
+            evidence: Arc::clone(self),
+            made: Mutex::default(),
+        }
+    }
+
+    fn claims(&self, binding: &Binding) -> Claims {
+        let facts = &self.facts;
+        Claims {
+            worker_id: facts.worker_id.as_str().to_owned(),
+            enrolment_mac: self.secret.mac(binding),
+            receipt_key_spki: facts.receipt_key_spki.clone(),
+            agent_digest: *facts.agent_digest.as_bytes(),
+            configuration_digest: *facts.configuration_digest.as_bytes(),
+            module_digest: *facts.module_digest.as_bytes(),
+            libraries: Vec::new(),
+            gpus: facts.gpus.clone(),
+            boot_id: facts.boot_id,
+            sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
+            executor: facts.executor,
+        }
+    }
+
+    /// The quote comes last, because it covers everything else. There is no device evidence yet.
+    async fn make(&self, binding: &Binding) -> Result<(Evidence, ReportData), EvidenceError> {
+        let claims = self
+            .claims(binding)
+            .encode()
+            .map_err(EvidenceError::Claims)?;
+        let preimage = binding.preimage(&[], &claims);
+        let quote = self
+            .quotes
+            .quote(&preimage)
+            .await
+            .map_err(EvidenceError::Quote)?;
+        let evidence = Evidence {
+            quote,
+            claims,
+            event_log: None,
+            device_evidence: None,
+        };
+        Ok((evidence, preimage.report_data()))
+    }
+}
+
+/// Makes evidence once, for the connection that asks.
+#[derive(Debug)]
+pub struct WorkerAttester {
+    evidence: Arc<WorkerEvidence>,
+    made: Mutex<Option<ReportData>>,
+}
+
+impl WorkerAttester {
+    /// The attestation id (report data, lower-case hexadecimal) of the evidence that was made.
+    #[must_use]
+    pub fn attestation(&self) -> Option<String> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.as_ref().map(ReportData::to_string)
+    }
+}
+
+impl Attester for WorkerAttester {
+    async fn evidence(&self, binding: Binding) -> Result<OpaqueEvidence, AttesterError> {
+        let (evidence, report_data) = self
+            .evidence
+            .make(&binding)
+            .await
+            .map_err(AttesterError::new)?;
+        let packed = OpaqueEvidence::pack(evidence)
+            .map_err(EvidenceError::Pack)
+            .map_err(AttesterError::new)?;
+        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = Some(report_data);
+        Ok(packed)
+    }
+}

@@ -1,0 +1,268 @@
+//! The executor child's supervisor: one thread that starts it, feeds it one run at a time and reports what becomes of each
+//! work. When to start, run and kill is the [`crate::machine`]'s to decide.
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kernels::executor::{
+    Clock, ExecutorChild, ExecutorKind, Killer, Outcome, Program, SpawnError, Work,
+};
+use protocol::Sha256Digest;
+use protocol::lease::LeaseRef;
+use tokio::sync::mpsc;
+
+use crate::config::chain;
+use crate::machine::{Answer, Event};
+use crate::world::World;
+
+/// Exec, handshake and a digest of the executable.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// An idle child ends at once when it is told to.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
+/// The machine sends one command at a time; a place more for the close.
+const COMMANDS_MAX: usize = 4;
+/// Answers of one run, ahead of the driver.
+const EVENTS_MAX: usize = 1_024;
+
+/// What the child must be, and how long one work may take.
+#[derive(Debug, Clone)]
+pub struct ExecutorSettings {
+    pub executable: PathBuf,
+    pub module_digest: Sha256Digest,
+    pub kind: ExecutorKind,
+    pub task_time_limit: Duration,
+}
+
+/// What the thread is told.
+#[derive(Debug)]
+enum Command {
+    Start,
+    Run(Vec<(LeaseRef, Work)>),
+    Close,
+}
+
+/// The supervisor's handle. Dropping it kills the child.
+#[derive(Debug)]
+pub struct Executor {
+    commands: mpsc::Sender<Command>,
+    killer: Arc<Mutex<Option<Killer>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Why a child that started is of no use.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("the executor child did not start")]
+    Spawn(#[source] SpawnError),
+    #[error("the executor child is a `{seen}` executor, not `{wanted}`")]
+    Kind {
+        seen: ExecutorKind,
+        wanted: ExecutorKind,
+    },
+    #[error("the executor child runs the module {seen}; this worker attested {wanted}")]
+    Module {
+        seen: Sha256Digest,
+        wanted: Sha256Digest,
+    },
+}
+
+impl Executor {
+    /// Starts the thread; the child waits for [`Executor::start`].
+    pub fn new(
+        settings: ExecutorSettings,
+        world: &World,
+    ) -> io::Result<(Self, mpsc::Receiver<Event>)> {
+        let (commands, received) = mpsc::channel(COMMANDS_MAX);
+        let (events, reported) = mpsc::channel(EVENTS_MAX);
+        let killer = Arc::new(Mutex::new(None));
+        let supervisor = Supervisor {
+            settings,
+            clock: Arc::clone(&world.monotonic),
+            wall_ms: Arc::clone(&world.wall_ms),
+            events,
+            killer: Arc::clone(&killer),
+            child: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("executor".to_owned())
+            .spawn(move || supervisor.supervise(received))?;
+        let executor = Self {
+            commands,
+            killer,
+            thread: Some(thread),
+        };
+        Ok((executor, reported))
+    }
+
+    /// Answered with [`Event::RunnerStarted`] or [`Event::RunnerStartFailed`].
+    pub fn start(&self) {
+        self.command(Command::Start);
+    }
+
+    /// Answered with one [`Event::Answered`] for each work, then [`Event::RunEnded`].
+    pub fn run(&self, works: Vec<(LeaseRef, Work)>) {
+        self.command(Command::Run(works));
+    }
+
+    /// Kills the child, whatever it does. The run ends with lost works.
+    pub fn kill(&self) {
+        if let Some(killer) = &*self.killer.lock().unwrap_or_else(PoisonError::into_inner) {
+            killer.kill();
+        }
+    }
+
+    /// Answered with [`Event::RunnerClosed`] when the child is gone.
+    pub fn close(&self) {
+        self.command(Command::Close);
+    }
+
+    /// The machine never has two commands outstanding, so there is always a place.
+    fn command(&self, command: Command) {
+        if let Err(error) = self.commands.try_send(command) {
+            tracing::error!(%error, "the executor's thread takes no command");
+        }
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.kill();
+        // The thread ends by itself when its commands do; to wait for it here could block the runtime.
+        drop(self.thread.take());
+    }
+}
+
+struct Supervisor {
+    settings: ExecutorSettings,
+    clock: Clock,
+    wall_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+    events: mpsc::Sender<Event>,
+    killer: Arc<Mutex<Option<Killer>>>,
+    child: Option<ExecutorChild>,
+}
+
+impl Supervisor {
+    fn supervise(mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(command) = commands.blocking_recv() {
+            match command {
+                Command::Start => self.start(),
+                Command::Run(works) => self.run(works),
+                Command::Close => break,
+            }
+        }
+        self.set_killer(None);
+        if let Some(child) = self.child.take() {
+            let exit = child.shutdown(SHUTDOWN_LIMIT);
+            tracing::debug!(?exit, "the executor child ended");
+        }
+        self.tell(Event::RunnerClosed);
+    }
+
+    fn start(&mut self) {
+        match self.spawn() {
+            Ok(child) => {
+                let in_order = child.identity().in_order;
+                tracing::info!(process = child.process_id(), executor = %child.identity().kind, "executor child started");
+                self.set_killer(Some(child.killer()));
+                self.child = Some(child);
+                self.tell(Event::RunnerStarted { in_order });
+            }
+            Err(error) => {
+                tracing::error!(error = chain(&error), "no executor child");
+                self.tell(Event::RunnerStartFailed);
+            }
+        }
+    }
+
+    fn spawn(&self) -> Result<ExecutorChild, StartError> {
+        let program = Program {
+            path: self.settings.executable.clone(),
+            arguments: vec![OsString::from("executor")],
+            environment: Vec::new(),
+        };
+        let child = ExecutorChild::spawn(&program, Arc::clone(&self.clock), START_LIMIT)
+            .map_err(StartError::Spawn)?;
+        let identity = *child.identity();
+        if identity.kind != self.settings.kind {
+            return Err(StartError::Kind {
+                seen: identity.kind,
+                wanted: self.settings.kind,
+            });
+        }
+        if identity.module_digest != self.settings.module_digest {
+            return Err(StartError::Module {
+                seen: identity.module_digest,
+                wanted: self.settings.module_digest,
+            });
+        }
+        Ok(child)
+    }
+
+    fn run(&mut self, works: Vec<(LeaseRef, Work)>) {
+        let (leases, works): (Vec<_>, Vec<_>) = works.into_iter().unzip();
+        let Some(mut child) = self.child.take() else {
+            for lease in leases {
+                self.tell(Event::Answered {
+                    lease,
+                    answer: Answer::NotRun,
+                });
+            }
+            return self.tell(Event::RunEnded { child_lost: true });
+        };
+        let mut started_ms = (self.wall_ms)();
+        let ended = child.run(
+            &works,
+            self.settings.task_time_limit,
+            &mut |index, outcome| {
+                let finished_ms = (self.wall_ms)();
+                if let Some(&lease) = leases.get(index) {
+                    let answer = answer(outcome, started_ms, finished_ms);
+                    self.tell(Event::Answered { lease, answer });
+                }
+                // Works run one after another: the next one starts where this one ended.
+                started_ms = finished_ms;
+            },
+        );
+        match ended {
+            Ok(()) => self.child = Some(child),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "the executor child is lost");
+                self.set_killer(None);
+            }
+        }
+        self.tell(Event::RunEnded {
+            child_lost: self.child.is_none(),
+        });
+    }
+
+    fn set_killer(&self, killer: Option<Killer>) {
+        *self.killer.lock().unwrap_or_else(PoisonError::into_inner) = killer;
+    }
+
+    /// Blocks while the driver is behind. When the driver is gone there is nobody to tell.
+    fn tell(&self, event: Event) {
+        let _ = self.events.blocking_send(event);
+    }
+}
+
+fn answer(outcome: Outcome, started_ms: u64, finished_ms: u64) -> Answer {
+    match outcome {
+        Outcome::Done(output) => Answer::Done {
+            sha256: Sha256Digest::of(&output),
+            output: Bytes::from(output),
+            started_ms,
+            finished_ms,
+        },
+        Outcome::TaskFault(message) => Answer::TaskFault(message),
+        Outcome::ExecutorFault(message) | Outcome::Lost(message) => Answer::Lost(message),
+        Outcome::NotRun => Answer::NotRun,
+    }
+}

@@ -1,0 +1,51 @@
+//! The supervisor's thread where no child can be had; with a real child see `tests/worker`.
+
+use std::time::Duration;
+
+use super::*;
+
+fn settings(executable: &str) -> ExecutorSettings {
+    ExecutorSettings {
+        executable: executable.into(),
+        module_digest: Sha256Digest::of(b"module"),
+        kind: ExecutorKind::Cpu,
+        task_time_limit: Duration::from_secs(1),
+    }
+}
+
+fn work() -> (LeaseRef, Work) {
+    let offer = crate::session::Offer::read(crate::session::tests::lease(1, &[0; 8])).unwrap();
+    (offer.lease, offer.work_inline().unwrap().unwrap())
+}
+
+#[tokio::test]
+async fn an_executable_that_is_none_is_a_failed_start() {
+    for executable in ["/nonexistent/program", "/bin/false", "/bin/true"] {
+        let (executor, mut events) = Executor::new(settings(executable), &World::real()).unwrap();
+        executor.start();
+        assert!(
+            matches!(events.recv().await, Some(Event::RunnerStartFailed)),
+            "{executable}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn works_without_a_child_come_back_untouched() {
+    let (executor, mut events) = Executor::new(settings("/bin/false"), &World::real()).unwrap();
+    executor.kill();
+    executor.run(vec![work()]);
+    assert!(matches!(
+        events.recv().await,
+        Some(Event::Answered {
+            answer: Answer::NotRun,
+            ..
+        })
+    ));
+    assert!(matches!(
+        events.recv().await,
+        Some(Event::RunEnded { child_lost: true })
+    ));
+    executor.close();
+    assert!(matches!(events.recv().await, Some(Event::RunnerClosed)));
+}

@@ -1,0 +1,34 @@
+//! The worker's side of the pool: `cocoon-worker` attests, leases tasks, has its executor child run them and reports;
+//! `cocoon-quote` is the small privileged broker that alone touches configfs-tsm.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`config`] | the configuration file, read once and completely |
+//! | [`machine`] | every decision of the worker's life: events and `now` in, actions out; no clock, no await |
+//! | [`driver`] | carries the actions out: the one `select!`, the one `JoinSet` |
+//! | [`session`] | one attested connection: connect, attest, the requests that a worker makes |
+//! | [`evidence`] | what the worker says of itself, and the quote over it |
+//! | [`executor`] | the executor child's supervisor thread |
+//! | [`receipts`] | receipt leaves and signed ack batches |
+//! | [`telemetry`] | what NVML says of the GPUs |
+//! | [`health`], [`systemd`], [`logging`] | how the process is watched |
+//! | [`quote`] | the quote broker: its source, its socket, its client |
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod driver;
+pub mod evidence;
+pub mod executor;
+pub mod health;
+pub mod logging;
+pub mod machine;
+pub mod quote;
+pub mod receipts;
+pub mod run;
+pub mod session;
+pub mod systemd;
+pub mod telemetry;
+pub mod world;
+
+pub use run::{RunError, run};
+pub use world::World;

@@ -1,0 +1,153 @@
+//! `status`, `list`, `cancel`.
+
+use protocol::api::{OutputView, TaskView};
+use protocol::task::TaskState;
+use protocol::{Sha256Digest, TaskId};
+use serde_json::json;
+
+use super::Session;
+use super::arguments::{Cancel, List, Status};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::gateway::TaskFilter;
+use crate::program::World;
+use crate::progress;
+use crate::terminal::within_line;
+use crate::view::{self, Owners};
+
+/// What to do about an answer that does not fit what was submitted.
+pub(super) const KEEP_EVIDENCE: &str = "do not use the output; tell the operator, and keep what `cocoon receipt` and `cocoon attestation` give";
+
+pub(super) async fn status(
+    arguments: &Status,
+    session: &Session,
+    world: &mut World<'_>,
+) -> Result<Exit, Failure> {
+    let mut tasks = Vec::new();
+    for &id in &arguments.tasks {
+        let task = if arguments.wait {
+            wait(id, session, world).await?
+        } else {
+            session.gateway.task(id).await?
+        };
+        expect_ours(&task, session)?;
+        tasks.push(task);
+    }
+    let now_ms = (world.now_ms)();
+    let mut terminal = world.terminal(session.style);
+    if terminal.style.json {
+        terminal.json(&json!({ "tasks": tasks }))?;
+    } else if let [task] = tasks.as_slice() {
+        terminal.table(&view::task(terminal.style, task))?;
+    } else {
+        terminal.table(&view::tasks(terminal.style, &tasks, Owners::Hidden, now_ms))?;
+    }
+    Ok(exit_of(&tasks))
+}
+
+pub(super) async fn list(
+    arguments: List,
+    session: &Session,
+    world: &mut World<'_>,
+) -> Result<Exit, Failure> {
+    let filter = TaskFilter {
+        state: arguments.state,
+        limit: Some(arguments.limit),
+        cursor: arguments.cursor,
+        all: false,
+    };
+    let page = session.gateway.tasks(&filter).await?;
+    let now_ms = (world.now_ms)();
+    view::page(
+        &page,
+        Owners::Hidden,
+        now_ms,
+        &mut world.terminal(session.style),
+    )?;
+    Ok(Exit::Success)
+}
+
+pub(super) async fn cancel(
+    arguments: &Cancel,
+    session: &Session,
+    world: &mut World<'_>,
+) -> Result<Exit, Failure> {
+    let task = session.gateway.cancel_task(arguments.task).await?;
+    let mut terminal = world.terminal(session.style);
+    if terminal.style.json {
+        terminal.json(&json!({ "task": task }))?;
+    } else {
+        terminal.line(format_args!("{} {}", task.id, task.state))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// What is wrong with a task, as the end of a sentence about it.
+pub(super) fn because(task: &TaskView) -> String {
+    let fault = task.fault.as_deref();
+    fault.map_or_else(String::new, |fault| format!(": {}", within_line(fault)))
+}
+
+/// Waits for a task, with a line that says where it is.
+pub(super) async fn wait(
+    id: TaskId,
+    session: &Session,
+    world: &mut World<'_>,
+) -> Result<TaskView, Failure> {
+    let style = world.terminal(session.style).style;
+    let bar = progress::of_waiting(style, &format!("{id} queued"));
+    let outcome = session
+        .gateway
+        .wait_task(id, |task| {
+            let at = task.worker.as_ref().map(|worker| format!(" at {worker}"));
+            bar.set_message(format!("{id} {}{}", task.state, at.unwrap_or_default()));
+        })
+        .await;
+    bar.finish_and_clear();
+    Ok(outcome?)
+}
+
+/// A task that this machine submitted must still be the one that it submitted.
+pub(super) fn expect_ours(task: &TaskView, session: &Session) -> Result<(), Failure> {
+    let Some(submission) = session.ledger.find(task.id)? else {
+        return Ok(());
+    };
+    expect_digest(task, submission.digest)?;
+    match (task.output, submission.body.call()) {
+        (Some(content), Ok(call)) => expect_size(content, call.output_bytes()),
+        // An operation that this build does not know has no size to compare with.
+        _ => Ok(()),
+    }
+}
+
+/// The catalogue says how large the output is; anything else is none.
+pub(super) fn expect_size(content: OutputView, wanted: u64) -> Result<(), Failure> {
+    let seen = content.bytes;
+    if seen == wanted {
+        return Ok(());
+    }
+    let text = format!("the output has {seen} bytes, and the operation gives {wanted}");
+    Err(Failure::sentence(Exit::Findings, text).with_remedy(KEEP_EVIDENCE))
+}
+
+pub(super) fn expect_digest(task: &TaskView, submitted: Sha256Digest) -> Result<(), Failure> {
+    if task.digest == submitted {
+        return Ok(());
+    }
+    let text = format!(
+        "the gateway shows another task: {} has the digest {}, submitted was {submitted}",
+        task.id, task.digest
+    );
+    Err(Failure::sentence(Exit::Findings, text)
+        .with_remedy("do not use its output, and tell the operator"))
+}
+
+/// A failed task is a finding; a cancelled one did what was asked.
+pub(super) fn exit_of(tasks: &[TaskView]) -> Exit {
+    let failed = |task: &TaskView| matches!(task.state, TaskState::DeadLetter | TaskState::Expired);
+    if tasks.iter().any(failed) {
+        Exit::Findings
+    } else {
+        Exit::Success
+    }
+}

@@ -1,0 +1,192 @@
+//! The routes of tasks: submit, watch, cancel, and fetch what they leave.
+
+use std::time::Duration;
+
+use protocol::TaskId;
+use protocol::api::{BatchOutcome, OperationView, SubmitTask, TaskList, TaskView};
+use protocol::limits::LONG_POLL_MS_MAX;
+use protocol::receipt::Receipt;
+use protocol::task::TaskState;
+use reqwest::Method;
+
+use super::call::{Call, to_json};
+use super::retry::{Repeat, Retries};
+use super::{ANSWER_TIMEOUT, AnswerError, Gateway, GatewayError, answer};
+
+/// Shorter than any answer's own round trip needs to be noticed; keeps a gateway that does not wait from being asked in
+/// a tight loop.
+const POLL_PAUSE: Duration = Duration::from_millis(200);
+
+/// Beside the retries of each call: some 40 seconds in all, enough for a gateway to start again.
+const OUTAGE: Retries = Retries { count_max: 12 };
+
+/// Which tasks to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskFilter {
+    pub state: Option<TaskState>,
+    pub limit: Option<u32>,
+    pub cursor: Option<String>,
+    /// Everybody's; for operators.
+    pub all: bool,
+}
+
+impl Gateway {
+    /// `POST /v1/tasks`. Repeated after a lost answer only when the task carries an idempotency key.
+    pub async fn submit(&self, task: &SubmitTask) -> Result<TaskView, GatewayError> {
+        let call = Call::new(
+            "queue the task",
+            Method::POST,
+            "/v1/tasks",
+            repeat_of(&[task]),
+        );
+        self.json(call.with_json(task)).await
+    }
+
+    /// `POST /v1/tasks:batch`: one outcome for each task, in order.
+    pub async fn submit_batch(
+        &self,
+        tasks: &[SubmitTask],
+    ) -> Result<Vec<BatchOutcome>, GatewayError> {
+        let mut lines = Vec::new();
+        for task in tasks {
+            lines.extend(to_json(task));
+            lines.push(b'\n');
+        }
+        let repeat = repeat_of(&tasks.iter().collect::<Vec<_>>());
+        let call = Call::new("queue the batch", Method::POST, "/v1/tasks:batch", repeat)
+            .with_body("application/x-ndjson", lines);
+        let bytes = self.bytes(&call).await?;
+        let outcomes = batch_outcomes(&bytes, tasks.len());
+        outcomes.map_err(|source| self.bad_answer(&call, source))
+    }
+
+    /// `GET /v1/tasks/{id}`.
+    pub async fn task(&self, id: TaskId) -> Result<TaskView, GatewayError> {
+        self.task_call(Call::get("show the task", task_path(id)), id)
+            .await
+    }
+
+    /// `GET /v1/tasks/{id}?wait_s=`: answers when the task has finished, or after the longest wait there is.
+    pub async fn poll_task(&self, id: TaskId) -> Result<TaskView, GatewayError> {
+        let wait_s = LONG_POLL_MS_MAX / 1_000;
+        let limit = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(u64::from(wait_s)));
+        let call = Call::get("show the task", task_path(id))
+            .with_query("wait_s", &wait_s)
+            .with_limit(limit);
+        self.task_call(call, id).await
+    }
+
+    /// Polls until the task has finished, over a restart of the gateway if need be; `seen` is told of every answer.
+    pub async fn wait_task(
+        &self,
+        id: TaskId,
+        mut seen: impl FnMut(&TaskView),
+    ) -> Result<TaskView, GatewayError> {
+        let fresh = || OUTAGE.of(Repeat::Safe);
+        let mut outage = fresh();
+        loop {
+            match self.poll_task(id).await {
+                Ok(task) => {
+                    seen(&task);
+                    if task.state.is_finished() {
+                        return Ok(task);
+                    }
+                    outage = fresh();
+                    tokio::time::sleep(POLL_PAUSE).await;
+                }
+                Err(error) => outage.after(error).await?,
+            }
+        }
+    }
+
+    /// `GET /v1/tasks`, one page.
+    pub async fn tasks(&self, filter: &TaskFilter) -> Result<TaskList, GatewayError> {
+        let mut call = Call::get("list tasks", "/v1/tasks");
+        if let Some(state) = filter.state {
+            call = call.with_query("state", &state);
+        }
+        if let Some(limit) = filter.limit {
+            call = call.with_query("limit", &limit);
+        }
+        if let Some(cursor) = &filter.cursor {
+            call = call.with_query("cursor", cursor);
+        }
+        if filter.all {
+            call = call.with_query("all", &true);
+        }
+        self.json(call).await
+    }
+
+    /// `POST /v1/tasks/{id}/cancel`; cancelling twice is no error.
+    pub async fn cancel_task(&self, id: TaskId) -> Result<TaskView, GatewayError> {
+        let path = format!("{}/cancel", task_path(id));
+        let call = Call::new("cancel the task", Method::POST, path, Repeat::Safe);
+        self.task_call(call, id).await
+    }
+
+    /// `POST /v1/tasks/{id}/redrive`; for operators.
+    pub async fn redrive_task(&self, id: TaskId) -> Result<TaskView, GatewayError> {
+        let path = format!("{}/redrive", task_path(id));
+        let call = Call::new("redrive the task", Method::POST, path, Repeat::OnlyUnsent);
+        self.task_call(call, id).await
+    }
+
+    /// `GET /v1/tasks/{id}/receipt`; nothing of it is verified yet.
+    pub async fn receipt(&self, id: TaskId) -> Result<Receipt, GatewayError> {
+        let path = format!("{}/receipt", task_path(id));
+        self.json(Call::get("give the receipt", path)).await
+    }
+
+    /// `GET /v1/tasks/{id}/attestation`: the record that the receipt points at, as JSON for `cocoon-attest`.
+    pub async fn task_attestation(&self, id: TaskId) -> Result<String, GatewayError> {
+        let path = format!("{}/attestation", task_path(id));
+        self.record(Call::get("give the attestation record", path))
+            .await
+    }
+
+    /// `GET /v1/operations`.
+    pub async fn operations(&self) -> Result<Vec<OperationView>, GatewayError> {
+        self.json(Call::get("list its operations", "/v1/operations"))
+            .await
+    }
+
+    /// An attestation record is opaque here; that it is a JSON object is all that is required.
+    pub(super) async fn record(&self, call: Call) -> Result<String, GatewayError> {
+        let bytes = self.bytes(&call).await?;
+        answer::json_object(&bytes).map_err(|source| self.bad_answer(&call, source))
+    }
+
+    async fn task_call(&self, call: Call, id: TaskId) -> Result<TaskView, GatewayError> {
+        let action = call.action;
+        let task: TaskView = self.json(call).await?;
+        self.expect_subject(action, &task.id, &id)?;
+        Ok(task)
+    }
+}
+
+pub(super) fn task_path(id: TaskId) -> String {
+    format!("/v1/tasks/{id}")
+}
+
+fn repeat_of(tasks: &[&SubmitTask]) -> Repeat {
+    if tasks.iter().all(|task| task.idempotency_key.is_some()) {
+        Repeat::Safe
+    } else {
+        Repeat::OnlyUnsent
+    }
+}
+
+fn batch_outcomes(bytes: &[u8], wanted: usize) -> Result<Vec<BatchOutcome>, AnswerError> {
+    let lines = bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    let outcomes: Vec<BatchOutcome> = lines.map(answer::json).collect::<Result<_, _>>()?;
+    if outcomes.len() == wanted {
+        Ok(outcomes)
+    } else {
+        Err(AnswerError::BatchLength {
+            seen: outcomes.len(),
+            wanted,
+        })
+    }
+}

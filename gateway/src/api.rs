@@ -1,0 +1,65 @@
+//! The API listener: REST over HTTPS for clients, operators and dashboards. Routes and their description come from the same
+//! annotations, one file for each resource.
+
+mod access;
+mod batch;
+mod blobs;
+mod catalogue;
+mod json;
+mod openapi;
+mod outputs;
+mod server;
+mod status;
+mod submission;
+mod tasks;
+mod workers;
+
+pub use openapi::openapi;
+pub use server::ApiTlsError;
+pub(crate) use server::{ApiTls, serve};
+
+use std::sync::Arc;
+
+use axum::Router;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::gateway::Gateway;
+use crate::{observe, problem};
+
+/// The routes, and what they say of themselves.
+fn described() -> (Router<Arc<Gateway>>, OpenApi) {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(tasks::submit, tasks::list))
+        .routes(routes!(batch::submit_batch))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::cancel))
+        .routes(routes!(tasks::redrive))
+        .routes(routes!(outputs::output))
+        .routes(routes!(outputs::receipt))
+        .routes(routes!(outputs::attestation))
+        .routes(routes!(blobs::upload, blobs::head))
+        .routes(routes!(catalogue::operations))
+        .routes(routes!(status::status))
+        .routes(routes!(workers::create, workers::list))
+        .routes(routes!(workers::show, workers::delete))
+        .routes(routes!(workers::drain))
+        .routes(routes!(workers::undrain))
+        .routes(routes!(workers::attestation))
+        .routes(routes!(openapi::document))
+        .split_for_parts()
+}
+
+/// The router of the API listener.
+pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+    let (router, _) = described();
+    router
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(
+            gateway.metrics.clone(),
+            observe::api_requests,
+        ))
+        .with_state(gateway)
+}

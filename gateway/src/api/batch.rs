@@ -1,0 +1,168 @@
+//! `POST /v1/tasks:batch`: a task a line in, an outcome a line out.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use protocol::api::{BatchOutcome, SubmitTask, TaskView};
+use protocol::limits::BATCH_TASKS_MAX;
+use protocol::problem::{Problem, ProblemCode};
+use protocol::{TaskId, UserName};
+
+use super::access::Client;
+use super::json::{parse, take_body};
+use super::submission;
+use crate::gateway::Gateway;
+use crate::problem::ApiProblem;
+use crate::store::NewTask;
+
+/// Newline-delimited JSON.
+const MEDIA_TYPE: &str = "application/x-ndjson";
+
+/// Submit up to 1,000 tasks.
+///
+/// One task a line; the answer has one outcome a line, in order. A task that is refused does not hold the others up.
+#[utoipa::path(
+    post,
+    path = "/v1/tasks:batch",
+    tag = "tasks",
+    security(("access_token" = ["client"])),
+    request_body(content = SubmitTask, content_type = "application/x-ndjson", description = "One a line"),
+    responses(
+        (status = 200, description = "One outcome a line, in order", body = BatchOutcome, content_type = "application/x-ndjson"),
+        (status = 413, description = "Too many lines or bytes", body = Problem),
+        (status = "default", description = "Refused", body = Problem),
+    ),
+)]
+pub(super) async fn submit_batch(
+    State(gateway): State<Arc<Gateway>>,
+    client: Client,
+    request: Request,
+) -> Result<Response, ApiProblem> {
+    let (body, _memory) = take_body(request, MEDIA_TYPE).await?;
+    let ids = gateway
+        .new_task_ids()
+        .map_err(|_| ApiProblem::internal(&std::io::Error::other("no randomness")))?;
+    let user = client.user().clone();
+    let now_ms = gateway.now_ms();
+    let lines = tokio::task::spawn_blocking(move || parse_lines(&body, ids, &user, now_ms))
+        .await
+        .map_err(|error| ApiProblem::internal(&error))??;
+    let outcomes = submit_lines(&gateway, &client, lines).await?;
+    Ok(answer(&outcomes))
+}
+
+/// One line: a task to queue, or why not.
+type Line = Result<NewTask, ApiProblem>;
+
+fn parse_lines(
+    body: &[u8],
+    ids: impl Iterator<Item = TaskId>,
+    user: &UserName,
+    now_ms: u64,
+) -> Result<Vec<Line>, ApiProblem> {
+    let lines = body
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty());
+    let lines: Vec<_> = lines.take(BATCH_TASKS_MAX.saturating_add(1)).collect();
+    if lines.len() > BATCH_TASKS_MAX {
+        let detail = format!("a batch has up to {BATCH_TASKS_MAX} tasks");
+        return Err(Problem::new(ProblemCode::LimitExceeded, detail)
+            .with_limit("BATCH_TASKS_MAX")
+            .into());
+    }
+    let read = |(line, id): (&[u8], TaskId)| {
+        let task: SubmitTask = parse(line)?;
+        submission::parse(task, id, user, now_ms)
+    };
+    Ok(lines.into_iter().zip(ids).map(read).collect())
+}
+
+async fn submit_lines(
+    gateway: &Gateway,
+    client: &Client,
+    lines: Vec<Line>,
+) -> Result<Vec<BatchOutcome>, ApiProblem> {
+    let mut problems = Vec::with_capacity(lines.len());
+    let mut tasks = Vec::with_capacity(lines.len());
+    for line in lines {
+        match line {
+            Ok(task) => {
+                tasks.push(task);
+                problems.push(None);
+            }
+            Err(problem) => problems.push(Some(problem.into_problem())),
+        }
+    }
+    let mut accepted = submit_tasks(gateway, client, tasks).await?.into_iter();
+    let outcomes = problems.into_iter().map(|problem| match problem {
+        Some(problem) => {
+            gateway.metrics.submitted("refused", 1);
+            BatchOutcome::Problem(problem)
+        }
+        None => accepted.next().unwrap_or_else(missing),
+    });
+    Ok(outcomes.collect())
+}
+
+async fn submit_tasks(
+    gateway: &Gateway,
+    client: &Client,
+    tasks: Vec<NewTask>,
+) -> Result<Vec<BatchOutcome>, ApiProblem> {
+    if tasks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let submitted = gateway.timed("submit", gateway.store.submit(tasks)).await?;
+    let known: Vec<_> = submitted
+        .iter()
+        .flatten()
+        .map(|submitted| submitted.task)
+        .collect();
+    let mut views = gateway.store.tasks(client.own(), known).await?.into_iter();
+    let outcomes = submitted.into_iter().map(|outcome| match outcome {
+        Ok(submitted) => {
+            let label = if submitted.was_known {
+                "repeated"
+            } else {
+                "accepted"
+            };
+            gateway.metrics.submitted(label, 1);
+            views.next().flatten().map_or_else(missing, task)
+        }
+        Err(error) => {
+            gateway.metrics.submitted("refused", 1);
+            BatchOutcome::Problem(submission::refuse_submit(&error))
+        }
+    });
+    Ok(outcomes.collect())
+}
+
+fn task(view: TaskView) -> BatchOutcome {
+    BatchOutcome::Task(view)
+}
+
+/// What was submitted must be there.
+fn missing() -> BatchOutcome {
+    BatchOutcome::Problem(Problem::new(
+        ProblemCode::Internal,
+        "the outcome of this line is missing",
+    ))
+}
+
+fn answer(outcomes: &[BatchOutcome]) -> Response {
+    let mut body = Vec::new();
+    for outcome in outcomes {
+        // Writing JSON of these types into memory cannot fail.
+        let _ = serde_json::to_writer(&mut body, outcome);
+        body.push(b'\n');
+    }
+    let mut response = Response::new(Body::from(body));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    response
+}

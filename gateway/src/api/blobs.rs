@@ -1,0 +1,89 @@
+//! Inputs too large to travel inside a task.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, StatusCode};
+use protocol::Sha256Digest;
+use protocol::api::OutputView;
+use protocol::limits::BLOB_BYTES_MAX;
+use protocol::problem::{Problem, ProblemCode};
+
+use super::access::Client;
+use crate::blobs::Upload;
+use crate::body::{body_stream, content_length};
+use crate::gateway::Gateway;
+use crate::parts::PathPart;
+use crate::problem::ApiProblem;
+
+/// Upload a blob.
+///
+/// It is on disk when the answer arrives. Repeating an upload is no error.
+#[utoipa::path(
+    put,
+    path = "/v1/blobs/{sha256}",
+    tag = "blobs",
+    security(("access_token" = ["client"])),
+    params(("sha256" = String, Path, description = "SHA-256 of the bytes, 64 hexadecimal digits")),
+    request_body(content_type = "application/octet-stream", description = "Up to 1 GiB"),
+    responses(
+        (status = 201, description = "Stored", body = OutputView),
+        (status = 400, description = "The bytes have another digest or length", body = Problem),
+        (status = 413, description = "Too large", body = Problem),
+        (status = "default", description = "Refused", body = Problem),
+    ),
+)]
+pub(super) async fn upload(
+    State(gateway): State<Arc<Gateway>>,
+    client: Client,
+    PathPart(sha256): PathPart<Sha256Digest>,
+    request: Request,
+) -> Result<(StatusCode, Json<OutputView>), ApiProblem> {
+    let upload = Upload {
+        sha256,
+        bytes: content_length(request.headers())?,
+        bytes_max: BLOB_BYTES_MAX,
+    };
+    let body = body_stream(request.into_body());
+    let descriptor = gateway.blobs.write(upload, body).await?;
+    let now_ms = gateway.now_ms();
+    gateway
+        .store
+        .record_user_blob(client.user(), descriptor, now_ms)
+        .await?;
+    let view = OutputView {
+        sha256: descriptor.sha256,
+        bytes: descriptor.bytes,
+    };
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+/// Whether this user has uploaded a blob.
+#[utoipa::path(
+    head,
+    path = "/v1/blobs/{sha256}",
+    tag = "blobs",
+    security(("access_token" = ["client"])),
+    params(("sha256" = String, Path, description = "SHA-256 of the bytes, 64 hexadecimal digits")),
+    responses(
+        (status = 200, description = "It is there; `content-length` is its size"),
+        (status = 404, description = "It is not, or is another user's"),
+    ),
+)]
+pub(super) async fn head(
+    State(gateway): State<Arc<Gateway>>,
+    client: Client,
+    PathPart(sha256): PathPart<Sha256Digest>,
+) -> Result<Response, ApiProblem> {
+    let found = gateway.store.user_blob(client.user(), sha256).await?;
+    let descriptor = found
+        .ok_or_else(|| Problem::new(ProblemCode::NotFound, format!("there is no blob {sha256}")))?;
+    let mut response = Response::default();
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from(descriptor.bytes));
+    Ok(response)
+}

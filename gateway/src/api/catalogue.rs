@@ -1,0 +1,54 @@
+//! The operation catalogue, for those who submit.
+
+use axum::Json;
+use protocol::api::{OperationView, ParameterView};
+use protocol::catalogue::{Inputs, OPERATIONS, Operation, ParameterKind};
+use protocol::problem::Problem;
+
+use super::access::Client;
+
+/// What the pool can compute.
+#[utoipa::path(
+    get,
+    path = "/v1/operations",
+    tag = "pool",
+    security(("access_token" = ["client"])),
+    responses(
+        (status = 200, description = "Every operation with its parameters", body = Vec<OperationView>),
+        (status = "default", description = "Refused", body = Problem),
+    ),
+)]
+pub(super) async fn operations(_: Client) -> Json<Vec<OperationView>> {
+    Json(OPERATIONS.iter().map(view).collect())
+}
+
+fn view(operation: &Operation) -> OperationView {
+    let parameters = operation.parameters.iter().map(|parameter| ParameterView {
+        name: parameter.name.to_owned(),
+        values: values(parameter.kind),
+        summary: parameter.summary.to_owned(),
+    });
+    OperationView {
+        name: operation.name.to_owned(),
+        version: operation.version,
+        summary: operation.summary.to_owned(),
+        parameters: parameters.collect(),
+        inputs: inputs(operation.inputs),
+        output: operation.output.to_owned(),
+    }
+}
+
+fn values(kind: ParameterKind) -> String {
+    match kind {
+        ParameterKind::Count { min, max } => format!("a whole number from {min} to {max}"),
+        ParameterKind::Real { min, max } => format!("a number from {min} to {max}"),
+        ParameterKind::Choice(words) => format!("one of {}", words.join(", ")),
+    }
+}
+
+fn inputs(inputs: Inputs) -> String {
+    match inputs {
+        Inputs::Named(names) => format!("{}: {}", names.len(), names.join(", ")),
+        Inputs::Many { name, min, max } => format!("{min} to {max}: {name}"),
+    }
+}

@@ -1,0 +1,61 @@
+//! JSON bodies in and out.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use protocol::limits::API_BODY_BYTES_MAX;
+use protocol::problem::{Problem, ProblemCode};
+use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::body::{content_length, read_body, require_media_type};
+use crate::gateway::Gateway;
+use crate::limits::API_BODIES_BYTES_MAX;
+use crate::problem::ApiProblem;
+
+/// A JSON body.
+pub(super) struct JsonBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for JsonBody<T> {
+    type Rejection = ApiProblem;
+
+    async fn from_request(request: Request, _: &Arc<Gateway>) -> Result<Self, ApiProblem> {
+        let (bytes, _memory) = take_body(request, "application/json").await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// Reads one JSON value.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiProblem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let detail = format!("the JSON cannot be read: {error}");
+        Problem::new(ProblemCode::MalformedRequest, detail).into()
+    })
+}
+
+/// KiB of bodies in memory, of all gateways of the process.
+static MEMORY_KIB: Semaphore = Semaphore::const_new(API_BODIES_BYTES_MAX / 1024);
+
+/// Reads the body of a request, and keeps its memory accounted for as long as the second value lives.
+pub(super) async fn take_body(
+    request: Request,
+    media_type: &str,
+) -> Result<(Bytes, SemaphorePermit<'static>), ApiProblem> {
+    let (parts, body) = request.into_parts();
+    require_media_type(&parts.headers, media_type)?;
+    let bytes_max = u64::try_from(API_BODY_BYTES_MAX).unwrap_or(u64::MAX);
+    let expected = content_length(&parts.headers)?
+        .unwrap_or(bytes_max)
+        .min(bytes_max);
+    let kib = u32::try_from(expected.div_ceil(1024)).unwrap_or(u32::MAX);
+    let memory = MEMORY_KIB.try_acquire_many(kib).map_err(|_| {
+        Problem::new(
+            ProblemCode::Overloaded,
+            "too many requests are being read; come back",
+        )
+    })?;
+    let limit = (API_BODY_BYTES_MAX, "API_BODY_BYTES_MAX");
+    let bytes = read_body(&parts.headers, body, limit).await?;
+    Ok((bytes, memory))
+}

@@ -1,0 +1,199 @@
+//! Uploads that hold, uploads that do not, and what a crash leaves.
+
+use std::convert::Infallible;
+use std::io;
+use std::path::Path;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use protocol::Sha256Digest;
+use protocol::task::InputDescriptor;
+use tempfile::TempDir;
+
+use super::{BlobError, Blobs, Upload};
+
+const MAX: u64 = 1 << 20;
+
+async fn blobs() -> (TempDir, Blobs) {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = Blobs::open(&folder.path().join("blobs")).await.unwrap();
+    (folder, blobs)
+}
+
+fn upload(content: &[u8]) -> Upload {
+    Upload {
+        sha256: Sha256Digest::of(content),
+        bytes: None,
+        bytes_max: MAX,
+    }
+}
+
+/// In pieces of seven bytes.
+async fn write(
+    blobs: &Blobs,
+    upload: Upload,
+    content: &[u8],
+) -> Result<InputDescriptor, BlobError> {
+    let pieces: Vec<_> = content
+        .chunks(7)
+        .map(|piece| Ok::<_, Infallible>(Bytes::copy_from_slice(piece)))
+        .collect();
+    blobs.write(upload, stream::iter(pieces)).await
+}
+
+async fn read(blobs: &Blobs, sha256: Sha256Digest) -> Result<Vec<u8>, BlobError> {
+    let reader = blobs.read(sha256).await?;
+    let bytes = reader.bytes();
+    let pieces: Vec<Bytes> = reader.into_stream().try_collect().await.unwrap();
+    let content = pieces.concat();
+    assert_eq!(u64::try_from(content.len()).unwrap(), bytes);
+    Ok(content)
+}
+
+fn count_files(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| if path.is_dir() { count_files(&path) } else { 1 })
+        .sum()
+}
+
+#[tokio::test]
+async fn what_was_written_is_read() {
+    let (_folder, blobs) = blobs().await;
+    for content in [vec![], vec![1; 3], vec![2; 300_000]] {
+        let announced = Upload {
+            bytes: Some(u64::try_from(content.len()).unwrap()),
+            ..upload(&content)
+        };
+        let blob = write(&blobs, announced, &content).await.unwrap();
+        assert_eq!(blob, InputDescriptor::of(&content));
+        assert_eq!(read(&blobs, blob.sha256).await.unwrap(), content);
+    }
+}
+
+#[tokio::test]
+async fn a_blob_lies_under_its_digest_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, blobs) = blobs().await;
+    write(&blobs, upload(b"abc"), b"abc").await.unwrap();
+    let name = "blobs/ba/7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let path = folder.path().join(name);
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(count_files(folder.path()), 1);
+}
+
+#[tokio::test]
+async fn the_same_content_twice_is_one_file_and_still_verified() {
+    let (folder, blobs) = blobs().await;
+    for _ in 0..2 {
+        write(&blobs, upload(b"abc"), b"abc").await.unwrap();
+    }
+    // Naming the digest of another's blob is not having it.
+    let error = write(&blobs, upload(b"abc"), b"abd").await.unwrap_err();
+    assert!(matches!(error, BlobError::Digest { .. }));
+    assert_eq!(count_files(folder.path()), 1);
+}
+
+#[tokio::test]
+async fn uploads_of_one_content_at_once_all_succeed() {
+    let (folder, blobs) = blobs().await;
+    let mut uploads = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let blobs = blobs.clone();
+        uploads.spawn(async move { write(&blobs, upload(&[9; 10_000]), &[9; 10_000]).await });
+    }
+    assert!(uploads.join_all().await.iter().all(Result::is_ok));
+    assert_eq!(count_files(folder.path()), 1);
+}
+
+#[tokio::test]
+async fn content_that_is_not_as_announced_leaves_nothing() {
+    let (folder, blobs) = blobs().await;
+    let sized = |bytes| Upload {
+        bytes: Some(bytes),
+        ..upload(b"0123456789")
+    };
+    let error = write(&blobs, upload(b"other"), b"0123456789")
+        .await
+        .unwrap_err();
+    assert!(matches!(error, BlobError::Digest { .. }));
+    let error = write(&blobs, sized(11), b"0123456789").await.unwrap_err();
+    assert!(matches!(
+        error,
+        BlobError::Length {
+            seen: 10,
+            wanted: 11
+        }
+    ));
+    let error = write(&blobs, sized(8), b"0123456789").await.unwrap_err();
+    assert!(matches!(
+        error,
+        BlobError::Length {
+            seen: 10,
+            wanted: 8
+        }
+    ));
+    let error = write(&blobs, sized(MAX + 1), b"").await.unwrap_err();
+    assert!(matches!(error, BlobError::TooLarge { max: MAX }));
+    let small = Upload {
+        bytes_max: 9,
+        ..upload(b"0123456789")
+    };
+    let error = write(&blobs, small, b"0123456789").await.unwrap_err();
+    assert!(matches!(error, BlobError::TooLarge { max: 9 }));
+    assert_eq!(count_files(folder.path()), 0);
+}
+
+#[tokio::test]
+async fn content_that_breaks_off_leaves_nothing() {
+    let (folder, blobs) = blobs().await;
+    let broken = stream::iter([Ok(Bytes::from("01")), Err(io::Error::other("reset"))]);
+    let error = blobs
+        .write(upload(b"0123456789"), broken)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, BlobError::Interrupted(_)));
+    assert_eq!(count_files(folder.path()), 0);
+
+    // The sender went away: the handler's future is dropped.
+    let endless = stream::iter([Ok::<_, Infallible>(Bytes::from("01"))]).chain(stream::pending());
+    let dropped = blobs.write(upload(b"0123456789"), endless);
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(50), dropped).await;
+    assert!(waited.is_err());
+    assert_eq!(count_files(folder.path()), 0);
+}
+
+#[tokio::test]
+async fn what_a_crash_left_is_swept_and_never_seen() {
+    let (folder, blobs) = blobs().await;
+    write(&blobs, upload(b"abc"), b"abc").await.unwrap();
+    std::fs::write(folder.path().join("blobs/incoming/17"), b"half").unwrap();
+    let blobs = Blobs::open(&folder.path().join("blobs")).await.unwrap();
+    assert_eq!(count_files(folder.path()), 1);
+    assert_eq!(
+        read(&blobs, Sha256Digest::of(b"abc")).await.unwrap(),
+        b"abc"
+    );
+}
+
+#[tokio::test]
+async fn a_blob_that_is_not_there_is_missing() {
+    let (_folder, blobs) = blobs().await;
+    let sha256 = Sha256Digest::of(b"nothing");
+    let error = blobs.read(sha256).await.unwrap_err();
+    assert!(matches!(error, BlobError::Missing(missing) if missing == sha256));
+}
+
+#[test]
+fn a_full_disk_is_told_apart() {
+    for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+        assert!(matches!(
+            BlobError::from(io::Error::from(kind)),
+            BlobError::DiskFull
+        ));
+    }
+    let other = BlobError::from(io::Error::from(io::ErrorKind::PermissionDenied));
+    assert!(matches!(other, BlobError::Io(_)));
+}

@@ -1,0 +1,224 @@
+//! The configuration: one TOML file and a few environment variables, read once, completely, before anything is opened.
+//!
+//! Every mistake is reported, each with its key path; a key that nothing reads is a mistake too. Relative paths start at
+//! the configuration file's folder.
+
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use protocol::limits::{LEASE_DURATION_S_DEFAULT, LEASE_DURATION_S_MAX, LEASE_DURATION_S_MIN};
+use reader::Reader;
+
+/// Workers dial this from other machines.
+pub const WORKER_ADDRESS_DEFAULT: SocketAddr = any(7443);
+/// Clients and operators dial this.
+pub const API_ADDRESS_DEFAULT: SocketAddr = any(8443);
+/// Metrics name workers and users: loopback unless the operator says otherwise.
+pub const METRICS_ADDRESS_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
+/// A stolen session lives at most so long, and a quote per worker and ten minutes costs nothing anywhere.
+pub const REATTEST_INTERVAL_S_DEFAULT: u32 = 600;
+/// A host makes about 25 quotes a second in all; below a minute a rack of workers would keep it busy with quotes.
+pub const REATTEST_INTERVAL_S_MIN: u32 = 60;
+/// Beyond a day the maximal age of a session would come first.
+pub const REATTEST_INTERVAL_S_MAX: u32 = 86_400;
+/// A day: a worker's TLS key is no older than that.
+pub const SESSION_AGE_S_DEFAULT: u32 = 86_400;
+pub const SESSION_AGE_S_MIN: u32 = 600;
+/// A week: longer, and a key is as good as permanent.
+pub const SESSION_AGE_S_MAX: u32 = 7 * 86_400;
+/// A longer file is not a configuration.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What a gateway is told to be. All paths are absolute or relative to the process's folder.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Database, blobs and `listening.json`.
+    pub state_dir: PathBuf,
+    pub worker: Listener,
+    pub api: Listener,
+    pub metrics_address: SocketAddr,
+    pub attestation: Attestation,
+    pub lease_duration: Duration,
+}
+
+/// One TLS listener.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Port 0: any free one.
+    pub address: SocketAddr,
+    /// Chain in PEM, leaf first.
+    pub certificate: PathBuf,
+    /// PKCS #8 in PEM.
+    pub key: PathBuf,
+}
+
+/// How workers are appraised, and how often.
+#[derive(Debug, Clone)]
+pub struct Attestation {
+    pub appraisal_policy: PathBuf,
+    /// A folder of `*.json`, each one platform family's collateral.
+    pub collateral_dir: PathBuf,
+    pub reattest_interval: Duration,
+    /// From the request to attest again until the session is stale.
+    pub reattest_grace: Duration,
+    /// From stale to closed.
+    pub stale_session: Duration,
+    pub session_age_max: Duration,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration file {path}")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the configuration file {path} has more than {FILE_BYTES_MAX} bytes")]
+    TooLarge { path: PathBuf },
+    #[error("the configuration is not TOML")]
+    Toml(#[source] toml::de::Error),
+    #[error("the configuration has {count} mistakes:{list}", count = .0.len(), list = Bullets(.0))]
+    Mistakes(Vec<Mistake>),
+}
+
+/// One mistake of a configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// As in `worker.address`.
+    pub key: String,
+    pub problem: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "`{}` {}", self.key, self.problem)
+    }
+}
+
+struct Bullets<'a>(&'a [Mistake]);
+
+impl fmt::Display for Bullets<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|mistake| write!(formatter, "\n  {mistake}"))
+    }
+}
+
+impl Config {
+    /// Reads the file.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let failed = |source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        if std::fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
+            return Err(ConfigError::TooLarge {
+                path: path.to_owned(),
+            });
+        }
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        Self::from_toml(&text, path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Reads the text; `folder` is where relative paths start.
+    pub fn from_toml(text: &str, folder: &Path) -> Result<Self, ConfigError> {
+        let table = text.parse().map_err(ConfigError::Toml)?;
+        let mut reader = Reader::new(table, folder);
+        let config = Self::read(&mut reader);
+        let mistakes = reader.finish();
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            _ => Err(ConfigError::Mistakes(mistakes)),
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        // Every part is read before the first one missing counts, so that all mistakes are found in one go.
+        let state_dir = reader.path("state_dir");
+        let worker = read_listener(reader, "worker", WORKER_ADDRESS_DEFAULT);
+        let api = read_listener(reader, "api", API_ADDRESS_DEFAULT);
+        let metrics_address = reader.address("metrics.address", METRICS_ADDRESS_DEFAULT);
+        let attestation = read_attestation(reader);
+        let lease_duration = reader.seconds(
+            "tasks.lease_duration_s",
+            LEASE_DURATION_S_DEFAULT,
+            LEASE_DURATION_S_MIN..=LEASE_DURATION_S_MAX,
+        );
+        Some(Self {
+            state_dir: state_dir?,
+            worker: worker?,
+            api: api?,
+            metrics_address: metrics_address?,
+            attestation: attestation?,
+            lease_duration: lease_duration?,
+        })
+    }
+}
+
+fn read_listener(reader: &mut Reader<'_>, table: &str, address: SocketAddr) -> Option<Listener> {
+    let address = reader.address(&format!("{table}.address"), address);
+    let certificate = reader.path(&format!("{table}.certificate"));
+    let key = reader.path(&format!("{table}.key"));
+    Some(Listener {
+        address: address?,
+        certificate: certificate?,
+        key: key?,
+    })
+}
+
+fn read_attestation(reader: &mut Reader<'_>) -> Option<Attestation> {
+    let appraisal_policy = reader.path("attestation.appraisal_policy");
+    let collateral_dir = reader.path("attestation.collateral_dir");
+    let reattest_interval = reader.seconds(
+        "attestation.reattest_interval_s",
+        REATTEST_INTERVAL_S_DEFAULT,
+        REATTEST_INTERVAL_S_MIN..=REATTEST_INTERVAL_S_MAX,
+    );
+    let session_age_max = reader.seconds(
+        "attestation.session_age_s_max",
+        SESSION_AGE_S_DEFAULT,
+        SESSION_AGE_S_MIN..=SESSION_AGE_S_MAX,
+    );
+    Some(Attestation {
+        appraisal_policy: appraisal_policy?,
+        collateral_dir: collateral_dir?,
+        reattest_interval: reattest_interval?,
+        reattest_grace: crate::limits::REATTEST_GRACE,
+        stale_session: crate::limits::STALE_SESSION,
+        session_age_max: session_age_max?,
+    })
+}
+
+/// What the process takes from its environment, and the only place that reads it.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// `COCOON_LOG`: a filter such as `info` or `gateway=debug,warn`.
+    pub log_filter: Option<String>,
+}
+
+impl Environment {
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the environment"
+    )]
+    pub fn read() -> Self {
+        Self {
+            log_filter: std::env::var("COCOON_LOG").ok(),
+        }
+    }
+}
+
+const fn any(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+}

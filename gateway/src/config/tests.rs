@@ -1,0 +1,85 @@
+//! What is read, and how every mistake is named.
+
+use super::*;
+
+const COMPLETE: &str = r#"
+state_dir = "state"
+[worker]
+certificate = "tls/worker-listener.pem"
+key = "tls/worker-listener.key"
+[api]
+address = "127.0.0.1:0"
+certificate = "/etc/api.pem"
+key = "/etc/api.key"
+[attestation]
+appraisal_policy = "appraisal-policy.toml"
+collateral_dir = "collateral"
+reattest_interval_s = 300
+"#;
+
+fn mistakes(text: &str) -> Vec<String> {
+    match Config::from_toml(text, Path::new("/etc/cocoon")) {
+        Err(ConfigError::Mistakes(mistakes)) => mistakes.iter().map(Mistake::to_string).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_complete_file_is_read_with_defaults() {
+    let config = Config::from_toml(COMPLETE, Path::new("/etc/cocoon")).unwrap();
+    assert_eq!(config.state_dir, Path::new("/etc/cocoon/state"));
+    assert_eq!(config.api.certificate, Path::new("/etc/api.pem"));
+    assert_eq!(config.worker.address, WORKER_ADDRESS_DEFAULT);
+    assert_eq!(config.api.address.port(), 0);
+    assert_eq!(config.metrics_address, METRICS_ADDRESS_DEFAULT);
+    assert_eq!(config.attestation.reattest_interval.as_secs(), 300);
+    assert_eq!(config.attestation.session_age_max.as_secs(), 86_400);
+    assert_eq!(config.lease_duration.as_secs(), 30);
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let text = r#"
+surprise = 1
+[worker]
+address = "localhost"
+certificate = 7
+[api]
+certificate = "a"
+key = "b"
+colour = "blue"
+[attestation]
+appraisal_policy = ""
+collateral_dir = "c"
+reattest_interval_s = 5
+[tasks]
+lease_duration_s = -1
+"#;
+    let seen = mistakes(text);
+    for key in [
+        "`state_dir` is missing",
+        "`worker.address` must be an address",
+        "`worker.certificate` must be a path",
+        "`worker.key` is missing",
+        "`attestation.appraisal_policy` must be a path",
+        "`attestation.reattest_interval_s` must be a whole number from 60 to 86400",
+        "`tasks.lease_duration_s` must be a whole number from 1 to 3600",
+        "`surprise` is not a key of this file",
+        "`api.colour` is not a key of this file",
+    ] {
+        assert!(
+            seen.iter().any(|line| line.starts_with(key)),
+            "{key} is not in {seen:#?}"
+        );
+    }
+    assert_eq!(seen.len(), 9, "{seen:#?}");
+}
+
+#[test]
+fn a_section_is_a_table_and_the_file_is_toml() {
+    assert!(mistakes("metrics = 3").contains(&"`metrics` must be a table".to_owned()));
+    assert!(matches!(
+        Config::from_toml("= =", Path::new(".")),
+        Err(ConfigError::Toml(_))
+    ));
+}

@@ -1,0 +1,93 @@
+//! What every part of a running gateway shares.
+
+use std::sync::Arc;
+
+use attestation::ErrorCode;
+use protocol::api::{TaskCounts, WorkerCounts};
+use protocol::{SessionId, TaskId};
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::RelyingParty;
+use crate::blobs::Blobs;
+use crate::metrics::Metrics;
+use crate::session::Schedule;
+use crate::store::{Counts, Store};
+use crate::worker::Sessions;
+use crate::world::Clock;
+
+/// One running gateway.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) store: Store,
+    pub(crate) blobs: Blobs,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Metrics,
+    pub(crate) relying_party: RelyingParty,
+    pub(crate) sessions: Sessions,
+    pub(crate) schedule: Schedule,
+    pub(crate) lease_duration_ms: u64,
+    pub(crate) started_ms: u64,
+    /// Set when the gateway begins to stop: nothing new is begun, long polls answer at once.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Gateway {
+    /// Wall clock, Unix milliseconds.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_us() / 1_000
+    }
+
+    pub(crate) fn new_session_id(&self) -> Result<SessionId, ErrorCode> {
+        let random = random_bytes().map(u128::from_be_bytes)?;
+        Ok(SessionId::from_parts(self.now_ms(), random))
+    }
+
+    /// Ids that sort in the order of the batch.
+    pub(crate) fn new_task_ids(&self) -> Result<impl Iterator<Item = TaskId> + use<>, ErrorCode> {
+        let now_ms = self.now_ms();
+        let first = random_bytes().map(u128::from_be_bytes)?;
+        // The highest of the 80 random bits is left clear, so that a batch cannot run over into the time.
+        let first = first & (u128::MAX >> 49);
+        Ok((first..).map(move |random| TaskId::from_parts(now_ms, random)))
+    }
+
+    /// Counts how long a call of the store takes.
+    pub(crate) async fn timed<T>(&self, call: &'static str, work: impl Future<Output = T>) -> T {
+        let began = self.clock.monotonic();
+        let outcome = work.await;
+        let took = self.clock.monotonic().saturating_sub(began);
+        self.metrics.store_call(call, took);
+        outcome
+    }
+
+    /// Whether the root is not Intel's: then the pool proves nothing.
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.relying_party.trust_anchor() != &attestation::TrustAnchor::intel()
+    }
+
+    /// Tasks and workers by state, from the store's counts and the live sessions.
+    pub(crate) fn counts(&self, counts: Counts) -> (TaskCounts, WorkerCounts) {
+        let (live, stale) = self.sessions.counts();
+        let workers = WorkerCounts {
+            enrolled: counts.workers_enrolled,
+            live,
+            stale,
+            draining: counts.workers_draining,
+        };
+        (counts.tasks, workers)
+    }
+}
+
+/// A uniformly distributed value, for jitter.
+pub(crate) fn random_u16() -> Result<u16, ErrorCode> {
+    random_bytes().map(u16::from_be_bytes)
+}
+
+fn random_bytes<const N: usize>() -> Result<[u8; N], ErrorCode> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the operating system gives no random bytes");
+        ErrorCode::Internal
+    })?;
+    Ok(bytes)
+}

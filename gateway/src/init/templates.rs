@@ -1,0 +1,138 @@
+//! The texts of a new pool's files.
+
+use super::Initialise;
+use crate::config::{METRICS_ADDRESS_DEFAULT, REATTEST_INTERVAL_S_DEFAULT, SESSION_AGE_S_DEFAULT};
+
+/// The configuration, with every key and what it means.
+pub(super) fn configuration(options: &Initialise) -> String {
+    let (worker_port, api_port) = (options.worker_port, options.api_port);
+    let lease_duration_s = protocol::limits::LEASE_DURATION_S_DEFAULT;
+    format!(
+        r#"# cocoon-gateway. Relative paths start at this file's folder. `cocoon-gateway config check --config FILE` reports
+# every mistake. SIGHUP reads appraisal policy and collateral again; all else takes a restart.
+
+# Database, blobs and listening.json. Holds enrolment secrets: back it up, and let nobody else read it.
+state_dir = "state"
+
+# Workers connect here, attested only. TLS must end in this process: no terminating proxy in between.
+[worker]
+address = "0.0.0.0:{worker_port}"
+certificate = "tls/worker-listener.pem"   # from the pool's own CA, tls/pool-ca.pem, which workers pin
+key = "tls/worker-listener.key"           # used nowhere else
+
+# Clients and operators connect here: REST over HTTPS. GET /openapi.json describes it.
+[api]
+address = "0.0.0.0:{api_port}"
+certificate = "tls/api.pem"               # from tls/api-ca.pem; any server certificate will do
+key = "tls/api.key"
+
+# /metrics, /healthz, /readyz, in plain HTTP: keep it on loopback.
+[metrics]
+address = "{METRICS_ADDRESS_DEFAULT}"
+
+[attestation]
+appraisal_policy = "appraisal-policy.toml"
+# A folder of *.json, each one platform family's collateral (QuoteCollateralV3, as PCCS clients write it). Read again every
+# minute. Collateral ends at its nextUpdate, some 30 days after it was issued: renew the files before.
+collateral_dir = "collateral"
+# How often a worker attests again on its live connection, give or take a fifth. 60 to 86400.
+reattest_interval_s = {REATTEST_INTERVAL_S_DEFAULT}
+# How old a connection may become. 600 to 604800.
+session_age_s_max = {SESSION_AGE_S_DEFAULT}
+
+[tasks]
+# How long a worker holds a task without renewing its lease before another one gets it. 1 to 3600.
+lease_duration_s = {lease_duration_s}
+"#
+    )
+}
+
+/// An appraisal policy that is refused until the operator has filled in what the pool's machines measure.
+pub(super) const APPRAISAL_POLICY: &str = r#"# What this pool demands of a worker's evidence. There is no default that accepts: every key must be here, and the gateway
+# does not start until every FILL-IN below has a value. Measurements are 48 bytes in hexadecimal (96 digits).
+#
+# Where the values come from: boot the released image on each kind of machine, and run `cocoon-attest inspect` on a quote
+# of it; or take the reference values that the image's release publishes. Compare the two.
+schema = 1
+
+[tcb]
+# Intel's verdicts on the platform's patches that are good enough. SWHardeningNeeded and ConfigurationNeeded are usual on
+# well-kept machines; OutOfDate is not. "Revoked" can never be allowed.
+statuses_allowed = ["UpToDate", "SWHardeningNeeded"]
+# Refuse platforms that one of these advisories applies to, whatever their status.
+advisories_denied = []
+# Collateral that knows of this TCB recovery event at least. `cocoon-attest verify` shows the number of yours.
+evaluation_data_number_min = 17
+
+[collateral]
+# For how many hours collateral counts after its end. 0: not at all.
+grace_hours = 0
+
+[td]
+# (seen AND mask) = required; eight bytes as they stand in the quote, bit 0 first. This demands SEPT_VE_DISABLE (bit 28)
+# and nothing else: no DEBUG, no migration, no profiling.
+attributes_mask = "ffffffffffffffff"
+attributes_required = "0000001000000000"
+# The CPU features that the VM is given. Depends on the VMM and the machine.
+xfam_mask = "ffffffffffffffff"
+xfam_required = "FILL-IN"
+# Set by the VMM at creation; zeros unless you set them.
+mr_config_ids = ["000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]
+mr_owners = ["000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]
+mr_owner_configs = ["000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]
+# Zeros where the image extends nothing at run time.
+rtmr3s = ["000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]
+service_td = "absent"
+
+[seam]
+# Intel's own TDX module shows zeros.
+signers = ["000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]
+# "any": Intel's TCB info judges the module. A list pins exact modules beside that.
+measurements = "any"
+
+# One for each kind of machine (VM shape and firmware).
+[[platform_profiles]]
+name = "FILL-IN"
+mrtd = "FILL-IN"
+rtmr0 = "FILL-IN"
+
+# One for each boot image that may serve.
+[[releases]]
+name = "FILL-IN"
+rtmr1 = "FILL-IN"
+rtmr2 = "FILL-IN"
+
+[platforms]
+# The PPIDs (16 bytes) of your machines, or "any". Physical extraction of keys on a machine that is not yours is what this
+# list stops; prefer it to "any".
+enrolled = ["FILL-IN"]
+revoked = []
+
+[evidence]
+event_log = "not-required"
+gpu = "not-required"
+"#;
+
+/// What to do with what was written.
+pub(super) fn next_steps(options: &Initialise, access_token: &str) -> String {
+    let (dir, hostname) = (options.dir.display(), &options.hostname);
+    let (worker_port, api_port) = (options.worker_port, options.api_port);
+    format!(
+        r"A new pool is in {dir}.
+
+Access token of user `operator`, role operator. It is shown this once and stored nowhere:
+
+  {access_token}
+
+Next:
+  1. Complete {dir}/appraisal-policy.toml: every FILL-IN.
+  2. Put Intel's collateral for your platforms into {dir}/collateral/, one JSON file each.
+  3. cocoon-gateway config check --config {dir}/gateway.toml
+  4. cocoon-gateway run --config {dir}/gateway.toml
+  5. Enrol workers: POST https://{hostname}:{api_port}/v1/workers (`cocoon-admin worker create`); clients and operators
+     trust {dir}/tls/api-ca.pem.
+  6. Workers dial {hostname}:{worker_port} and pin {dir}/tls/pool-ca.pem.
+Keep tls/pool-ca.key and tls/api-ca.key off this machine: the gateway does not need them.
+"
+    )
+}

@@ -1,0 +1,258 @@
+//! Everything that must survive: tasks and their queue, outputs and receipts, workers, attestations, access tokens.
+//!
+//! Every method takes many or joins many: writes that wait share one transaction and one flush, and a method returns once
+//! its effect is on disk. `now_ms` is an argument everywhere. [`Store`] is the only door; the database behind it is
+//! SQLite (`sqlite`), and a second one goes beside it, held to the same conformance suite (`store/tests`).
+//!
+//! Not here yet, each with its place: fairness between users (`sqlite::queue::rank`), requirements beyond the operation
+//! (the leading columns of the index `tasks_queued`), retention of finished tasks, collection of blobs that no row names.
+
+mod error;
+mod records;
+mod registry;
+mod requests;
+mod sqlite;
+mod submission;
+#[cfg(test)]
+pub(crate) mod tests;
+mod watch;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use protocol::api::{TaskList, TaskView};
+use protocol::control::RenewedLease;
+use protocol::lease::{AckOutcome, Lease, LeaseRef, Nack, NackOutcome};
+use protocol::receipt::Receipt;
+use protocol::{TaskId, WorkerId};
+use tokio::sync::watch::Receiver;
+
+pub use error::{OpenError, StoreError};
+pub use records::{
+    AccessGrant, AccessRole, AccessRoleError, AccessTokenId, AccessTokenRecord, CreateWorkerError,
+    EnrolmentSecret, NewAccessToken, NewAttestation, NewSession, RefusalRecord, StoredAttestation,
+    WorkerRecord,
+};
+pub use requests::{
+    CancelOutcome, Counts, Expired, LeaseError, LeaseInputError, LeaseQuery, ListQuery,
+    LookupError, Payload, RedriveOutcome, RenewQuery, RunningLease, StoredOutput, TaskScope,
+    WriteStatistics,
+};
+pub use submission::{
+    InputBytes, NewTask, SpecificationError, SubmitError, Submitted, TaskSpecification,
+};
+pub use watch::FinishedWatch;
+
+use crate::receipts::VerifiedBatch;
+use sqlite::{Overload, Sharing, Sqlite, Weight, queue, views};
+use watch::Watchers;
+
+/// A handle on the database. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    database: Arc<Sqlite>,
+    watchers: Arc<Watchers>,
+}
+
+impl Store {
+    /// Opens the database of the one gateway that runs on it, and makes it where there is none. The file is for its owner
+    /// alone, since it holds enrolment secrets.
+    pub async fn open(database: &Path) -> Result<Self, OpenError> {
+        Self::open_as(database, Sharing::Exclusive).await
+    }
+
+    /// Opens the database for an administrative command while a gateway may run on it.
+    pub async fn open_beside(database: &Path) -> Result<Self, OpenError> {
+        Self::open_as(database, Sharing::Beside).await
+    }
+
+    async fn open_as(database: &Path, sharing: Sharing) -> Result<Self, OpenError> {
+        let watchers = Watchers::new();
+        let (path, told) = (database.to_owned(), Arc::clone(&watchers));
+        let opened = tokio::task::spawn_blocking(move || Sqlite::open(&path, sharing, told)).await;
+        let database = opened.map_err(|_| OpenError::Store(StoreError::Closed))??;
+        Ok(Self {
+            database: Arc::new(database),
+            watchers,
+        })
+    }
+
+    /// Answers what waits, then closes. Every later call, on any clone, fails with [`StoreError::Closed`].
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+
+    /// Queues tasks, each for itself. Turned away with [`StoreError::Overloaded`] where too many writes wait already.
+    pub async fn submit(
+        &self,
+        tasks: Vec<NewTask>,
+    ) -> Result<Vec<Result<Submitted, SubmitError>>, StoreError> {
+        let bytes = tasks.iter().map(|task| task.specification.payload_bytes());
+        let weight = Weight {
+            rows: tasks.len(),
+            bytes: bytes.fold(0, u64::saturating_add),
+        };
+        let operation = move |scope: &mut sqlite::WriteScope<'_>| queue::submit(scope, &tasks);
+        self.database
+            .write(weight, Overload::Refuse, operation)
+            .await
+    }
+
+    /// Leases the first tasks that the worker can run; none when the queue has none for it.
+    pub async fn lease(&self, query: LeaseQuery) -> Result<Vec<Lease>, LeaseError> {
+        let weight = Weight::rows(query.tasks_max);
+        let leased = self.database.write(weight, Overload::Wait, move |scope| {
+            queue::lease(scope, &query)
+        });
+        leased.await.map_err(LeaseError::Store)?
+    }
+
+    /// Extends leases; one entry for each, in order.
+    pub async fn renew(&self, query: RenewQuery) -> Result<Vec<RenewedLease>, StoreError> {
+        let weight = Weight::rows(query.leases.len());
+        let operation = move |scope: &mut sqlite::WriteScope<'_>| queue::renew(scope, &query);
+        self.database.write(weight, Overload::Wait, operation).await
+    }
+
+    /// One input of a task, for the worker that holds its lease.
+    pub async fn lease_input(
+        &self,
+        worker: &WorkerId,
+        lease: LeaseRef,
+        index: usize,
+    ) -> Result<Payload, LeaseInputError> {
+        let worker = worker.clone();
+        let read = self
+            .database
+            .read(move |connection| queue::lease_input(connection, &worker, lease, index));
+        read.await.map_err(LeaseInputError::Store)?
+    }
+
+    /// Records outputs and receipts. What is accepted is on disk, and is the task's only output for ever.
+    pub async fn ack(
+        &self,
+        batch: VerifiedBatch,
+        now_ms: u64,
+    ) -> Result<Vec<AckOutcome>, StoreError> {
+        let weight = Weight {
+            rows: batch.acks().len(),
+            bytes: batch.payload_bytes(),
+        };
+        let operation = move |scope: &mut sqlite::WriteScope<'_>| queue::ack(scope, &batch, now_ms);
+        self.database.write(weight, Overload::Wait, operation).await
+    }
+
+    /// Takes back what a worker gives back.
+    pub async fn nack(
+        &self,
+        worker: &WorkerId,
+        nacks: Vec<Nack>,
+        now_ms: u64,
+    ) -> Result<Vec<NackOutcome>, StoreError> {
+        let (weight, worker) = (Weight::rows(nacks.len()), worker.clone());
+        let operation =
+            move |scope: &mut sqlite::WriteScope<'_>| queue::nack(scope, &worker, &nacks, now_ms);
+        self.database.write(weight, Overload::Wait, operation).await
+    }
+
+    /// Takes back leases that ran out and sets aside tasks whose deadline passed. To be called each second.
+    pub async fn expire(&self, now_ms: u64) -> Result<Expired, StoreError> {
+        let operation = move |scope: &mut sqlite::WriteScope<'_>| queue::expire(scope, now_ms);
+        self.database
+            .write(Weight::ROW, Overload::Wait, operation)
+            .await
+    }
+
+    /// Cancels tasks, and says whom to tell.
+    pub async fn cancel(
+        &self,
+        whose: TaskScope,
+        tasks: Vec<TaskId>,
+        now_ms: u64,
+    ) -> Result<Vec<CancelOutcome>, StoreError> {
+        let weight = Weight::rows(tasks.len());
+        let operation =
+            move |scope: &mut sqlite::WriteScope<'_>| queue::cancel(scope, &whose, &tasks, now_ms);
+        self.database.write(weight, Overload::Wait, operation).await
+    }
+
+    /// Returns dead letters to the queue.
+    pub async fn redrive(&self, tasks: Vec<TaskId>) -> Result<Vec<RedriveOutcome>, StoreError> {
+        let weight = Weight::rows(tasks.len());
+        let operation = move |scope: &mut sqlite::WriteScope<'_>| queue::redrive(scope, &tasks);
+        self.database.write(weight, Overload::Wait, operation).await
+    }
+
+    /// One view for each task, in order.
+    pub async fn tasks(
+        &self,
+        whose: TaskScope,
+        tasks: Vec<TaskId>,
+    ) -> Result<Vec<Option<TaskView>>, StoreError> {
+        self.database
+            .read(move |connection| views::tasks(connection, &whose, &tasks))
+            .await
+    }
+
+    /// One page of tasks, newest first.
+    pub async fn list(&self, query: ListQuery) -> Result<TaskList, StoreError> {
+        self.database
+            .read(move |connection| views::list(connection, &query))
+            .await
+    }
+
+    /// The output of a task.
+    pub async fn output(
+        &self,
+        whose: TaskScope,
+        task: TaskId,
+    ) -> Result<StoredOutput, LookupError> {
+        let read = self
+            .database
+            .read(move |connection| views::output(connection, &whose, task));
+        read.await.map_err(LookupError::Store)?
+    }
+
+    /// The receipt of a task, with its inclusion proof.
+    pub async fn receipt(&self, whose: TaskScope, task: TaskId) -> Result<Receipt, LookupError> {
+        let read = self
+            .database
+            .read(move |connection| views::receipt(connection, &whose, task));
+        read.await.map_err(LookupError::Store)?
+    }
+
+    /// The attestation that a task's receipt points at.
+    pub async fn task_attestation(
+        &self,
+        whose: TaskScope,
+        task: TaskId,
+    ) -> Result<StoredAttestation, LookupError> {
+        let read = self
+            .database
+            .read(move |connection| views::task_attestation(connection, &whose, task));
+        read.await.map_err(LookupError::Store)?
+    }
+
+    /// How many there are of each. Cheap: kept, not counted.
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        self.database.read(views::counts).await
+    }
+
+    /// What the writer did since the store was opened.
+    #[must_use]
+    pub fn write_statistics(&self) -> WriteStatistics {
+        self.database.write_statistics()
+    }
+
+    /// A number that grows whenever tasks became visible to workers.
+    #[must_use]
+    pub fn queue_changes(&self) -> Receiver<u64> {
+        self.watchers.queue_changes()
+    }
+
+    /// Ends once the task has finished. Make it first, then read the task.
+    #[must_use]
+    pub fn watch_finished(&self, task: TaskId) -> FinishedWatch {
+        FinishedWatch::new(&self.watchers, task)
+    }
+}

@@ -1,0 +1,169 @@
+//! What workers, submitters and operators ask of the queue, and what it answers beside the types of `protocol`.
+
+use bytes::Bytes;
+use protocol::api::TaskCounts;
+use protocol::lease::{LeaseRef, OperationId};
+use protocol::task::{InputDescriptor, TaskState};
+use protocol::{SessionId, TaskId, UserName, WorkerId};
+
+use super::StoreError;
+
+/// A worker's wish for work.
+#[derive(Debug, Clone)]
+pub struct LeaseQuery {
+    pub worker: WorkerId,
+    pub session: SessionId,
+    /// Nothing else is handed out.
+    pub operations: Vec<OperationId>,
+    pub tasks_max: usize,
+    /// Bodies and inline inputs of all leases together. The first task is leased whatever it weighs; its inputs beyond
+    /// this are to be fetched.
+    pub payload_bytes_max: u64,
+    pub lease_duration_ms: u64,
+    pub now_ms: u64,
+}
+
+/// Why a worker gets no lease at all. An empty queue is no error.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LeaseError {
+    #[error("the queue could not be read")]
+    Store(#[source] StoreError),
+    #[error("the worker is not enrolled")]
+    UnknownWorker,
+    #[error("the worker is draining")]
+    Draining,
+}
+
+/// A worker's wish to keep what it holds.
+#[derive(Debug, Clone)]
+pub struct RenewQuery {
+    pub worker: WorkerId,
+    pub leases: Vec<LeaseRef>,
+    pub lease_duration_ms: u64,
+    pub now_ms: u64,
+}
+
+/// Where bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    Inline(Bytes),
+    Blob(InputDescriptor),
+}
+
+/// Why a worker gets no input.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LeaseInputError {
+    #[error("the input could not be read")]
+    Store(#[source] StoreError),
+    #[error("there is no such task")]
+    UnknownTask,
+    #[error("the lease is not this worker's, or no longer in force")]
+    Superseded,
+    #[error("the task has no such input")]
+    NoSuchInput,
+}
+
+/// Whose tasks a caller may see. Another user's task is as unknown as none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskScope {
+    User(UserName),
+    /// An operator.
+    All,
+}
+
+/// One page of tasks, newest first.
+#[derive(Debug, Clone)]
+pub struct ListQuery {
+    pub scope: TaskScope,
+    pub state: Option<TaskState>,
+    pub limit: usize,
+    /// The last task of the page before.
+    pub cursor: Option<TaskId>,
+}
+
+/// A lease that a worker may still be working on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningLease {
+    pub worker: WorkerId,
+    pub session: SessionId,
+    pub lease: LeaseRef,
+}
+
+/// What became of one cancellation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CancelOutcome {
+    Cancelled {
+        /// Whom to tell.
+        running: Option<RunningLease>,
+    },
+    AlreadyCancelled,
+    Finished(TaskState),
+    UnknownTask,
+}
+
+/// What became of one redrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedriveOutcome {
+    Queued,
+    WrongState(TaskState),
+    UnknownTask,
+}
+
+/// What one pass over leases and deadlines did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Leases that ran out, attempts left.
+    pub requeued: u64,
+    /// Leases that ran out, attempts used up.
+    pub dead_lettered: u64,
+    pub deadlines_passed: u64,
+    /// The pass was bounded; another one has work to do.
+    pub more: bool,
+}
+
+/// An output: what it is, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredOutput {
+    pub descriptor: InputDescriptor,
+    pub payload: Payload,
+}
+
+/// Why there is no output, receipt or attestation to show.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LookupError {
+    #[error("the task could not be read")]
+    Store(#[source] StoreError),
+    #[error("there is no such task")]
+    UnknownTask,
+    /// Queued, running, or finished without an output.
+    #[error("the task is {0}: it has no output")]
+    NotSucceeded(TaskState),
+}
+
+/// How many there are of each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub tasks: TaskCounts,
+    pub workers_enrolled: u64,
+    pub workers_draining: u64,
+}
+
+/// What the writer did since the store was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriteStatistics {
+    /// Transactions that ended on disk, with one flush each.
+    pub commits: u64,
+    pub operations: u64,
+    /// Submissions turned away with [`StoreError::Overloaded`].
+    pub refused: u64,
+}
+
+impl TaskScope {
+    /// The user to whom it is confined.
+    pub(super) fn user(&self) -> Option<&str> {
+        match self {
+            Self::User(user) => Some(user.as_str()),
+            Self::All => None,
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! That the statements which run for every task are answered by an index, whatever the size of the queue.
+
+use rusqlite::Connection;
+
+use super::pick::LINE;
+
+const SCHEMA: &str = include_str!("../migrations/0001_initial.sql");
+
+fn plan(statement: &str) -> String {
+    let connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch(SCHEMA).unwrap();
+    let mut explained = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
+        .unwrap();
+    let unbound = vec![None::<i64>; explained.parameter_count()];
+    let steps = explained
+        .query_map(rusqlite::params_from_iter(unbound), |row| {
+            row.get::<_, String>("detail")
+        })
+        .unwrap();
+    steps.collect::<Result<Vec<_>, _>>().unwrap().join("; ")
+}
+
+#[test]
+fn a_line_of_the_queue_is_read_in_the_order_of_its_index() {
+    assert_eq!(
+        plan(LINE),
+        "SEARCH tasks USING INDEX tasks_queued (operation=? AND version=?)"
+    );
+}
+
+#[test]
+fn leases_and_deadlines_are_found_by_their_indexes() {
+    let run_out = "SELECT number FROM tasks WHERE state = 'running' AND lease_expires_ms <= ?1
+                   ORDER BY lease_expires_ms LIMIT ?2";
+    assert!(plan(run_out).contains("tasks_leased"), "{}", plan(run_out));
+    let late = "SELECT number FROM tasks
+                WHERE state = 'queued' AND deadline_ms IS NOT NULL AND deadline_ms <= ?1
+                ORDER BY deadline_ms LIMIT ?2";
+    assert!(plan(late).contains("tasks_deadline"), "{}", plan(late));
+    let held = "SELECT worker, count(*) FROM tasks WHERE state = 'running' GROUP BY worker";
+    assert!(
+        plan(held).contains("COVERING INDEX tasks_leased"),
+        "{}",
+        plan(held)
+    );
+}

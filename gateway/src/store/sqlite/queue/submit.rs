@@ -1,0 +1,154 @@
+//! Submission: durable once, whatever is sent again.
+
+use protocol::task::TaskState;
+use protocol::{IdempotencyKey, Sha256Digest, TaskId};
+use rusqlite::OptionalExtension;
+
+use super::super::super::submission::StoredInput;
+use super::super::super::{NewTask, StoreError, SubmitError, Submitted};
+use super::super::WriteScope;
+use super::super::values::{digest_at, integer, integer_from_usize, optional_integer, task_at};
+use super::rank;
+
+/// Queues each task, or says why not.
+pub(in super::super::super) fn submit(
+    scope: &mut WriteScope<'_>,
+    tasks: &[NewTask],
+) -> Result<Vec<Result<Submitted, SubmitError>>, StoreError> {
+    tasks.iter().map(|task| submit_one(scope, task)).collect()
+}
+
+fn submit_one(
+    scope: &mut WriteScope<'_>,
+    task: &NewTask,
+) -> Result<Result<Submitted, SubmitError>, StoreError> {
+    if let Some(key) = &task.idempotency_key
+        && let Some(earlier) = find_by_key(scope, task, key)?
+    {
+        return Ok(earlier);
+    }
+    if let Some(missing) = find_missing_blob(scope, task)? {
+        return Ok(Err(missing));
+    }
+    insert(scope, task)?;
+    scope.moved(task.id, None, TaskState::Queued);
+    Ok(Ok(Submitted {
+        task: task.id,
+        was_known: false,
+    }))
+}
+
+/// The same key with the same body is the same task.
+fn find_by_key(
+    scope: &WriteScope<'_>,
+    task: &NewTask,
+    key: &IdempotencyKey,
+) -> Result<Option<Result<Submitted, SubmitError>>, StoreError> {
+    let earlier = scope
+        .connection
+        .prepare_cached(
+            "SELECT tasks.id AS id, task_bodies.digest AS digest
+             FROM idempotency_keys
+             JOIN tasks ON tasks.number = idempotency_keys.task
+             JOIN task_bodies ON task_bodies.task = tasks.number
+             WHERE idempotency_keys.user = ?1 AND idempotency_keys.key = ?2",
+        )?
+        .query_row((task.user.as_str(), key.as_str()), |row| {
+            Ok((task_at(row, "id")?, digest_at(row, "digest")?))
+        })
+        .optional()?;
+    let answer = |(id, digest): (TaskId, Sha256Digest)| {
+        if digest == task.specification.digest {
+            Ok(Submitted {
+                task: id,
+                was_known: true,
+            })
+        } else {
+            Err(SubmitError::IdempotencyConflict { task: id })
+        }
+    };
+    Ok(earlier.map(answer))
+}
+
+/// A user's blobs are those that the user has uploaded: knowing a digest gives access to nothing.
+fn find_missing_blob(
+    scope: &WriteScope<'_>,
+    task: &NewTask,
+) -> Result<Option<SubmitError>, StoreError> {
+    let mut owned = scope.connection.prepare_cached(
+        "SELECT 1 FROM user_blobs WHERE user = ?1 AND sha256 = ?2 AND bytes = ?3",
+    )?;
+    for (index, StoredInput { descriptor, data }) in task.specification.inputs.iter().enumerate() {
+        let blob = (
+            task.user.as_str(),
+            descriptor.sha256.as_bytes(),
+            integer(descriptor.bytes),
+        );
+        if data.is_none() && !owned.exists(blob)? {
+            return Ok(Some(SubmitError::MissingBlob {
+                index,
+                sha256: descriptor.sha256,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+fn insert(scope: &WriteScope<'_>, task: &NewTask) -> Result<(), StoreError> {
+    let specification = &task.specification;
+    let number = insert_row(scope, task)?;
+    scope
+        .connection
+        .prepare_cached(
+            "INSERT INTO task_bodies (task, digest, output_bytes, body) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute((
+            number,
+            specification.digest.as_bytes(),
+            integer(specification.output_bytes),
+            &specification.canonical,
+        ))?;
+    let mut insert_input = scope.connection.prepare_cached(
+        "INSERT INTO task_inputs (task, position, sha256, bytes, data) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for (position, StoredInput { descriptor, data }) in specification.inputs.iter().enumerate() {
+        insert_input.execute((
+            number,
+            integer_from_usize(position),
+            descriptor.sha256.as_bytes(),
+            integer(descriptor.bytes),
+            data.as_deref(),
+        ))?;
+    }
+    if let Some(key) = &task.idempotency_key {
+        scope
+            .connection
+            .prepare_cached("INSERT INTO idempotency_keys (user, key, task) VALUES (?1, ?2, ?3)")?
+            .execute((task.user.as_str(), key.as_str(), number))?;
+    }
+    Ok(())
+}
+
+fn insert_row(scope: &WriteScope<'_>, task: &NewTask) -> Result<i64, StoreError> {
+    let specification = &task.specification;
+    let number = scope
+        .connection
+        .prepare_cached(
+            "INSERT INTO tasks (id, user, state, operation, version, priority, rank, submitted_ms, deadline_ms,
+                 attempts, max_attempts, fencing_token, payload_bytes)
+             VALUES (?1, ?2, 'queued', ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, 0, ?10)",
+        )?
+        .insert((
+            task.id.to_bytes(),
+            task.user.as_str(),
+            specification.operation.name.as_str(),
+            specification.operation.version,
+            task.priority,
+            rank(task.submitted_ms, task.priority),
+            integer(task.submitted_ms),
+            optional_integer(task.deadline_ms),
+            task.max_attempts,
+            integer(specification.payload_bytes()),
+        ))?;
+    Ok(number)
+}

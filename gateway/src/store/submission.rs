@@ -1,0 +1,169 @@
+//! What a submitter hands over: a task that fits the catalogue, and how its life shall go.
+
+use bytes::Bytes;
+use protocol::catalogue::{Call, TaskFault};
+use protocol::lease::OperationId;
+use protocol::limits::INLINE_BYTES_MAX;
+use protocol::task::{InputDescriptor, TaskBody, TaskBodyError, task_digest};
+use protocol::{IdempotencyKey, Sha256Digest, TaskId, UserName};
+use serde_json::{Map, Value};
+
+/// The bytes of one input, or the blob that holds them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InputBytes {
+    Inline(Bytes),
+    Blob(InputDescriptor),
+}
+
+impl InputBytes {
+    fn descriptor(&self) -> InputDescriptor {
+        match self {
+            Self::Inline(bytes) => InputDescriptor::of(bytes),
+            Self::Blob(descriptor) => *descriptor,
+        }
+    }
+}
+
+/// One input as it is stored: its description, and its bytes unless they are a blob.
+#[derive(Debug, Clone)]
+pub(super) struct StoredInput {
+    pub(super) descriptor: InputDescriptor,
+    pub(super) data: Option<Bytes>,
+}
+
+/// Why a task is not queued.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecificationError {
+    #[error("the task does not fit the catalogue")]
+    Fault(#[source] TaskFault),
+    #[error(
+        "input {index} has {seen} bytes; up to {INLINE_BYTES_MAX} travel inline, more are a blob"
+    )]
+    InlineTooLarge { index: usize, seen: usize },
+    #[error("the task has no canonical form")]
+    Body(#[source] TaskBodyError),
+}
+
+/// What is to be computed: accepted by the catalogue, in canonical bytes, with its digest. Only
+/// [`TaskSpecification::parse`] makes one, so that nothing else can be queued.
+#[derive(Debug, Clone)]
+pub struct TaskSpecification {
+    pub(super) operation: OperationId,
+    pub(super) canonical: Vec<u8>,
+    pub(super) digest: Sha256Digest,
+    pub(super) inputs: Vec<StoredInput>,
+    pub(super) output_bytes: u64,
+}
+
+impl TaskSpecification {
+    /// Reads a task against the catalogue. Digests every inline input: not for the writer's thread.
+    pub fn parse(
+        operation: &str,
+        version: u32,
+        parameters: Map<String, Value>,
+        inputs: Vec<InputBytes>,
+    ) -> Result<Self, SpecificationError> {
+        for (index, input) in inputs.iter().enumerate() {
+            refuse_large_inline(index, input)?;
+        }
+        let inputs: Vec<_> = inputs.into_iter().map(stored_input).collect();
+        let body = TaskBody {
+            operation: operation.to_owned(),
+            version,
+            parameters,
+            inputs: inputs.iter().map(|input| input.descriptor).collect(),
+        };
+        let call: Call = body.call().map_err(SpecificationError::Fault)?;
+        let canonical = body.canonical().map_err(SpecificationError::Body)?;
+        Ok(Self {
+            operation: OperationId {
+                name: body.operation,
+                version,
+            },
+            digest: task_digest(&canonical),
+            canonical,
+            inputs,
+            output_bytes: call.output_bytes(),
+        })
+    }
+
+    #[must_use]
+    pub fn operation(&self) -> &OperationId {
+        &self.operation
+    }
+
+    #[must_use]
+    pub fn digest(&self) -> Sha256Digest {
+        self.digest
+    }
+
+    /// What the catalogue says the output will have.
+    #[must_use]
+    pub fn output_bytes(&self) -> u64 {
+        self.output_bytes
+    }
+
+    /// Body and inline inputs: what a lease carries, and what waits in memory until it is written.
+    pub(super) fn payload_bytes(&self) -> u64 {
+        let inline = self.inputs.iter().filter_map(|input| input.data.as_ref());
+        let bytes = inline
+            .map(Bytes::len)
+            .fold(self.canonical.len(), usize::saturating_add);
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+}
+
+fn refuse_large_inline(index: usize, input: &InputBytes) -> Result<(), SpecificationError> {
+    match input {
+        InputBytes::Inline(bytes)
+            if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > INLINE_BYTES_MAX =>
+        {
+            Err(SpecificationError::InlineTooLarge {
+                index,
+                seen: bytes.len(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn stored_input(input: InputBytes) -> StoredInput {
+    StoredInput {
+        descriptor: input.descriptor(),
+        data: match input {
+            InputBytes::Inline(bytes) => Some(bytes),
+            InputBytes::Blob(_) => None,
+        },
+    }
+}
+
+/// One task to be queued.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    pub id: TaskId,
+    pub user: UserName,
+    pub specification: TaskSpecification,
+    /// 0 (last) to [`protocol::limits::PRIORITY_MAX`] (first).
+    pub priority: u8,
+    pub max_attempts: u32,
+    pub submitted_ms: u64,
+    pub deadline_ms: Option<u64>,
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// A task that is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    /// The id to give out: the earlier task's where the idempotency key was known.
+    pub task: TaskId,
+    pub was_known: bool,
+}
+
+/// Why one task of a batch is not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    #[error("the idempotency key was used for another task, {task}")]
+    IdempotencyConflict { task: TaskId },
+    #[error("input {index} is the blob {sha256}, which its user has not uploaded with this size")]
+    MissingBlob { index: usize, sha256: Sha256Digest },
+}

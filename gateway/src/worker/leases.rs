@@ -1,0 +1,102 @@
+//! `POST /v1/lease`: tasks for a worker, waiting for the first one when there is none.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use protocol::lease::{LeaseRequest, LeaseResponse};
+use protocol::limits::{BATCH_TASKS_MAX, LEASE_PAYLOAD_BYTES_MAX, LONG_POLL_MS_MAX};
+use protocol::problem::{Problem, ProblemCode};
+
+use super::connection::AttestedConnection;
+use super::message::Cbor;
+use crate::limits::LEASE_POLL;
+use crate::problem::ApiProblem;
+use crate::store::{LeaseError, LeaseQuery};
+
+/// Operations that one request may name: more than the catalogue has, and few enough to look at.
+const OPERATIONS_COUNT_MAX: usize = 256;
+
+pub(super) async fn lease(
+    State(attested): State<AttestedConnection>,
+    Cbor(request): Cbor<LeaseRequest>,
+) -> Result<Cbor<LeaseResponse>, ApiProblem> {
+    let tasks_max = parse(&request)?;
+    let gateway = attested.gateway();
+    let ends_at = gateway
+        .clock
+        .monotonic()
+        .saturating_add(Duration::from_millis(u64::from(request.wait_ms)));
+    // Subscribed before the first look, so that a task queued in between is not missed.
+    let mut changes = gateway.store.queue_changes();
+    loop {
+        changes.mark_unchanged();
+        let leases = lease_once(&attested, &request, tasks_max).await?;
+        let remaining = ends_at.saturating_sub(gateway.clock.monotonic());
+        if !leases.is_empty() || remaining.is_zero() || gateway.stopping.is_cancelled() {
+            gateway
+                .metrics
+                .leased(u64::try_from(leases.len()).unwrap_or(u64::MAX));
+            return Ok(Cbor(LeaseResponse { leases }));
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = gateway.stopping.cancelled() => {}
+            () = tokio::time::sleep(remaining.min(LEASE_POLL)) => {}
+        }
+    }
+}
+
+fn parse(request: &LeaseRequest) -> Result<usize, ApiProblem> {
+    let tasks_max = usize::from(request.tasks_max);
+    if !(1..=BATCH_TASKS_MAX).contains(&tasks_max) {
+        let detail = format!("a lease asks for 1 to {BATCH_TASKS_MAX} tasks, not {tasks_max}");
+        return Err(limit(detail, "tasks_max", "BATCH_TASKS_MAX"));
+    }
+    if request.wait_ms > LONG_POLL_MS_MAX {
+        let detail = format!(
+            "a lease waits up to {LONG_POLL_MS_MAX} ms, not {}",
+            request.wait_ms
+        );
+        return Err(limit(detail, "wait_ms", "LONG_POLL_MS_MAX"));
+    }
+    if request.operations.len() > OPERATIONS_COUNT_MAX {
+        let detail = format!("a lease names up to {OPERATIONS_COUNT_MAX} operations");
+        return Err(limit(detail, "operations", "OPERATIONS_COUNT_MAX"));
+    }
+    Ok(tasks_max)
+}
+
+fn limit(detail: String, field: &str, limit: &str) -> ApiProblem {
+    Problem::new(ProblemCode::LimitExceeded, detail)
+        .with_field(field)
+        .with_limit(limit)
+        .into()
+}
+
+async fn lease_once(
+    attested: &AttestedConnection,
+    request: &LeaseRequest,
+    tasks_max: usize,
+) -> Result<Vec<protocol::lease::Lease>, ApiProblem> {
+    // Looked at each time round: the session may have become stale while it waited.
+    let session = attested.fresh_session()?;
+    let gateway = attested.gateway();
+    let query = LeaseQuery {
+        worker: session.worker.clone(),
+        session: session.id,
+        operations: request.operations.clone(),
+        tasks_max,
+        payload_bytes_max: LEASE_PAYLOAD_BYTES_MAX,
+        lease_duration_ms: gateway.lease_duration_ms,
+        now_ms: gateway.now_ms(),
+    };
+    match gateway.timed("lease", gateway.store.lease(query)).await {
+        Ok(leases) => Ok(leases),
+        // To a draining worker the queue is empty; it asks on, and notices when it is wanted again.
+        Err(LeaseError::Draining) => Ok(Vec::new()),
+        Err(LeaseError::UnknownWorker) => {
+            Err(Problem::new(ProblemCode::NotFound, "the worker is not enrolled any more").into())
+        }
+        Err(LeaseError::Store(error)) => Err(error.into()),
+    }
+}

@@ -1,0 +1,237 @@
+//! The sessions that are open now, one for each worker: a worker that connects again takes its old session's place.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use metrics::Gauge;
+use protocol::api::{SessionView, WorkerState};
+use protocol::lease::LeaseRef;
+use protocol::telemetry::Telemetry;
+use protocol::{SessionId, WorkerId};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Attested;
+use crate::limits::{SESSION_COMMANDS_MAX, SESSIONS_MAX};
+use crate::receipts::AttestedKey;
+use crate::world::Clock;
+
+/// All open sessions.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    open: Mutex<HashMap<WorkerId, Arc<LiveSession>>>,
+    gauge: Gauge,
+    clock: Arc<dyn Clock>,
+}
+
+/// One open session.
+#[derive(Debug)]
+pub(crate) struct LiveSession {
+    pub(crate) id: SessionId,
+    pub(crate) worker: WorkerId,
+    peer: SocketAddr,
+    admitted_ms: u64,
+    changing: Mutex<Changing>,
+    clock: Arc<dyn Clock>,
+    commands: mpsc::Sender<Command>,
+    /// Ends the connection: another one took its place, or the worker was deleted.
+    pub(crate) ended: CancellationToken,
+}
+
+/// What to tell a worker.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Nobody wants these any more.
+    Cancel(Vec<LeaseRef>),
+    /// Take no new work.
+    Drain(String),
+    /// Attest now: the appraisal policy changed.
+    Attest,
+}
+
+#[derive(Debug)]
+struct Changing {
+    attested: Attested,
+    /// The one before, under which a batch may have been signed while the session attested again.
+    previous: Option<AttestedKey>,
+    /// The driver says so; the deadline holds whether or not the driver gets to say it.
+    stale: bool,
+    /// By when evidence must have come, by the monotonic clock and, to be shown, by the wall clock.
+    deadline: Duration,
+    reattest_by_ms: u64,
+    heartbeat_ms: Option<u64>,
+    telemetry: Option<Telemetry>,
+}
+
+impl Sessions {
+    pub(crate) fn new(gauge: Gauge, clock: Arc<dyn Clock>) -> Self {
+        gauge.set(0.0);
+        Self {
+            open: Mutex::default(),
+            gauge,
+            clock,
+        }
+    }
+
+    /// Opens a session; the worker's former one ends. `None`: there are as many as the gateway takes.
+    pub(crate) fn open(
+        &self,
+        id: SessionId,
+        peer: SocketAddr,
+        attested: Attested,
+        deadline: Duration,
+    ) -> Option<(Arc<LiveSession>, mpsc::Receiver<Command>)> {
+        let (commands, receiver) = mpsc::channel(SESSION_COMMANDS_MAX);
+        let session = Arc::new(LiveSession {
+            id,
+            worker: attested.worker.clone(),
+            peer,
+            admitted_ms: self.clock.now_us() / 1_000,
+            changing: Mutex::new(Changing {
+                attested,
+                previous: None,
+                stale: false,
+                deadline,
+                reattest_by_ms: wall_ms(self.clock.as_ref(), deadline),
+                heartbeat_ms: None,
+                telemetry: None,
+            }),
+            clock: Arc::clone(&self.clock),
+            commands,
+            ended: CancellationToken::new(),
+        });
+        let mut open = self.lock();
+        if open.len() >= SESSIONS_MAX && !open.contains_key(&session.worker) {
+            return None;
+        }
+        match open.insert(session.worker.clone(), Arc::clone(&session)) {
+            Some(former) => former.ended.cancel(),
+            None => self.gauge.increment(1.0),
+        }
+        Some((session, receiver))
+    }
+
+    /// Forgets a session, unless another one has its place already.
+    pub(crate) fn close(&self, session: &LiveSession) {
+        if let Entry::Occupied(entry) = self.lock().entry(session.worker.clone())
+            && entry.get().id == session.id
+        {
+            entry.remove();
+            self.gauge.decrement(1.0);
+        }
+    }
+
+    pub(crate) fn of(&self, worker: &WorkerId) -> Option<Arc<LiveSession>> {
+        self.lock().get(worker).map(Arc::clone)
+    }
+
+    /// How many are live and how many are stale.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let sessions: Vec<_> = self.lock().values().map(Arc::clone).collect();
+        let count = |stale| {
+            sessions
+                .iter()
+                .filter(|session| session.is_stale() == stale)
+                .count()
+        };
+        let widen = |count| u64::try_from(count).unwrap_or(u64::MAX);
+        (widen(count(false)), widen(count(true)))
+    }
+
+    /// Every worker attests again at once.
+    pub(crate) fn demand_attestation(&self) {
+        for session in self.lock().values() {
+            session.tell(Command::Attest);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkerId, Arc<LiveSession>>> {
+        // A map of sessions has no half-made state.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LiveSession {
+    /// Tells the session's driver. A driver that does not keep up misses it: a lost cancellation costs a worker's time,
+    /// a lost drain is said again with the next lease.
+    pub(crate) fn tell(&self, command: Command) {
+        if self.commands.try_send(command).is_err() {
+            tracing::warn!(worker = %self.worker, "a session does not take its commands");
+        }
+    }
+
+    /// Whether it is overdue to attest.
+    pub(crate) fn is_stale(&self) -> bool {
+        let changing = self.changing();
+        changing.stale || self.clock.monotonic() >= changing.deadline
+    }
+
+    pub(crate) fn mark_stale(&self) {
+        self.changing().stale = true;
+    }
+
+    /// New evidence was accepted.
+    pub(crate) fn attested_again(&self, attested: Attested, deadline: Duration) {
+        let reattest_by_ms = wall_ms(self.clock.as_ref(), deadline);
+        let mut changing = self.changing();
+        let former = std::mem::replace(&mut changing.attested, attested);
+        changing.previous = Some(former.key);
+        changing.stale = false;
+        changing.deadline = deadline;
+        changing.reattest_by_ms = reattest_by_ms;
+    }
+
+    pub(crate) fn heard(&self, now_ms: u64, telemetry: Telemetry) {
+        let mut changing = self.changing();
+        changing.heartbeat_ms = Some(now_ms);
+        changing.telemetry = Some(telemetry);
+    }
+
+    /// Under which keys this session's receipts may be signed, the one in force first.
+    pub(crate) fn keys(&self) -> Vec<AttestedKey> {
+        let changing = self.changing();
+        let in_force = std::iter::once(changing.attested.key.clone());
+        in_force.chain(changing.previous.clone()).collect()
+    }
+
+    pub(crate) fn state(&self) -> WorkerState {
+        if self.is_stale() {
+            WorkerState::Stale
+        } else {
+            WorkerState::Live
+        }
+    }
+
+    pub(crate) fn view(&self) -> SessionView {
+        let changing = self.changing();
+        let attested = &changing.attested;
+        SessionView {
+            id: self.id,
+            peer: self.peer.to_string(),
+            admitted_ms: self.admitted_ms,
+            attested_ms: attested.at_ms,
+            reattest_by_ms: changing.reattest_by_ms,
+            heartbeat_ms: changing.heartbeat_ms,
+            tcb_status: attested.tcb_status.clone(),
+            advisory_ids: attested.advisory_ids.clone(),
+            trust_anchor: attested.trust_anchor.clone(),
+            executor: attested.executor.clone(),
+            telemetry: changing.telemetry.clone(),
+        }
+    }
+
+    fn changing(&self) -> MutexGuard<'_, Changing> {
+        // Each change is one assignment after another; none of them can panic halfway.
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A moment of the monotonic clock in Unix milliseconds.
+fn wall_ms(clock: &dyn Clock, at: Duration) -> u64 {
+    let remaining = at.saturating_sub(clock.monotonic());
+    let remaining_ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
+    (clock.now_us() / 1_000).saturating_add(remaining_ms)
+}

@@ -1,0 +1,22 @@
+//! The whole gateway over real sockets: HTTPS requests, attested workers with simulated evidence, nonsense on every
+//! listener.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests end where they fail"
+)]
+
+mod access;
+mod admission;
+mod blobs;
+mod command_line;
+mod https;
+mod leases;
+mod lifecycle;
+mod nonsense;
+mod operator;
+mod pool;
+mod sessions;
+mod tasks;
+mod worker;
