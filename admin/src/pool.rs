@@ -10,7 +10,7 @@ use protocol::api::PoolStatus;
 pub(crate) fn announce(status: &PoolStatus, terminal: &mut Terminal<'_>) -> std::io::Result<()> {
     if status.simulated {
         terminal.warning(format_args!(
-            "*** SIMULATED POOL: evidence is signed by {}, not by Intel. Nothing here is confidential or attested. ***",
+            "*** SIMULATED POOL: its trust anchor is {}. Nothing here is confidential or attested. ***",
             status.trust_anchor
         ))?;
     }

@@ -112,6 +112,7 @@ error_codes! {
     PlatformRevoked = "E602", "the platform was taken out of the pool", "Ask the pool's operator.";
     WorkerUnknown = "E603", "no worker of that name is enrolled", "Create the worker, and give it its enrolment secret.";
     EnrolmentMacInvalid = "E604", "the worker does not hold that name's enrolment secret", "Compare the worker's enrolment secret with the one it was created with.";
+    ReceiptKeyShared = "E605", "the receipt key is a key of the connection", "Update the worker; receipts are signed with a key of their own, so that a leaked TLS key forges none.";
     // E7xx: GPUs.
     GpuClaimInconsistent = "E701", "the claimed executor and the claimed GPUs do not fit together", "A CUDA worker names at least one GPU, each once; a CPU worker names none.";
     // E8xx: the policy and the relying party's rules.

@@ -7,12 +7,15 @@ use zeroize::Zeroizing;
 
 use crate::Binding;
 
+/// A shorter secret proves nothing, since it could be guessed; the empty one, nothing at all. The pool's own have 32 bytes.
+pub const SECRET_BYTES_MIN: usize = 16;
+
 /// A worker's enrolment secret. Prints nothing, compares nothing, is wiped when dropped.
 #[derive(Clone)]
 pub struct EnrolmentSecret(Zeroizing<Vec<u8>>);
 
 impl EnrolmentSecret {
-    /// Take the secret's bytes over.
+    /// Take the secret's bytes over. Fewer than [`SECRET_BYTES_MIN`] admit nobody.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
@@ -20,7 +23,8 @@ impl EnrolmentSecret {
 
     /// Whether `mac` was made with this secret for this very connection; takes the same time whatever the answer.
     pub(crate) fn made(&self, mac: &[u8; 32], binding: &Binding) -> bool {
-        hmac::verify(&key(&self.0), &binding.value(), mac).is_ok()
+        self.0.len() >= SECRET_BYTES_MIN
+            && hmac::verify(&key(&self.0), &binding.value(), mac).is_ok()
     }
 }
 
@@ -77,14 +81,18 @@ mod tests {
             attester_spki: vec![2; 91],
             peer_spki: vec![3; 91],
         };
-        let mac = enrolment_mac(b"secret", &binding);
+        let mac = enrolment_mac(&[1; 32], &binding);
         let other = Binding {
             exported: [9; 32],
             ..binding.clone()
         };
-        assert!(EnrolmentSecret::new(b"secret".to_vec()).made(&mac, &binding));
-        assert!(!EnrolmentSecret::new(b"secret".to_vec()).made(&mac, &other));
-        assert!(!EnrolmentSecret::new(b"another".to_vec()).made(&mac, &binding));
+        assert!(EnrolmentSecret::new(vec![1; 32]).made(&mac, &binding));
+        for guessable in [&[][..], &[1; 15]] {
+            let mac = enrolment_mac(guessable, &binding);
+            assert!(!EnrolmentSecret::new(guessable.to_vec()).made(&mac, &binding));
+        }
+        assert!(!EnrolmentSecret::new(vec![1; 32]).made(&mac, &other));
+        assert!(!EnrolmentSecret::new(vec![2; 32]).made(&mac, &binding));
     }
 
     #[test]

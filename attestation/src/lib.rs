@@ -45,7 +45,9 @@ pub use binding::{Binding, Preimage, PreimageError, ReportData, Role, SuiteHash}
 pub use claims::{Claims, ClaimsError, ExecutorKind, GpuClaim, LibraryClaim};
 pub use codes::{ErrorCode, UnknownErrorCode};
 pub use collateral::{Collateral, CollateralError, CollateralPart};
-pub use enrolment::{Enrolment, EnrolmentSecret, PlatformStanding, enrolment_mac};
+pub use enrolment::{
+    Enrolment, EnrolmentSecret, PlatformStanding, SECRET_BYTES_MIN, enrolment_mac,
+};
 pub use evidence::{Evidence, EvidenceError, EvidenceMember};
 pub use policy::{AppraisalPolicy, PolicyError};
 pub use quote::{PckCertificate, Quote, QuoteBody, QuoteError, SgxQuoteBody, Tee};

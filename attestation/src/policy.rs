@@ -1,7 +1,8 @@
 //! The appraisal policy: what the operator demands of evidence. TOML, complete or refused.
 //!
 //! There is no default that accepts: a key that is missing is a mistake, as is one that nobody knows, and all
-//! mistakes are reported at once with their paths. Where anything goes, the policy must say `"any"` in so many words.
+//! mistakes are reported at once with their paths. Where anything goes, the policy must say so: `"any"` instead of a list,
+//! zeros in a mask. No policy can allow what the appraisal refuses in any case, such as a debuggable TD.
 //!
 //! ```toml
 //! schema = 1
@@ -59,6 +60,10 @@ use reader::{Reader, Table};
 pub const POLICY_BYTES_MAX: usize = 1024 * 1024;
 /// A grace longer than a month is no grace but a decision not to look.
 pub const GRACE_HOURS_MAX: u32 = 24 * 30;
+/// Names of profiles and releases are read in tables.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Intel pads its advisories' numbers with zeros.
+const ADVISORY_DIGITS: usize = 5;
 /// The one version of this file's schema.
 const SCHEMA: u32 = 1;
 
@@ -348,7 +353,8 @@ fn status(text: &str) -> Result<TcbStatus, String> {
 
 fn advisory(text: &str) -> Result<String, String> {
     let number = text.strip_prefix("INTEL-SA-").unwrap_or_default();
-    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+    // Advisories are compared as texts: one in another spelling would be denied in vain.
+    if number.len() != ADVISORY_DIGITS || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!(
             "`{text}` is no advisory of the form INTEL-SA-00837"
         ));
@@ -357,10 +363,13 @@ fn advisory(text: &str) -> Result<String, String> {
 }
 
 fn name(text: &str) -> Result<String, String> {
-    if text.is_empty() {
-        Err("a name must not be empty".to_owned())
-    } else {
+    let fits = (1..=NAME_BYTES_MAX).contains(&text.len());
+    if fits && !text.chars().any(char::is_control) {
         Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"
+        ))
     }
 }
 

@@ -72,8 +72,10 @@ impl FromStr for TcbStatus {
 pub struct TcbVerdict {
     /// The platform's and the quoting enclave's statuses, converged as Intel's library does it.
     pub status: TcbStatus,
-    /// The platform alone, TDX module included.
+    /// The platform alone, TDX module included, as it was when the TD was launched.
     pub platform_status: TcbStatus,
+    /// The same as it is now, where the TD quote body says (TD 1.5). `status` covers it only where it is better.
+    pub platform_status_now: Option<TcbStatus>,
     /// The quoting enclave alone.
     pub quoting_enclave_status: TcbStatus,
     /// Advisories (`INTEL-SA-…`) of both.

@@ -285,6 +285,10 @@ fn tcb_verdict(claims: &QuoteClaims) -> TcbVerdict {
     TcbVerdict {
         status: claims.tcb.status.into(),
         platform_status: platform.tcb_level.tcb_status.into(),
+        platform_status_now: platform
+            .current_tcb_level
+            .as_ref()
+            .map(|level| level.tcb_status.into()),
         quoting_enclave_status: claims.qe.tcb_level.tcb_status.into(),
         advisory_ids: advisory_ids.into_iter().collect(),
         evaluation_data_number: claims.tcb.eval_data_number,

@@ -1,20 +1,14 @@
 //! Runs a step and says which one it was.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-/// The cargo that runs this program, so that a pinned toolchain stays pinned.
+/// The cargo that built this program, so that a pinned toolchain stays pinned, in the workspace's folder.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(workspace_root());
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     command
-}
-
-/// The folder of the workspace's manifest.
-pub(crate) fn workspace_root() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// Runs one step to its end; a failure names the step and the command that repeats it.

@@ -30,7 +30,9 @@ enum Job {
         filter: Option<String>,
     },
     /// A gateway and two simulated workers on this machine, with real tasks; the same as `cargo devnet`.
+    #[command(disable_help_flag = true)]
     Devnet {
+        /// The devnet's own; `--help` lists them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -38,7 +40,7 @@ enum Job {
 
 fn main() -> ExitCode {
     match run(Arguments::parse().job) {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -46,12 +48,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(job: Job) -> Result<ExitCode> {
+fn run(job: Job) -> Result<()> {
     match job {
-        Job::Check => check::run()?,
-        Job::Test => test::run()?,
-        Job::Bench { filter } => test::bench(filter.as_deref())?,
-        Job::Devnet { arguments } => return devnet::run(&arguments),
+        Job::Check => check::run(),
+        Job::Test => test::run(),
+        Job::Bench { filter } => test::bench(filter.as_deref()),
+        Job::Devnet { arguments } => devnet::run(&arguments),
     }
-    Ok(ExitCode::SUCCESS)
 }

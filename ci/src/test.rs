@@ -25,10 +25,13 @@ pub(crate) fn run() -> Result<()> {
 }
 
 pub(crate) fn bench(filter: Option<&str>) -> Result<()> {
+    // As for the tests, but optimised: what is measured is what ships.
+    let build = ["build", "--release", "--workspace", "--bins", "--quiet"];
+    step("build", cargo().args(build))?;
     step(
         "benchmarks",
         cargo()
-            .args(["bench", "--workspace", "--benches", "--"])
+            .args(["bench", "--workspace", "--bench", "*", "--"])
             .args(filter),
     )
 }

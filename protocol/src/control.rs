@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::lease::LeaseRef;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, bounded};
 
 /// HEARTBEAT, worker to gateway: the agent is alive. Not a renewal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Grows by one with each heartbeat of a session.
     pub sequence: u64,
+    #[serde(deserialize_with = "bounded")]
     pub telemetry: Telemetry,
 }
 

@@ -55,7 +55,11 @@ macro_rules! ulid_newtype {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                Ulid::from_string(text).map(Self).map_err(|_| IdError::Ulid(excerpt(text)))
+                let id = Ulid::from_string(text).ok();
+                // The decoder drops what 26 characters hold beyond 128 bits: many texts would be one id.
+                id.filter(|id| id.to_string().eq_ignore_ascii_case(text))
+                    .map(Self)
+                    .ok_or_else(|| IdError::Ulid(excerpt(text)))
             }
         }
 
@@ -228,6 +232,19 @@ mod tests {
         assert_eq!(early.to_string().parse(), Ok(early));
         assert_eq!(TaskId::from_bytes(early.to_bytes()), early);
         assert!("not-a-ulid".parse::<TaskId>().is_err());
+    }
+
+    /// 26 characters hold 130 bits; the decoder would drop the two that an id does not have.
+    #[test]
+    fn an_id_has_one_text_but_for_its_case() {
+        let text = "01HZZZZZZZZZZZZZZZZZZZZZZZ";
+        let id: TaskId = text.parse().unwrap();
+        assert_eq!(text.to_lowercase().parse(), Ok(id));
+        for alias in ["81", "G1", "Z1"] {
+            let alias = text.replacen("01", alias, 1);
+            assert!(alias.parse::<TaskId>().is_err(), "{alias}");
+            assert!(alias.parse::<SessionId>().is_err(), "{alias}");
+        }
     }
 
     #[test]

@@ -64,11 +64,15 @@ pub const FAULT_MESSAGE_BYTES_MAX: usize = 1_024;
 
 /// One receipt leaf: digests of every input dominate it.
 pub const RECEIPT_LEAF_BYTES_MAX: usize = 16 * 1024;
+/// A name in a leaf. NVML's names of GPUs and their slices have some 50 characters.
+pub const RECEIPT_NAME_BYTES_MAX: usize = 128;
 /// The JWS over a batch: header, a small payload, 64 bytes of signature, all in base64url.
 pub const RECEIPT_STATEMENT_BYTES_MAX: usize = 2 * 1024;
 
 /// GPUs in one worker's telemetry: the largest machines built hold 16.
 pub const GPUS_COUNT_MAX: usize = 16;
+/// A GPU's name or UUID in telemetry; NVML gives at most 96 bytes.
+pub const GPU_NAME_BYTES_MAX: usize = 128;
 
 // A lease must outlast two heartbeats, else one lost message moves a running task.
 const _: () = assert!(LEASE_DURATION_S_DEFAULT > 2 * HEARTBEAT_INTERVAL_S);

@@ -24,6 +24,7 @@ fn lease_ref() -> LeaseRef {
     }
 }
 
+#[cfg(test)]
 fn survives<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(message: &T) -> Vec<u8> {
     let bytes = encode(message).unwrap();
     assert_eq!(

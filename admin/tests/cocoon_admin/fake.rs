@@ -86,7 +86,7 @@ fn worker() -> WorkerView {
             telemetry: Some(Telemetry {
                 gpus: vec![GpuTelemetry {
                     uuid: "GPU-1".to_owned(),
-                    name: "H100\u{1b}[2J".to_owned(),
+                    name: "H100".to_owned(),
                     utilisation_percent: Some(93),
                     memory_used_bytes: Some(1 << 30),
                     memory_total_bytes: Some(80 << 30),
@@ -98,7 +98,7 @@ fn worker() -> WorkerView {
         }),
         refusal: Some(RefusalView {
             code: "E401".to_owned(),
-            title: "The TD is a debug TD".to_owned(),
+            title: "The TD is a \u{1b}[2Jdebug TD".to_owned(),
             at_ms: NOW_MS - 86_000_000,
         }),
     }

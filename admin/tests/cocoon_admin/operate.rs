@@ -5,8 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::fake::{Fake, NOW_MS, SECRET};
 use crate::support::run;
 
-const SIMULATED: &str =
-    "*** SIMULATED POOL: evidence is signed by NOT INTEL: SIMULATED Root CA, not by Intel.";
+const SIMULATED: &str = "*** SIMULATED POOL: its trust anchor is NOT INTEL: SIMULATED Root CA.";
 
 #[test]
 fn the_pools_state_is_a_page() {
@@ -165,8 +164,8 @@ fn one_worker_is_shown_whole_and_plain() {
     assert!(!ran.output.contains('\u{1b}'));
     ran.says(&[
         "192.0.2.7:4711",
-        "E401 The TD is a debug TD at",
-        "H100\u{fffd}[2J",
+        "E401 The TD is a \u{fffd}[2Jdebug TD at",
+        "H100",
         "93 %",
         "1.00 GiB of 80.00 GiB",
         "300 W",

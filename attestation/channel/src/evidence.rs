@@ -2,10 +2,17 @@
 
 use std::error::Error;
 
-use attestation::{Binding, ErrorCode, Evidence, EvidenceError};
+use attestation::{
+    Binding, ErrorCode, Evidence, EvidenceError,
+    evidence::{DEVICE_EVIDENCE_BYTES_MAX, EVIDENCE_WITHOUT_DEVICES_BYTES_MAX},
+};
 use bytes::Bytes;
 
 use crate::{authenticator::EVIDENCE_BYTES_MAX, frame::FRAME_BODY_BYTES_MAX};
+
+// Whatever attests can be sent: with the device evidence beside it, every collection fits an authenticator.
+const _: () = assert!(EVIDENCE_WITHOUT_DEVICES_BYTES_MAX <= EVIDENCE_BYTES_MAX);
+const _: () = assert!(DEVICE_EVIDENCE_BYTES_MAX <= FRAME_BODY_BYTES_MAX);
 
 /// Evidence on its way: the channel carries it and looks at nothing but its length.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,15 +27,9 @@ pub struct OpaqueEvidence {
 /// Why evidence cannot be packed or unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum OpaqueEvidenceError {
-    /// The collection is not one.
+    /// The collection is not one, or a member of it is outside its limits.
     #[error("the evidence collection is malformed")]
     Collection(#[source] EvidenceError),
-    /// The collection is too long even without its device evidence.
-    #[error("the evidence has {0} bytes, over the limit of {EVIDENCE_BYTES_MAX}")]
-    TooLong(usize),
-    /// The device evidence does not fit a frame.
-    #[error("the device evidence has {0} bytes, over the limit of {FRAME_BODY_BYTES_MAX}")]
-    DeviceEvidenceTooLong(usize),
     /// Device evidence came both inside the collection and beside it.
     #[error("device evidence came inside the collection and beside it")]
     DeviceEvidenceTwice,
@@ -46,30 +47,24 @@ impl OpaqueEvidence {
         }
         let device_evidence = evidence.device_evidence.take();
         let cmw = evidence.encode().map_err(OpaqueEvidenceError::Collection)?;
-        if cmw.len() > EVIDENCE_BYTES_MAX {
-            return Err(OpaqueEvidenceError::TooLong(cmw.len()));
-        }
-        match device_evidence {
-            Some(bytes) if bytes.len() > FRAME_BODY_BYTES_MAX => {
-                Err(OpaqueEvidenceError::DeviceEvidenceTooLong(bytes.len()))
-            }
-            device_evidence => Ok(Self {
-                cmw: cmw.into(),
-                device_evidence: device_evidence.map(Bytes::from),
-            }),
-        }
+        Ok(Self {
+            cmw: cmw.into(),
+            device_evidence: device_evidence.map(Bytes::from),
+        })
     }
 
     /// The evidence in one piece again, for its appraisal.
     pub fn unpack(&self) -> Result<Evidence, OpaqueEvidenceError> {
-        let mut evidence = Evidence::decode(&self.cmw).map_err(OpaqueEvidenceError::Collection)?;
-        if let Some(beside) = &self.device_evidence {
-            if evidence.device_evidence.is_some() {
-                return Err(OpaqueEvidenceError::DeviceEvidenceTwice);
+        let evidence = Evidence::decode(&self.cmw).map_err(OpaqueEvidenceError::Collection)?;
+        match &self.device_evidence {
+            None => Ok(evidence),
+            Some(_) if evidence.device_evidence.is_some() => {
+                Err(OpaqueEvidenceError::DeviceEvidenceTwice)
             }
-            evidence.device_evidence = Some(beside.to_vec());
+            Some(beside) => evidence
+                .with_device_evidence(beside.to_vec())
+                .map_err(OpaqueEvidenceError::Collection),
         }
-        Ok(evidence)
     }
 }
 

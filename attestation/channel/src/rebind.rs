@@ -199,13 +199,16 @@ impl GatewayRebinder {
         Ok(request)
     }
 
-    /// Verifies the answer to the outstanding request and uses its context up, whether or not the rest verifies. How long
-    /// an answer may take is the caller's to decide.
+    /// Verifies the answer to the outstanding request and uses its context up, whatever came as the answer. How long an
+    /// answer may take is the caller's to decide.
     ///
     /// Nothing here looks into the evidence: a verified answer says who presents it and for which connection, and is to be
     /// appraised like the first one.
     pub fn verify(&mut self, answer: Answer) -> Result<Presented, GateError> {
-        self.verify_answer(answer).map_err(GateError::Authenticator)
+        let request = self.outstanding.take();
+        let verified = self.verify_answer(request.as_ref(), answer);
+        let used = request.map_or(Ok(()), |request| self.used.add(request.context()));
+        used.and(verified).map_err(GateError::Authenticator)
     }
 
     fn fresh_request(&self) -> Result<AuthRequest, AuthenticatorError> {
@@ -217,12 +220,19 @@ impl GatewayRebinder {
         AuthRequest::new(context)
     }
 
-    fn verify_answer(&mut self, answer: Answer) -> Result<Presented, AuthenticatorError> {
+    fn verify_answer(
+        &self,
+        request: Option<&AuthRequest>,
+        answer: Answer,
+    ) -> Result<Presented, AuthenticatorError> {
         let parsed = Parsed::parse(&answer.authenticator)?;
-        let request = self.take_request(parsed.context())?;
+        if self.used.contains(parsed.context()) {
+            return Err(AuthenticatorError::ContextUsed);
+        }
+        let request = request.ok_or(AuthenticatorError::NotRequested)?;
         let cmw = verify(
             self.connection.keys(),
-            &request,
+            request,
             self.connection.worker_leaf(),
             &parsed,
         )?;
@@ -233,20 +243,5 @@ impl GatewayRebinder {
             device_evidence: answer.device_evidence,
         };
         Ok(Presented { binding, evidence })
-    }
-
-    fn take_request(&mut self, context: &[u8]) -> Result<AuthRequest, AuthenticatorError> {
-        if self.used.contains(context) {
-            return Err(AuthenticatorError::ContextUsed);
-        }
-        let request = self
-            .outstanding
-            .take()
-            .ok_or(AuthenticatorError::NotRequested)?;
-        self.used.add(request.context())?;
-        if request.context() != context {
-            return Err(AuthenticatorError::OtherContext);
-        }
-        Ok(request)
     }
 }

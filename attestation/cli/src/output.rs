@@ -82,15 +82,47 @@ fn spaced(name: &str) -> String {
     name.replace('_', " ")
 }
 
+/// Text of the file that is looked at, or of an error that quotes it, for one line of a terminal: what could end the
+/// line or rearrange it is written out, so that no file draws a verdict of its own.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|character| match character {
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                character.escape_unicode().to_string()
+            }
+            _ if character.is_control() => character.escape_unicode().to_string(),
+            _ => character.to_string(),
+        })
+        .collect()
+}
+
 fn value_text(value: &Value) -> String {
     match value {
         Value::Null => "absent".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::String(text) if text.is_empty() => "none".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => one_line(text),
         Value::Array(values) if values.is_empty() => "none".to_owned(),
         Value::Array(values) => values.iter().map(value_text).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Tests of what a value may look like.
+
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_leave_its_line() {
+        let section =
+            Section::new("pck_certificate").field("subject", "CN=x\r\nACCEPTED\u{1b}[2J\u{202e}");
+        let text = Document::new("test/1", vec![section]).to_text();
+        assert_eq!(
+            text,
+            "pck certificate\n  subject  CN=x\\u{d}\\u{a}ACCEPTED\\u{1b}[2J\\u{202e}\n"
+        );
     }
 }

@@ -39,16 +39,22 @@ pub(crate) fn run(arguments: &ReceiptVerify, world: &mut World<'_>) -> anyhow::R
         None => record.time_s(),
     };
     let verifier = Verifier::new(world.anchor.clone());
+    let transcript = record.audit_under(&verifier, &policy, now_s);
     let (mut checks, holding) = chain::inside(&receipt);
-    checks.extend(chain::ties(&receipt, holding.as_ref(), &record));
+    checks.extend(chain::ties(
+        &receipt,
+        holding.as_ref(),
+        &record,
+        &transcript,
+    ));
     let mut notes = vec![RECEIPT_NOTE.to_owned()];
-    notes.extend(verify::record_notes(&record));
+    notes.extend(verify::record_notes(&record, arguments.policy.as_deref()));
     Ok(Answer::Verdict(Verdict {
         schema: "cocoon-attest/receipt-verify/1",
         anchor: world.anchor.clone(),
         subject: holding.as_ref().map_or(Subject::Evidence, subject),
         checks,
-        transcript: record.audit_under(&verifier, &policy, now_s),
+        transcript,
         notes,
     }))
 }

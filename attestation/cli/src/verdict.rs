@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 use attestation::{ErrorCode, Outcome, Step, Transcript, TrustAnchor};
 use serde_json::{Value, json};
 
-use crate::{checks::Check, input::format_time, output::Document};
+use crate::{
+    checks::Check,
+    input::format_time,
+    output::{Document, one_line},
+};
 
 /// What was found, with the steps that lead there.
 #[derive(Debug)]
@@ -195,10 +199,13 @@ fn write_line(text: &mut String, line: &Line<'_>, width: usize) -> std::fmt::Res
     writeln!(
         text,
         "{number:>2}  {}  {:width$}  {}",
-        line.outcome, line.name, line.seen
+        line.outcome,
+        line.name,
+        one_line(line.seen)
     )?;
     if line.outcome == Outcome::Fail && !line.wanted.is_empty() {
-        writeln!(text, "{:10}{:width$}  wanted: {}", "", "", line.wanted)?;
+        let wanted = one_line(line.wanted);
+        writeln!(text, "{:10}{:width$}  wanted: {wanted}", "", "")?;
     }
     Ok(())
 }
@@ -211,7 +218,8 @@ fn write_refusal(text: &mut String, refusal: &Refusal<'_>) -> std::fmt::Result {
     writeln!(
         text,
         "REFUSED{code} at step \"{}\": {}",
-        refusal.name, refusal.seen
+        refusal.name,
+        one_line(refusal.seen)
     )?;
     match refusal.code {
         Some(code) => writeln!(text, "What to do: {}", code.remedy()),

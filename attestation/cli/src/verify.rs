@@ -19,6 +19,10 @@ use crate::{
 /// What an auditor must know of a record, whatever the verdict.
 pub(crate) const RECORD_NOTE: &str = "binding and time of a record are the gateway's word";
 
+/// Whoever wrote the record chose the rules in it.
+const OWN_POLICY_NOTE: &str = "the appraisal policy is the record's own, and the verdict is worth no more than it: compare its digest with \
+     the one you trust, or name that one with --policy";
+
 const NOT_FRESH_NOTE: &str =
     "no report data was given, so for whom and when the quote was made was not judged";
 
@@ -89,20 +93,25 @@ fn record(
         collateral: &collateral,
     };
     let transcript = appraiser.audit(record.evidence(), record.binding(), now_s);
-    Ok((transcript, record_notes(&record)))
+    let notes = record_notes(&record, arguments.policy.as_deref());
+    Ok((transcript, notes))
 }
 
 /// What the verdict on a record rests on, and what the gateway said at the time.
-pub(crate) fn record_notes(record: &AttestationRecord) -> Vec<String> {
+pub(crate) fn record_notes(record: &AttestationRecord, policy: Option<&Path>) -> Vec<String> {
     let verdict = record.transcript().refusal().map_or_else(
         || "accepted".to_owned(),
         |code: ErrorCode| format!("refused {code}"),
     );
     let time = input::format_time(record.time_s());
-    vec![
+    let mut notes = vec![
         RECORD_NOTE.to_owned(),
-        format!("the gateway {verdict} this evidence at {time}"),
-    ]
+        format!("by its own word, the gateway {verdict} this evidence at {time}"),
+    ];
+    if policy.is_none() {
+        notes.push(OWN_POLICY_NOTE.to_owned());
+    }
+    notes
 }
 
 pub(crate) fn read_record(path: &Path, world: &mut World<'_>) -> anyhow::Result<AttestationRecord> {

@@ -124,6 +124,7 @@ impl SimulatedPlatform {
             sept_ve_disable: true,
             attributes_more: 0,
             xfam: XFAM,
+            tee_tcb_svn2: quote::TEE_TCB_SVN,
             mr_seam: self.seed.bytes("MRSEAM"),
             mrtd: self.seed.bytes("MRTD"),
             rtmrs: [

@@ -77,6 +77,8 @@ pub struct TdOptions {
     pub attributes_more: u64,
     /// Extended features that the TD may use.
     pub xfam: [u8; 8],
+    /// Security versions now, after the TDX module was exchanged under the running TD; only a version 5 quote shows them.
+    pub tee_tcb_svn2: [u8; 16],
     /// Measurement of the TDX module.
     pub mr_seam: [u8; 48],
     /// Measurement of the TD as built.
@@ -119,7 +121,7 @@ pub(crate) fn tdx(
     let signed = match version {
         QuoteVersion::V4 => [header(4, TEE_TYPE_TDX), body].concat(),
         QuoteVersion::V5 => {
-            let extended = [body, TEE_TCB_SVN.to_vec(), td.mr_service_td.to_vec()].concat();
+            let extended = [body, td.tee_tcb_svn2.to_vec(), td.mr_service_td.to_vec()].concat();
             let mut signed = header(5, TEE_TYPE_TDX);
             signed.extend(BODY_TYPE_TD_1_5.to_le_bytes());
             signed.extend(length_u32(&extended));

@@ -4,6 +4,9 @@ use std::ops::RangeInclusive;
 
 use crate::{ErrorCode, Outcome, Step};
 
+/// The longest value seen, in characters: the facts fit many times over, an error that quotes its input need not.
+const SEEN_CHARACTERS_MAX: usize = 4096;
+
 /// The steps taken so far.
 #[derive(Default)]
 pub(super) struct Steps(Vec<Step>);
@@ -61,11 +64,11 @@ pub(super) struct OpenStep<'a> {
 
 impl OpenStep<'_> {
     pub(super) fn pass(self, seen: impl Into<String>) {
-        self.close(true, Outcome::Pass, None, seen.into());
+        self.close(true, Outcome::Pass, None, &seen.into());
     }
 
     pub(super) fn fail(self, code: ErrorCode, seen: impl Into<String>) {
-        self.close(true, Outcome::Fail, Some(code), seen.into());
+        self.close(true, Outcome::Fail, Some(code), &seen.into());
     }
 
     pub(super) fn end(self, verdict: Verdict, code: ErrorCode, seen: impl Into<String>) {
@@ -77,15 +80,15 @@ impl OpenStep<'_> {
 
     /// Skip a step that is not required here.
     pub(super) fn skip(self, seen: impl Into<String>) {
-        self.close(false, Outcome::Skip, None, seen.into());
+        self.close(false, Outcome::Skip, None, &seen.into());
     }
 
     /// Skip a step that is required: the appraisal fails.
     pub(super) fn skip_required(self, seen: impl Into<String>) {
-        self.close(true, Outcome::Skip, None, seen.into());
+        self.close(true, Outcome::Skip, None, &seen.into());
     }
 
-    fn close(self, required: bool, outcome: Outcome, code: Option<ErrorCode>, seen: String) {
+    fn close(self, required: bool, outcome: Outcome, code: Option<ErrorCode>, seen: &str) {
         let Self {
             steps,
             number,
@@ -98,10 +101,21 @@ impl OpenStep<'_> {
             required,
             outcome,
             code,
-            seen,
+            seen: one_line(seen),
             wanted,
         });
     }
+}
+
+/// What was seen may quote a peer's bytes, and is read in terminals and logs: whatever could start another line or
+/// rearrange this one is written out.
+fn one_line(seen: &str) -> String {
+    let escaped = seen.chars().map(|character| match character {
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => character.escape_unicode().to_string(),
+        _ if character.is_control() => character.escape_unicode().to_string(),
+        _ => character.to_string(),
+    });
+    escaped.take(SEEN_CHARACTERS_MAX).collect()
 }
 
 /// An error with its sources, in one line.
@@ -119,5 +133,28 @@ pub(super) fn list<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
         "none".to_owned()
     } else {
         values.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_stays_one_bounded_line() {
+        let mut steps = Steps::default();
+        let forged = "PEM\r\nACCEPTED under Intel SGX Root CA\u{1b}[2J\u{9b}\u{202e}";
+        steps
+            .step(4, "chain", "a chain")
+            .fail(ErrorCode::PckChainInvalid, forged);
+        steps.step(5, "long", "short").pass("é".repeat(100_000));
+        let [forged, long] = &steps.into_vec()[..] else {
+            panic!("two steps")
+        };
+        assert_eq!(
+            forged.seen,
+            r"PEM\u{d}\u{a}ACCEPTED under Intel SGX Root CA\u{1b}[2J\u{9b}\u{202e}"
+        );
+        assert_eq!(long.seen.chars().count(), SEEN_CHARACTERS_MAX);
     }
 }

@@ -18,6 +18,15 @@ pub(super) fn appraise(steps: &mut Steps, policy: &AppraisalPolicy, tcb: &TcbVer
             tcb.status, tcb.platform_status, tcb.quoting_enclave_status
         ),
     );
+    // Intel's convergence looks at a TD 1.5's present TCB only where that is the better one.
+    if let Some(now) = tcb.platform_status_now {
+        let wanted = format!("one of {}", list(&rules.statuses_allowed));
+        steps.step(NUMBER, "TCB status now", wanted).end(
+            Verdict::from(rules.statuses_allowed.contains(&now)),
+            ErrorCode::TcbStatusNotAllowed,
+            now.to_string(),
+        );
+    }
     let floor = rules.evaluation_data_number_min;
     steps
         .step(NUMBER, "TCB evaluation number", format!("{floor} or more"))

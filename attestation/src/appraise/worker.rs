@@ -84,6 +84,7 @@ pub(super) fn claims(
         claims.worker_id, claims.sequence
     ));
     gpus(steps, &claims);
+    receipt_key(steps, &claims, binding);
     worker(steps, &claims, binding, enrolment);
     Some(claims)
 }
@@ -104,6 +105,18 @@ fn gpus(steps: &mut Steps, claims: &Claims) {
         Verdict::from(fits),
         ErrorCode::GpuClaimInconsistent,
         list(uuids),
+    );
+}
+
+/// A TLS key that leaks must not be able to forge receipts.
+fn receipt_key(steps: &mut Steps, claims: &Claims, binding: &Binding) {
+    let key = &claims.receipt_key_spki;
+    let own = *key != binding.attester_spki && *key != binding.peer_spki;
+    let step = steps.step(CLAIMS, "receipt key", "a key of its own");
+    step.end(
+        Verdict::from(own),
+        ErrorCode::ReceiptKeyShared,
+        hex::encode(key),
     );
 }
 

@@ -126,6 +126,33 @@ fn all_mistakes_are_reported_at_once() {
     assert_eq!(found.len(), 10, "{found:#?}");
 }
 
+/// An advisory that Intel cannot have written would be denied in vain.
+#[test]
+fn an_advisory_that_can_never_apply_is_a_mistake() {
+    for advisory in ["INTEL-SA-837", "INTEL-SA-000837", "intel-sa-00837"] {
+        let text = policy_toml().replace("INTEL-SA-00837", advisory);
+        let found = mistakes(&text);
+        assert_eq!(found.len(), 1, "{advisory}: {found:?}");
+        assert!(found[0].starts_with("tcb.advisories_denied[0]: "));
+    }
+}
+
+/// Names are printed into verdicts, and a record brings a policy of its own.
+#[test]
+fn a_name_is_one_short_line() {
+    for name in [
+        r#""a\nACCEPTED under Intel SGX Root CA""#,
+        r#""\u001b[2J""#,
+        r#""""#,
+        &format!("\"{}\"", "n".repeat(129)),
+    ] {
+        let text = policy_toml().replace(r#""release""#, name);
+        let found = mistakes(&text);
+        assert_eq!(found.len(), 1, "{name}: {found:?}");
+        assert!(found[0].starts_with("releases[0].name: "), "{found:?}");
+    }
+}
+
 #[test]
 fn contradictions_and_wrong_shapes_are_mistakes() {
     let contradiction = policy_toml().replace(

@@ -148,6 +148,35 @@ fn the_tcb_is_as_the_policy_says() {
     ]);
 }
 
+/// The library converges a TD 1.5's two TCBs like Intel's: it reports the launch's unless the present one is better.
+#[test]
+fn a_present_tcb_that_is_worse_than_the_launchs_is_refused() {
+    assert_each(&[(ErrorCode::TcbStatusNotAllowed, |scene| {
+        scene.version = QuoteVersion::V5;
+        scene.td.tee_tcb_svn2[2] -= 1;
+    })]);
+    let mut scene = Scene::new();
+    scene.version = QuoteVersion::V5;
+    scene.td.tee_tcb_svn2[2] -= 1;
+    scene.replace_policy("[\"UpToDate\"]", "[\"UpToDate\", \"OutOfDate\"]");
+    let result = scene.appraise().unwrap();
+    let tcb = result.verified_quote().tcb();
+    assert_eq!(tcb.status, TcbStatus::UpToDate);
+    assert_eq!(tcb.platform_status_now, Some(TcbStatus::OutOfDate));
+}
+
+#[test]
+fn the_receipt_key_is_none_of_the_connections() {
+    assert_each(&[
+        (ErrorCode::ReceiptKeyShared, |scene| {
+            scene.claims.receipt_key_spki = scene.binding.attester_spki.clone();
+        }),
+        (ErrorCode::ReceiptKeyShared, |scene| {
+            scene.claims.receipt_key_spki = scene.binding.peer_spki.clone();
+        }),
+    ]);
+}
+
 #[test]
 fn the_measurements_are_known() {
     assert_each(&[

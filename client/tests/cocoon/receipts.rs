@@ -123,8 +123,8 @@ fn waiting_for_a_task_finds_a_forged_receipt() {
     fake.write("a", b"abc");
     let ran = fake
         .cocoon(&["submit", "sha256_batch", "a", "--wait", "--quiet"])
-        .expect(2);
-    ran.says(&["FAIL", "does NOT hold"]);
+        .expect(2)
+        .says(&["FAIL", "does NOT hold"]);
     assert!(ran.output.is_empty());
     // What the receipt does not name is not handed on.
     fake.cocoon(&["submit", "sha256_batch", "a", "--output", "out.bin"])

@@ -44,6 +44,8 @@ pub(crate) struct Attested {
     pub(crate) executor: String,
     /// For how long past its end the collateral was used, by the appraisal policy's grace.
     pub(crate) collateral_grace_used_s: u64,
+    /// SHA-256 of the appraisal policy that it was accepted under.
+    pub(crate) policy_digest: [u8; 32],
 }
 
 impl RelyingParty {
@@ -72,6 +74,12 @@ impl RelyingParty {
 
     pub(crate) fn policy(&self) -> Arc<AppraisalPolicy> {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether this was accepted under a policy that has since been replaced: the sweep that follows a new policy may have
+    /// come before the session was there to be swept.
+    pub(crate) fn is_outdated(&self, attested: &Attested) -> bool {
+        attested.policy_digest != self.policy().digest()
     }
 
     pub(crate) fn replace_policy(&self, policy: AppraisalPolicy) {
@@ -280,6 +288,7 @@ fn attested(result: &AttestationResult, at_ms: u64) -> Result<Attested, ErrorCod
         trust_anchor: result.transcript().trust_anchor.clone(),
         executor: executor.to_owned(),
         collateral_grace_used_s: result.collateral_grace_used_s(),
+        policy_digest: result.policy_digest(),
     })
 }
 

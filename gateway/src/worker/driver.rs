@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{AttestedConnection, ControlStream};
 use super::{Command, LiveSession, router};
-use crate::admission::{Gate, Session, verdict};
+use crate::admission::{Attested, Gate, Session, verdict};
 use crate::gateway::{Gateway, random_u16};
 use crate::session::{Action, Event, SessionLife};
 use crate::store::{NewSession, RenewQuery};
@@ -64,16 +64,20 @@ pub(super) async fn admit(
 /// Serves an admitted connection until it ends.
 pub(super) async fn drive(gateway: &Arc<Gateway>, admitted: AttestedGateway<Session>) {
     let (session, http, rebinder) = admitted.into_parts();
-    let (id, worker, peer, attested, life) = session.into_parts();
+    let (id, worker, peer, attested, mut life) = session.into_parts();
     let now_ms = gateway.now_ms();
     let trust_anchor = attested.trust_anchor.clone();
-    let opened = gateway.sessions.open(id, peer, attested, life.deadline());
+    let opened = gateway
+        .sessions
+        .open(id, peer, attested.clone(), life.deadline());
     let Some((open, commands)) = opened else {
         gateway.metrics.refused("gate", ErrorCode::Overloaded);
         tracing::warn!(%worker, "as many sessions as the gateway takes");
         return;
     };
     tracing::info!(%worker, session = %id, %peer, trust_anchor, "admitted");
+    // The request itself goes out as soon as there is a control stream.
+    let _ = demand_if_outdated(gateway, &attested, &mut life);
     note_begin(gateway, &open, peer, now_ms).await;
 
     let (control, controls) = mpsc::channel(1);
@@ -97,6 +101,8 @@ pub(super) async fn drive(gateway: &Arc<Gateway>, admitted: AttestedGateway<Sess
         // What is in flight may finish; a lease that still waits gets no task any more.
         open.mark_stale();
     }
+    // Whatever waits for work on a connection that ends must not be handed any, or a dead worker is leased to once more.
+    open.mark_stale();
     closing.cancel();
     if !matches!(ending, Ending::Connection(_))
         && tokio::time::timeout(CLOSE_LINGER, serve).await.is_err()
@@ -108,6 +114,18 @@ pub(super) async fn drive(gateway: &Arc<Gateway>, admitted: AttestedGateway<Sess
     if let Err(error) = gateway.store.end_session(id, gateway.now_ms()).await {
         tracing::warn!(%worker, session = %id, %error, "the end of a session cannot be recorded");
     }
+}
+
+/// Has the driver ask for new evidence when the policy was replaced since this evidence was appraised.
+fn demand_if_outdated(
+    gateway: &Gateway,
+    attested: &Attested,
+    life: &mut SessionLife,
+) -> Option<Action> {
+    if !gateway.relying_party.is_outdated(attested) {
+        return None;
+    }
+    life.handle(Event::Demanded, gateway.clock.monotonic())
 }
 
 async fn note_begin(gateway: &Gateway, live: &LiveSession, peer: SocketAddr, admitted_ms: u64) {
@@ -306,11 +324,15 @@ impl Driver<'_> {
         let outcome = self.appraise_again(answer).await;
         let now = self.gateway.clock.monotonic();
         match outcome {
-            Ok(()) => {
+            Ok(attested) => {
                 self.gateway.metrics.admitted("reattestation");
                 let verdict = verdict(&self.live.id.to_string(), &self.life, now);
                 self.send(GatewayMessage::Outcome(Outcome::Admitted(verdict)))
-                    .await
+                    .await?;
+                match demand_if_outdated(self.gateway, &attested, &mut self.life) {
+                    Some(action) => self.act(action).await,
+                    None => Ok(()),
+                }
             }
             Err(code) => {
                 self.gateway.metrics.refused("reattestation", code);
@@ -322,7 +344,7 @@ impl Driver<'_> {
         }
     }
 
-    async fn appraise_again(&mut self, answer: Answer) -> Result<(), ErrorCode> {
+    async fn appraise_again(&mut self, answer: Answer) -> Result<Attested, ErrorCode> {
         let presented = self.rebinder.verify(answer).map_err(|error| error.code())?;
         let attested = self
             .gateway
@@ -338,8 +360,9 @@ impl Driver<'_> {
         let now = self.gateway.clock.monotonic();
         // Accepted evidence asks for nothing.
         let _ = self.life.handle(Event::Attested { random }, now);
-        self.live.attested_again(attested, self.life.deadline());
-        Ok(())
+        self.live
+            .attested_again(attested.clone(), self.life.deadline());
+        Ok(attested)
     }
 
     async fn send(&self, message: GatewayMessage) -> Result<(), Ending> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::parent::{Clock, Connection, ConnectionError, Outcome};
@@ -162,7 +163,11 @@ impl Process {
     fn wait(&mut self, limit: Duration) -> bool {
         let mut ended = [PollFd::new(&*self.killer.0, PollFlags::IN)];
         let limit = Timespec::try_from(limit).ok();
-        let count = rustix::event::poll(&mut ended, limit.as_ref());
+        let mut count = Err(Errno::INTR);
+        // A signal to the agent is not the child's end, nor its limit's.
+        while count == Err(Errno::INTR) {
+            count = rustix::event::poll(&mut ended, limit.as_ref());
+        }
         count.is_ok_and(|count| count > 0) && self.child.wait().is_ok_and(|status| status.success())
     }
 

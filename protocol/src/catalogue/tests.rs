@@ -104,6 +104,13 @@ fn what_does_not_fit_names_the_field() {
             vec![128],
             "parameters",
         ),
+    ];
+    assert_refused(&refused);
+}
+
+#[test]
+fn what_does_not_fit_another_operation_names_the_field_too() {
+    let refused = [
         (
             "reduce",
             json!({"rows": 4, "columns": 8, "kind": "mean"}),
@@ -146,9 +153,16 @@ fn what_does_not_fit_names_the_field() {
             "parameters",
         ),
     ];
+    assert_refused(&refused);
+}
+
+/// An operation, its parameters, the sizes of its inputs, and the field that the refusal names.
+type Refused = (&'static str, Value, Vec<u64>, &'static str);
+
+fn assert_refused(refused: &[Refused]) {
     for (name, parameters, inputs, field) in refused {
-        let fault = parse(name, parameters.clone(), &inputs).unwrap_err();
-        assert_eq!(fault.field(), field, "{name} {parameters}: {fault}");
+        let fault = parse(name, parameters.clone(), inputs).unwrap_err();
+        assert_eq!(fault.field(), *field, "{name} {parameters}: {fault}");
     }
 }
 

@@ -3,7 +3,8 @@
 use minicbor::{Decode, Encode};
 
 use crate::digest::Sha256Digest;
-use crate::limits::{INPUTS_COUNT_MAX, RECEIPT_LEAF_BYTES_MAX};
+use crate::ids::TaskId;
+use crate::limits::{INPUTS_COUNT_MAX, RECEIPT_LEAF_BYTES_MAX, RECEIPT_NAME_BYTES_MAX};
 
 /// What the worker says of one finished task.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -65,6 +66,10 @@ pub enum LeafError {
     Version(u32),
     #[error("{0} inputs are more than the {INPUTS_COUNT_MAX} that a task may have")]
     Inputs(usize),
+    #[error("`task` is not the text of a task's id")]
+    Task,
+    #[error("`{0}` is not 1 to {RECEIPT_NAME_BYTES_MAX} printable ASCII characters")]
+    Name(&'static str),
     #[error("the CBOR is not in its deterministic form")]
     NotDeterministic,
 }
@@ -93,11 +98,34 @@ impl Leaf {
         if leaf.inputs.len() > INPUTS_COUNT_MAX {
             return Err(LeafError::Inputs(leaf.inputs.len()));
         }
+        leaf.texts()?;
         if leaf.encode() == bytes {
             Ok(leaf)
         } else {
             Err(LeafError::NotDeterministic)
         }
+    }
+
+    /// Leaves end up in terminals and logs before anyone knows whose key signed them.
+    fn texts(&self) -> Result<(), LeafError> {
+        let task = self.task.parse::<TaskId>().ok();
+        if task.is_none_or(|task| task.to_string() != self.task) {
+            return Err(LeafError::Task);
+        }
+        name("operation", &self.operation)?;
+        name("executor", &self.executor)?;
+        self.gpu_uuid
+            .as_ref()
+            .map_or(Ok(()), |uuid| name("gpu_uuid", uuid))
+    }
+}
+
+fn name(field: &'static str, text: &str) -> Result<(), LeafError> {
+    let fits = (1..=RECEIPT_NAME_BYTES_MAX).contains(&text.len());
+    if fits && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        Ok(())
+    } else {
+        Err(LeafError::Name(field))
     }
 }
 

@@ -48,7 +48,7 @@ pub enum StatementError {
         #[source]
         source: serde_json::Error,
     },
-    #[error("the header's `{field}` is `{seen}`, not `{wanted}`")]
+    #[error("the header's `{field}` is {seen:?}, not {wanted:?}")]
     Header {
         field: &'static str,
         seen: String,

@@ -304,3 +304,21 @@ fn thumbprint_covers_the_required_members() {
         "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U"
     );
 }
+
+/// A leaf is shown in terminals and logs, and is made by whoever holds a receipt key: anyone, before the key is traced.
+#[test]
+fn texts_of_a_leaf_are_plain() {
+    let refused = |change: fn(&mut Leaf)| {
+        let mut changed = leaf(1);
+        change(&mut changed);
+        let refused = Leaf::decode(&changed.encode());
+        assert!(refused.is_err(), "{refused:?}");
+    };
+    refused(|leaf| leaf.task = "another".into());
+    refused(|leaf| leaf.task = leaf.task.to_lowercase());
+    refused(|leaf| leaf.operation = "sha256_batch\nACCEPTED".into());
+    refused(|leaf| leaf.operation = String::new());
+    refused(|leaf| leaf.executor = "\u{1b}[2J".into());
+    refused(|leaf| leaf.executor = "c".repeat(129));
+    refused(|leaf| leaf.gpu_uuid = Some("GPU-\u{202e}1".into()));
+}

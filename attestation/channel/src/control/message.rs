@@ -88,6 +88,10 @@ impl sealed::Wire for WorkerMessage {
                 return Ok(None);
             }
             FrameKind::Authenticator => Self::Answer(Answer::new(body, device_evidence.take())),
+            // Device evidence is half an answer, and its other half comes next.
+            other if device_evidence.is_some() => {
+                return Err(ControlError::UnexpectedFrame(other));
+            }
             FrameKind::Heartbeat => Self::Heartbeat(body),
             FrameKind::Renew => Self::Renew(body),
             other => return Err(ControlError::UnexpectedFrame(other)),

@@ -58,6 +58,8 @@ impl OutcomeError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::SessionId => ErrorCode::Internal,
+            // The frame is sound; its sender is of another release.
+            Self::UnknownCode(_) => ErrorCode::ProfileUnsupported,
             _ => ErrorCode::FrameMalformed,
         }
     }

@@ -47,18 +47,29 @@ impl Tasks {
     }
 }
 
-/// A connection and its tasks. Ends when the connection has ended and its last task with it.
+/// What becomes of tasks that are left when the connection's own future has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remaining {
+    /// A client's: hyper drives the connection in one of them.
+    Finish,
+    /// A server's: handlers whose caller is gone. A handler that waits for work would otherwise be given some, for nobody.
+    Drop,
+}
+
+/// A connection and its tasks.
 pub(super) struct Driver<C: Future> {
     connection: Pin<Box<C>>,
+    remaining: Remaining,
     ended: Option<C::Output>,
     tasks: Tasks,
     running: FuturesUnordered<Task>,
 }
 
 impl<C: Future> Driver<C> {
-    pub(super) fn new(connection: C, tasks: Tasks) -> Self {
+    pub(super) fn new(connection: C, tasks: Tasks, remaining: Remaining) -> Self {
         Self {
             connection: Box::pin(connection),
+            remaining,
             ended: None,
             tasks,
             running: FuturesUnordered::new(),
@@ -87,6 +98,10 @@ impl<C: Future> Future for Driver<C> {
             && let Poll::Ready(output) = this.connection.as_mut().poll(cx)
         {
             this.ended = Some(output);
+        }
+        if this.ended.is_some() && this.remaining == Remaining::Drop {
+            this.running.clear();
+            this.tasks.take_new();
         }
         loop {
             let new = this.tasks.take_new();

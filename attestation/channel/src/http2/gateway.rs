@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 
 use super::{
     HttpError,
-    driver::{Driver, Tasks},
+    driver::{Driver, Remaining, Tasks},
     limits::limit_server,
 };
 use crate::tls::TlsIo;
@@ -34,7 +34,7 @@ impl GatewayHttp {
     /// connection. When `shutdown` resolves, no further request is taken and those in flight are finished; a control stream
     /// is in flight for as long as its sender lives.
     ///
-    /// Handlers run inside this future: dropping it closes the connection and cancels them. They share one task, so a
+    /// Handlers run inside this future: dropping it closes the connection and cancels them, as does the connection's end. They share one task, so a
     /// handler that computes for long belongs on another thread.
     pub async fn serve<S, B>(
         self,
@@ -54,6 +54,7 @@ impl GatewayHttp {
         let driver = Driver::new(
             builder.serve_connection(TokioIo::new(self.io), service),
             tasks,
+            Remaining::Drop,
         );
         match select(driver, std::pin::pin!(shutdown)).await {
             Either::Left((ended, _)) => ended.map_err(HttpError::Connection),

@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 
 use super::{
     BoxedBody, HttpError,
-    driver::{Driver, Tasks},
+    driver::{Driver, Remaining, Tasks},
     limits::limit_client,
 };
 use crate::{
@@ -76,7 +76,7 @@ impl AttestedWorker {
             .handshake(TokioIo::new(self.io))
             .await
             .map_err(HttpError::Start)?;
-        let driver = Driver::new(connection, tasks);
+        let driver = Driver::new(connection, tasks, Remaining::Finish);
         let driver = WorkerDriver(Box::pin(driver.map_err(HttpError::Connection)));
         Ok((
             WorkerHttp {

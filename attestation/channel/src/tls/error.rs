@@ -104,7 +104,6 @@ impl ChannelError {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Deadline { .. } => ErrorCode::GateTimeout,
             Self::Io(_) => ErrorCode::ConnectionLost,
             Self::NotTls(_) => ErrorCode::TlsNotSpoken,
             Self::Incompatible(_) => ErrorCode::TlsIncompatible,
@@ -113,7 +112,9 @@ impl ChannelError {
             Self::WorkerCertificate(_) | Self::WorkerKey(_) => ErrorCode::WorkerCertificateInvalid,
             Self::GatewayCertificate(_) => ErrorCode::GatewayCertificateUntrusted,
             Self::GatewayName(_) => ErrorCode::GatewayNameMismatch,
-            Self::RefusedByPeer(_) | Self::Tls(_) | Self::Unfinished => ErrorCode::TlsFailed,
+            Self::Deadline { .. } | Self::RefusedByPeer(_) | Self::Tls(_) | Self::Unfinished => {
+                ErrorCode::TlsFailed
+            }
         }
     }
 

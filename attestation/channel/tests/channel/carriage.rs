@@ -35,7 +35,7 @@ fn evidence_that_is_too_long_even_so_is_refused() {
     long.event_log = Some(vec![3; 60_000]);
     assert!(matches!(
         OpaqueEvidence::pack(long),
-        Err(OpaqueEvidenceError::TooLong(_))
+        Err(OpaqueEvidenceError::Collection(_))
     ));
 }
 
@@ -58,4 +58,37 @@ fn bytes_that_are_no_collection_are_refused() {
         noise.unpack(),
         Err(OpaqueEvidenceError::Collection(_))
     ));
+}
+
+/// Report data hashes an absent member as the empty string: "none came" and "nothing came" must not be two things.
+#[test]
+fn device_evidence_beside_keeps_to_the_limits_of_a_member() {
+    let packed = OpaqueEvidence::pack(evidence(0)).unwrap();
+    for bytes in [0, attestation::evidence::DEVICE_EVIDENCE_BYTES_MAX + 1] {
+        let beside = OpaqueEvidence {
+            device_evidence: Some(vec![7; bytes].into()),
+            ..packed.clone()
+        };
+        let error = beside.unpack().unwrap_err();
+        assert!(
+            matches!(error, OpaqueEvidenceError::Collection(_)),
+            "{error:?}"
+        );
+        assert_eq!(error.code(), ErrorCode::EvidenceMalformed);
+    }
+}
+
+#[test]
+fn every_collection_within_the_limits_can_travel() {
+    use attestation::evidence::{
+        CLAIMS_BYTES_MAX, DEVICE_EVIDENCE_BYTES_MAX, EVENT_LOG_BYTES_MAX, QUOTE_BYTES_MAX,
+    };
+    let largest = Evidence {
+        quote: vec![1; QUOTE_BYTES_MAX],
+        claims: vec![2; CLAIMS_BYTES_MAX],
+        event_log: Some(vec![3; EVENT_LOG_BYTES_MAX]),
+        device_evidence: Some(vec![4; DEVICE_EVIDENCE_BYTES_MAX]),
+    };
+    let packed = OpaqueEvidence::pack(largest.clone()).unwrap();
+    assert_eq!(packed.unpack().unwrap(), largest);
 }

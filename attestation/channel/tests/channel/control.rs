@@ -176,6 +176,17 @@ async fn device_evidence_comes_once_before_its_authenticator() {
         ControlError::UnexpectedFrame(FrameKind::DeviceEvidence)
     ));
 
+    let interrupted = [
+        frame(FrameKind::DeviceEvidence, "one"),
+        frame(FrameKind::Heartbeat, "alive"),
+    ]
+    .concat();
+    let error = Pair::new().await.received(interrupted).await;
+    assert!(matches!(
+        error,
+        ControlError::UnexpectedFrame(FrameKind::Heartbeat)
+    ));
+
     let alone = frame(FrameKind::DeviceEvidence, "one");
     let error = Pair::new().await.received(alone).await;
     assert!(matches!(error, ControlError::Frame(FrameError::Truncated)));

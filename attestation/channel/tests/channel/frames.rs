@@ -271,6 +271,14 @@ async fn evidence_that_fits_nothing_is_refused_before_it_is_sent() {
     );
 }
 
+#[test]
+fn a_refusal_with_a_code_of_another_release_is_no_malformed_frame() {
+    let error = Outcome::parse(b"\x01\x04E999").unwrap_err();
+    assert_eq!(error.code(), ErrorCode::ProfileUnsupported);
+    let error = Outcome::parse(b"\x01\x04E9").unwrap_err();
+    assert_eq!(error.code(), ErrorCode::FrameMalformed);
+}
+
 #[tokio::test]
 async fn frames_survive_a_byte_at_a_time() {
     let frames = [

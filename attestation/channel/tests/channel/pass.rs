@@ -132,6 +132,37 @@ fn serve(
     (rebinder, controls)
 }
 
+/// A worker that dies while its request waits leaves no handler behind, which would take work for it.
+#[tokio::test]
+async fn a_lost_workers_handlers_end_with_its_connection() {
+    let world = World::new();
+    let (worker, gateway) = world.attested().await;
+    let (_session, http, _rebinder) = gateway.into_parts();
+    let (entered, mut entries) = mpsc::channel(1);
+    let service = service_fn(move |_: Request<Incoming>| {
+        let entered = entered.clone();
+        async move {
+            entered.send(()).await.unwrap();
+            std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>().await
+        }
+    });
+    let mut worker_tasks = JoinSet::new();
+    let http_of_worker = start(&mut worker_tasks, worker).await;
+    worker_tasks.spawn(async move {
+        let request = Request::post("/v1/lease").body(Full::new(Bytes::new()));
+        let _ = http_of_worker.request(request.unwrap()).await;
+    });
+    let served = http.serve(service, std::future::pending());
+    let dies = async {
+        entries.recv().await.unwrap();
+        worker_tasks.shutdown().await;
+    };
+    // Without a limit the test itself would never end: that is how it fails.
+    let limit = std::time::Duration::from_secs(30);
+    let (ended, ()) = tokio::join!(tokio::time::timeout(limit, served), dies);
+    assert!(ended.is_ok(), "the handler outlived the connection");
+}
+
 async fn start(tasks: &mut JoinSet<()>, worker: AttestedWorker) -> channel::WorkerHttp {
     let (http, driver) = worker.into_http2().await.unwrap();
     tasks.spawn(async move { driver.await.unwrap() });

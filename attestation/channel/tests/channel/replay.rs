@@ -2,7 +2,8 @@
 
 use attestation::{Binding, ErrorCode, Role};
 use channel::{
-    AuthenticatorError, ChannelError, GateError, GatewayRebinder, GatewayTls, WorkerRebinder,
+    Answer, AuthenticatorError, ChannelError, GateError, GatewayRebinder, GatewayTls,
+    WorkerRebinder,
 };
 
 use super::world::{Bound, Broken, GATEWAY_NAME, Honest, World, chain, connect, worker};
@@ -104,6 +105,21 @@ async fn a_context_serves_once_on_the_worker() {
         .answer(&request, &Honest::default())
         .await
         .unwrap_err();
+    assert_refused(&error, ErrorCode::ContextMismatch, |error| {
+        matches!(error, AuthenticatorError::ContextUsed)
+    });
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_even_parse_uses_its_request_up() {
+    let (worker, mut gateway, _alive) = rebinders(&World::new()).await;
+    let request = gateway.request().unwrap();
+    let error = gateway
+        .verify(Answer::new("noise".into(), None))
+        .unwrap_err();
+    assert_eq!(error.code(), ErrorCode::AuthenticatorMalformed);
+    let late = worker.answer(&request, &Honest::default()).await.unwrap();
+    let error = gateway.verify(late).unwrap_err();
     assert_refused(&error, ErrorCode::ContextMismatch, |error| {
         matches!(error, AuthenticatorError::ContextUsed)
     });

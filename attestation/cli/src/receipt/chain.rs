@@ -1,12 +1,15 @@
 //! The steps between a receipt and the attestation that stands behind its key.
 
-use attestation::{AttestationRecord, Claims, ExecutorKind};
+use attestation::{AttestationRecord, Claims, ExecutorKind, Outcome, Transcript};
 use protocol::receipt::{Leaf, Receipt, ReceiptError, VerifiedReceipt};
 
 use crate::checks::Check;
 
 /// The steps inside the receipt, in the order in which they are taken.
 const INSIDE: [&str; 4] = ["receipt key", "statement", "inclusion", "leaf"];
+
+/// The appraisal's step on GPU evidence, in the gate's order.
+const GPU_STEP: u8 = 10;
 
 /// The steps that tie the receipt to an attestation.
 const TIES: [&str; 7] = [
@@ -77,6 +80,7 @@ pub(super) fn ties(
     receipt: &Receipt,
     verified: Option<&VerifiedReceipt>,
     record: &AttestationRecord,
+    transcript: &Transcript,
 ) -> Vec<Check> {
     let Some(verified) = verified else {
         return TIES.map(Check::skip).to_vec();
@@ -91,7 +95,7 @@ pub(super) fn ties(
     match record.claims() {
         Ok(claims) => {
             checks.push(Check::pass(read, claims_seen(&claims)));
-            checks.extend(claimed(receipt, verified, record, &claims));
+            checks.extend(claimed(receipt, verified, transcript, &claims));
         }
         Err(error) => {
             checks.push(Check::fail(
@@ -109,7 +113,7 @@ pub(super) fn ties(
 fn claimed(
     receipt: &Receipt,
     verified: &VerifiedReceipt,
-    record: &AttestationRecord,
+    transcript: &Transcript,
     claims: &Claims,
 ) -> [Check; 5] {
     let (leaf, statement) = (verified.leaf(), verified.statement());
@@ -132,22 +136,26 @@ fn claimed(
             leaf.executor.clone(),
             executor_name(claims.executor),
         ),
-        gpu_claimed(gpu, leaf, record, claims),
+        gpu_claimed(gpu, leaf, transcript, claims),
     ]
 }
 
-fn gpu_claimed(
-    name: &'static str,
-    leaf: &Leaf,
-    record: &AttestationRecord,
-    claims: &Claims,
-) -> Check {
-    if leaf.gpu_attested && record.evidence().device_evidence.is_none() {
-        return Check::equal(name, "attested", "not attested: no GPU evidence came");
+fn gpu_claimed(name: &'static str, leaf: &Leaf, transcript: &Transcript, claims: &Claims) -> Check {
+    let mut steps = transcript.steps.iter();
+    // That GPU evidence came says nothing; somebody must have looked at it.
+    if leaf.gpu_attested
+        && !steps.any(|step| step.number == GPU_STEP && step.outcome == Outcome::Pass)
+    {
+        return Check::equal(
+            name,
+            "attested",
+            "not attested: no GPU evidence was appraised",
+        );
     }
-    match &leaf.gpu_uuid {
-        None => Check::pass(name, "no GPU was used"),
-        Some(uuid) => {
+    match (&leaf.gpu_uuid, claims.executor) {
+        (None, ExecutorKind::Cpu) => Check::pass(name, "no GPU was used"),
+        (None, ExecutorKind::Cuda) => Check::equal(name, "no GPU", "the GPU that CUDA ran on"),
+        (Some(uuid), _) => {
             let claimed: Vec<_> = claims.gpus.iter().map(|gpu| gpu.uuid.clone()).collect();
             Check::one_of(name, uuid.clone(), &claimed)
         }

@@ -1,5 +1,7 @@
 //! `receipt verify`: the whole chain, and each of its links broken.
 
+use attestation::{ExecutorKind, GpuClaim};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use protocol::{
     Sha256Digest,
     receipt::{Leaf, Receipt, ReceiptSigner},
@@ -119,6 +121,90 @@ fn a_leaf_that_says_what_the_worker_never_claimed_is_refused() {
     failed("executor claimed", |leaf| leaf.executor = "cuda".into());
     failed("GPU claimed", |leaf| leaf.gpu_uuid = Some("GPU-1".into()));
     failed("GPU claimed", |leaf| leaf.gpu_attested = true);
+}
+
+/// The refused step of a receipt from a worker with a GPU, whose GPU evidence came and nobody appraised.
+fn refused_step(change: fn(&mut Leaf)) -> Option<String> {
+    let mut worker = Worker::new();
+    worker.device_evidence = Some(b"not looked at".to_vec());
+    worker.claims.executor = ExecutorKind::Cuda;
+    worker.claims.gpus = vec![GpuClaim {
+        uuid: "GPU-1".into(),
+        name: "NVIDIA H100".into(),
+    }];
+    let record = worker.record(&worker.evidence());
+    let mut leaf = leaf(1);
+    leaf.executor = "cuda".into();
+    leaf.gpu_uuid = Some("GPU-1".into());
+    change(&mut leaf);
+    let files = Files::new();
+    let receipt = worker.receipts_of(&[leaf], &record).remove(0);
+    let receipt = serde_json::to_vec(&receipt).unwrap();
+    let receipt = files.write("receipt.json", receipt);
+    let record = files.write("record.json", serde_json::to_vec(&record).unwrap());
+    let arguments = [
+        "receipt",
+        "verify",
+        "--json",
+        "--receipt",
+        text(&receipt),
+        "--attestation",
+        text(&record),
+    ];
+    let json = simulated(&worker.platform, &arguments).json();
+    Some(json.get("failed_step")?.as_str()?.to_owned())
+}
+
+#[test]
+fn gpu_evidence_that_nobody_appraised_attests_no_gpu() {
+    let refused = Some("GPU claimed".to_owned());
+    assert_eq!(refused_step(|_| {}), None);
+    assert_eq!(refused_step(|leaf| leaf.gpu_attested = true), refused);
+    assert_eq!(refused_step(|leaf| leaf.gpu_uuid = None), refused);
+}
+
+/// Whoever writes the record writes its policy; "accepted" under it says nothing that its author did not want said.
+#[test]
+fn a_verdict_under_the_records_own_policy_says_so() {
+    let own = "the appraisal policy is the record's own";
+    let said = verify(|_, _| {}, &[]);
+    assert!(said.output.contains(own), "{}", said.output);
+    let files = Files::new();
+    let policy = files.write("policy.toml", Worker::new().platform.policy_toml());
+    let said = verify(|_, _| {}, &["--policy", text(&policy)]);
+    assert_eq!(said.exit, 0, "{said:?}");
+    assert!(!said.output.contains(own), "{}", said.output);
+}
+
+/// A file that is looked at must not be able to write the verdict on itself.
+#[test]
+fn what_a_receipt_says_stays_on_its_line() {
+    let forged = "x\n\nACCEPTED under Intel SGX Root CA\u{1b}[2J\u{9b}H\u{202e}";
+    let header = serde_json::json!({ "alg": forged, "kid": "", "typ": "" });
+    let said = verify(
+        |_, receipt| {
+            let header = URL_SAFE_NO_PAD.encode(header.to_string());
+            let (_, rest) = receipt.statement.split_once('.').unwrap();
+            receipt.statement = format!("{header}.{rest}");
+        },
+        &[],
+    );
+    assert_eq!(said.exit, 2, "{said:?}");
+    assert!(
+        said.output.contains("ACCEPTED under Intel"),
+        "{}",
+        said.output
+    );
+    let is_plain =
+        |character: char| character == '\n' || !(character.is_control() || character == '\u{202e}');
+    assert!(said.output.chars().all(is_plain), "{}", said.output);
+    assert!(
+        said.output
+            .lines()
+            .all(|line| !line.starts_with("ACCEPTED")),
+        "{}",
+        said.output
+    );
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub(crate) struct Worker {
     pub(crate) binding: Binding,
     pub(crate) signer: ReceiptSigner,
     pub(crate) claims: Claims,
+    pub(crate) device_evidence: Option<Vec<u8>>,
 }
 
 impl Worker {
@@ -47,6 +48,7 @@ impl Worker {
                 executor: ExecutorKind::Cpu,
             },
             signer,
+            device_evidence: None,
         }
     }
 
@@ -57,14 +59,18 @@ impl Worker {
 
     pub(crate) fn evidence_of(&self, td: &TdOptions) -> Evidence {
         let claims = self.claims.encode().unwrap();
-        let report_data = self.binding.preimage(b"", &claims).report_data();
+        let device_evidence = self.device_evidence.as_deref().unwrap_or_default();
+        let report_data = self
+            .binding
+            .preimage(device_evidence, &claims)
+            .report_data();
         Evidence {
             quote: self
                 .platform
                 .quote(QuoteVersion::V5, td, report_data.bytes()),
             claims,
             event_log: None,
-            device_evidence: None,
+            device_evidence: self.device_evidence.clone(),
         }
     }
 

@@ -11,7 +11,10 @@ use super::super::{Answer, CpuExecutor, Executor, ExecutorKind, PlacedWork, serv
 use super::*;
 
 const LIMIT: Duration = Duration::from_secs(20);
+/// For a child that says nothing more: waited out in full.
 const SHORT: Duration = Duration::from_millis(200);
+/// The same where the child answers before it falls silent, which takes a while on a busy machine.
+const SILENCE: Duration = Duration::from_secs(2);
 
 #[expect(clippy::disallowed_methods, reason = "a test is its own world")]
 fn clock() -> Clock {
@@ -95,7 +98,7 @@ fn outcomes(
 }
 
 /// Three works given to a child that sends `replies` after the run's command and then keeps the socket open.
-fn after(in_order: bool, replies: Vec<Reply>) -> (Vec<Outcome>, ConnectionError) {
+fn after(in_order: bool, replies: Vec<Reply>, limit: Duration) -> (Vec<Outcome>, ConnectionError) {
     let socket = child_that(move |source, socket| {
         say(socket, &ready(VERSION, in_order));
         let _: Option<Command> = frame::read(source, COMMAND_BYTES_MAX).unwrap();
@@ -105,7 +108,7 @@ fn after(in_order: bool, replies: Vec<Reply>) -> (Vec<Outcome>, ConnectionError)
         let _: Result<Option<Command>, _> = frame::read(source, COMMAND_BYTES_MAX);
     });
     let mut connection = Connection::open(socket, clock(), LIMIT).unwrap();
-    let (seen, end) = outcomes(&mut connection, &works(3), SHORT);
+    let (seen, end) = outcomes(&mut connection, &works(3), limit);
     let (again, refused) = outcomes(&mut connection, &works(2), LIMIT);
     assert!(matches!(refused, Err(ConnectionError::Closed)));
     assert_eq!(again, [Outcome::NotRun, Outcome::NotRun]);
@@ -152,14 +155,17 @@ fn greetings_that_do_not_fit_are_refused_by_name() {
 
 #[test]
 fn a_silent_child_loses_the_work_it_was_running() {
-    let (seen, error) = after(true, vec![done(1, 0)]);
-    assert!(matches!(error, ConnectionError::TimedOut { limit: SHORT }));
+    let (seen, error) = after(true, vec![done(1, 0)], SILENCE);
+    assert!(matches!(
+        error,
+        ConnectionError::TimedOut { limit: SILENCE }
+    ));
     assert_eq!(seen, [zeros(), lost(&error), Outcome::NotRun]);
 }
 
 #[test]
 fn without_an_order_every_unanswered_work_may_have_been_running() {
-    let (seen, error) = after(false, vec![done(1, 1)]);
+    let (seen, error) = after(false, vec![done(1, 1)], SILENCE);
     assert!(matches!(error, ConnectionError::TimedOut { .. }));
     assert_eq!(seen, [lost(&error), zeros(), lost(&error)]);
 }
@@ -176,10 +182,10 @@ fn answers_that_nothing_waits_for_are_refused() {
         (false, vec![done(1, 2), done(1, 2)]),
     ];
     for (in_order, replies) in misplaced {
-        let (_, error) = after(in_order, replies);
+        let (_, error) = after(in_order, replies, LIMIT);
         assert!(matches!(error, ConnectionError::Answer { .. }), "{error}");
     }
-    let (_, error) = after(true, vec![done(1, 0), ready(VERSION, true)]);
+    let (_, error) = after(true, vec![done(1, 0), ready(VERSION, true)], LIMIT);
     assert!(matches!(error, ConnectionError::Greeting));
 }
 
@@ -191,11 +197,11 @@ fn faults_are_told_apart() {
         Outcome::TaskFault("bad  input".to_owned()),
         Outcome::ExecutorFault("lost".to_owned()),
     ];
-    let (seen, error) = after(true, vec![task, executor]);
+    let (seen, error) = after(true, vec![task, executor], LIMIT);
     assert!(matches!(&error, ConnectionError::ExecutorFault(text) if text == "lost"));
     assert_eq!((&seen[..2], &seen[2]), (&faults[..], &Outcome::NotRun));
     let executor = failed(1, Fault::Executor("lost".to_owned()));
-    let (seen, error) = after(false, vec![executor]);
+    let (seen, error) = after(false, vec![executor], LIMIT);
     assert_eq!(seen, [lost(&error), faults[1].clone(), lost(&error)]);
 }
 

@@ -1,0 +1,141 @@
+//! Tasks through a whole pool of processes, and the CPU time that gateway and agents spend on them.
+
+use std::time::{Duration, Instant};
+
+use client::Gateway;
+use criterion::{Criterion, Throughput};
+use protocol::TaskId;
+use protocol::api::{BatchOutcome, InputSource, SubmitTask};
+use protocol::limits::BATCH_TASKS_MAX;
+use protocol::task::TaskState;
+use tests::fleet::{Fleet, FleetOptions};
+use tokio::runtime::Runtime;
+
+const TASKS: usize = 10_000;
+/// How often the gateway is asked whether all are done.
+const POLL: Duration = Duration::from_millis(20);
+
+/// A digest of a kibibyte: the task itself costs next to nothing.
+fn task(number: usize) -> SubmitTask {
+    let mut data = vec![0; 1_024];
+    data[..8].copy_from_slice(&number.to_le_bytes());
+    SubmitTask {
+        operation: "sha256_batch".to_owned(),
+        version: None,
+        parameters: serde_json::Map::new(),
+        inputs: vec![InputSource::Inline { data }],
+        priority: None,
+        deadline_s: None,
+        max_attempts: None,
+        idempotency_key: None,
+    }
+}
+
+async fn one(client: &Gateway) {
+    let id = client.submit(&task(0)).await.unwrap().id;
+    let view = client.poll_task(id).await.unwrap();
+    assert_eq!(view.state, TaskState::Succeeded);
+}
+
+async fn many(client: &Gateway, operator: &Gateway) {
+    let before = operator.status().await.unwrap().tasks.succeeded;
+    let tasks: Vec<_> = (0..TASKS).map(task).collect();
+    let mut ids: Vec<TaskId> = Vec::new();
+    for batch in tasks.chunks(BATCH_TASKS_MAX) {
+        for outcome in client.submit_batch(batch).await.unwrap() {
+            match outcome {
+                BatchOutcome::Task(view) => ids.push(view.id),
+                BatchOutcome::Problem(problem) => panic!("{problem}"),
+            }
+        }
+    }
+    let all = before + u64::try_from(TASKS).unwrap();
+    while operator.status().await.unwrap().tasks.succeeded < all {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// User and system time of a process and its reaped children, from `/proc/<pid>/stat` (proc(5), fields 14 to 17), and of
+/// its live executor child.
+fn cpu_time(process_id: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process_id}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: u64 = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(4)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
+    let own = Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second());
+    let children =
+        std::fs::read_to_string(format!("/proc/{process_id}/task/{process_id}/children"))
+            .unwrap_or_default();
+    own + children
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok())
+        .map(cpu_time)
+        .sum::<Duration>()
+}
+
+struct Spent {
+    gateway: Duration,
+    workers: Duration,
+}
+
+fn spent(fleet: &mut Fleet) -> Spent {
+    let gateway = cpu_time(fleet.gateway().process_id());
+    let all: Duration = fleet
+        .processes()
+        .map(|process| cpu_time(process.process_id()))
+        .sum();
+    Spent {
+        gateway,
+        workers: all.saturating_sub(gateway),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+fn measure(runtime: &Runtime, fleet: &mut Fleet, rounds: u64) -> Duration {
+    let (client, operator) = (fleet.client().unwrap(), fleet.operator().unwrap());
+    let before = spent(fleet);
+    let start = Instant::now();
+    for _ in 0..rounds {
+        runtime.block_on(many(&client, &operator));
+    }
+    let elapsed = start.elapsed();
+    let after = spent(fleet);
+    let tasks = u32::try_from(rounds).unwrap() * u32::try_from(TASKS).unwrap();
+    eprintln!(
+        "  {tasks} tasks in {elapsed:.2?}: CPU per task: gateway {:?}, workers and executors {:?}",
+        after.gateway.saturating_sub(before.gateway) / tasks,
+        after.workers.saturating_sub(before.workers) / tasks,
+    );
+    elapsed
+}
+
+pub(crate) fn benchmark(criterion: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut fleet = runtime.block_on(async {
+        let mut fleet = Fleet::start(FleetOptions::in_folder(&folder.path().join("pool")))
+            .await
+            .unwrap();
+        for name in ["worker-1", "worker-2"] {
+            let id = fleet.add_worker(name).await.unwrap();
+            fleet.wait_live(&id).await.unwrap();
+        }
+        fleet
+    });
+    let client = fleet.client().unwrap();
+    let mut group = criterion.benchmark_group("tasks");
+    group.bench_function("one, submitted to result", |bencher| {
+        bencher.iter(|| runtime.block_on(one(&client)));
+    });
+    group.throughput(Throughput::Elements(u64::try_from(TASKS).unwrap()));
+    group.measurement_time(Duration::from_mins(1));
+    group.bench_function("10,000 of 1 KiB, submitted to acknowledged", |bencher| {
+        bencher.iter_custom(|rounds| measure(&runtime, &mut fleet, rounds));
+    });
+    group.finish();
+    runtime.block_on(fleet.stop()).unwrap();
+}

@@ -1,0 +1,191 @@
+//! The devnet: a whole pool on this machine that does real work and shows what it proves. Quotes are simulated, and every
+//! screen says so.
+
+mod folder;
+mod proof;
+mod screen;
+mod work;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use client::Gateway;
+use client::task::Unobserved;
+use protocol::TaskId;
+use protocol::api::TaskView;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::fleet::{Fleet, FleetOptions};
+use folder::Folder;
+use proof::Proof;
+use work::Work;
+
+/// How often the processes are looked at while the devnet waits for Ctrl-C.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A gateway and simulated workers on this machine, with real tasks. SIMULATED: the quotes prove nothing.
+#[derive(Debug, Parser)]
+#[command(name = "cargo devnet", bin_name = "cargo devnet")]
+pub struct Arguments {
+    /// Stop when the work is done and exit 0 if every output and receipt held, 1 otherwise.
+    #[arg(long)]
+    pub once: bool,
+
+    /// Workers to start.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub workers: u16,
+
+    /// Seed of the simulated platform: keys and measurements follow from it.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// Where configuration, state, logs and receipts go. Emptied at the start.
+    #[arg(long, value_name = "DIR", default_value_os_t = folder::default_folder())]
+    pub folder: PathBuf,
+
+    /// Files to digest and transform; without any, this repository's own sources.
+    pub files: Vec<PathBuf>,
+}
+
+/// Runs the devnet; `false` when an output or a receipt did not hold. A signal ends it, and every process with it.
+pub async fn run(arguments: Arguments) -> Result<bool> {
+    screen::banner();
+    // Before anything is started: a file that cannot be read is found now.
+    let files = work::files(&arguments.files)?;
+    let folder = Folder::take(&arguments.folder)?;
+    let mut signals = Signals::listen()?;
+    let (mut fleet, held) = tokio::select! {
+        outcome = start_and_prove(&arguments, &files, &folder) => outcome?,
+        () = signals.next() => bail!("interrupted; every process was killed"),
+    };
+    if !arguments.once {
+        crate::fleet::write_environment(&fleet)?;
+        screen::keeps_running(&fleet);
+        watch(&mut fleet, &mut signals).await?;
+    }
+    screen::step("stopping");
+    tokio::select! {
+        stopped = fleet.stop() => stopped?,
+        () = signals.next() => bail!("interrupted while stopping; what still ran was killed"),
+    }
+    Ok(held)
+}
+
+async fn start_and_prove(
+    arguments: &Arguments,
+    files: &[PathBuf],
+    folder: &Folder,
+) -> Result<(Fleet, bool)> {
+    let mut fleet = start(arguments, folder.path()).await?;
+    match work_and_prove(&mut fleet, files, &folder.receipts()).await {
+        Ok(proofs) => Ok((fleet, screen::summary(&proofs, &folder.receipts()))),
+        Err(error) => {
+            screen::logs(&mut fleet);
+            Err(error)
+        }
+    }
+}
+
+async fn start(arguments: &Arguments, folder: &Path) -> Result<Fleet> {
+    let options = FleetOptions {
+        seed: arguments.seed,
+        // Ctrl-C is the devnet's to answer: it stops the workers before their gateway.
+        own_process_groups: true,
+        ..FleetOptions::in_folder(folder)
+    };
+    screen::step("gateway: starting, with the simulator's root as its trust anchor");
+    let mut fleet = Fleet::start(options).await?;
+    let mut workers = Vec::new();
+    for number in 1..=arguments.workers {
+        workers.push(fleet.add_worker(&format!("worker-{number}")).await?);
+    }
+    for id in &workers {
+        let view = fleet.wait_live(id).await?;
+        screen::admitted(&view);
+    }
+    Ok(fleet)
+}
+
+async fn work_and_prove(
+    fleet: &mut Fleet,
+    files: &[PathBuf],
+    receipts: &Path,
+) -> Result<Vec<Proof>> {
+    let client = fleet.client()?;
+    let works = work::plan(files)?;
+    let tasks = submit(&client, &works).await?;
+    let views = wait(&client, &tasks).await?;
+    let bar = screen::bar("outputs and receipts", views.len());
+    let mut proofs = Vec::new();
+    for (work, view) in works.iter().zip(views) {
+        let proof = proof::prove(&client, fleet.platform(), work, view, receipts).await?;
+        proofs.push(proof);
+        bar.inc(1);
+    }
+    bar.finish();
+    screen::workers(&fleet.operator()?.workers().await?.workers);
+    screen::tasks(&proofs);
+    Ok(proofs)
+}
+
+/// As `cocoon submit` does it: large inputs are uploaded first, and a gateway that takes another task is found at once.
+async fn submit(client: &Gateway, works: &[Work]) -> Result<Vec<TaskId>> {
+    let bar = screen::bar("submitting", works.len());
+    let mut tasks = Vec::new();
+    for work in works {
+        tasks.push(work.task.submit(client, &mut Unobserved).await?.id);
+        bar.inc(1);
+    }
+    bar.finish();
+    Ok(tasks)
+}
+
+async fn wait(client: &Gateway, tasks: &[TaskId]) -> Result<Vec<TaskView>> {
+    let bar = screen::bar("running", tasks.len());
+    let mut views = Vec::new();
+    for &task in tasks {
+        views.push(client.wait_task(task, |_| ()).await?);
+        bar.inc(1);
+    }
+    bar.finish();
+    Ok(views)
+}
+
+/// Until a signal, or until a process ends by itself, which is an error.
+async fn watch(fleet: &mut Fleet, signals: &mut Signals) -> Result<()> {
+    let mut interval = tokio::time::interval(WATCH_INTERVAL);
+    loop {
+        tokio::select! {
+            () = signals.next() => return Ok(()),
+            _ = interval.tick() => fleet.processes().try_for_each(crate::fleet::Process::expect_alive)?,
+        }
+    }
+}
+
+/// Ctrl-C, `kill`, and a terminal that is closed: none of them may leave a process behind.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Whatever needs more than one crate: the Fleet harness that end-to-end tests and the devnet share, the devnet itself,
+//! and the sources' own tests. Never shipped.
+#![forbid(unsafe_code)]
+
+pub mod devnet;
+pub mod fleet;
+pub mod sources;

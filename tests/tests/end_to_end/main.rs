@@ -1,0 +1,15 @@
+//! End to end: a gateway and workers as processes, attested over simulated quotes, doing real work.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod commands;
+mod documents;
+mod listeners;
+mod loss;
+mod outputs;
+mod pool;
+mod refusal;
+mod stopping;
