@@ -143,12 +143,14 @@ pub struct List {
 
 #[derive(Debug, Args)]
 pub struct Task {
+    /// The task's id, as `cocoon-admin task list --all` shows it.
     #[arg(value_name = "TASK")]
     pub task: TaskId,
 }
 
 #[derive(Debug, Args)]
 pub struct Cancel {
+    /// The task's id, as `cocoon-admin task list --all` shows it.
     #[arg(value_name = "TASK")]
     pub task: TaskId,
     /// Do not ask.

@@ -47,6 +47,7 @@ async fn dispatch(arguments: Arguments, world: &mut World<'_>) -> Result<Exit, F
         command => command,
     };
     let config = Config::read(CONFIG_FILE, &arguments.connection, &world.environment)?;
+    config.warn(&mut world.terminal(arguments.style))?;
     let session = Session {
         gateway: Gateway::new(config.options())?,
         style: arguments.style,

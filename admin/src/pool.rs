@@ -2,16 +2,18 @@
 
 use client::Exit;
 use client::failure::Failure;
-use client::table::{duration, facts, time};
-use client::terminal::Terminal;
-use protocol::api::PoolStatus;
+use client::table::{counted, duration, facts, time};
+use client::terminal::{Terminal, within_line};
+use protocol::api::{PoolStatus, WorkerCounts};
 
 /// Says that the pool is a simulation, before anything else and whatever `--quiet` wants.
 pub(crate) fn announce(status: &PoolStatus, terminal: &mut Terminal<'_>) -> std::io::Result<()> {
     if status.simulated {
+        let label = &status.trust_anchor;
+        let root = label.strip_prefix("NOT INTEL: ").unwrap_or(label);
         terminal.warning(format_args!(
-            "*** SIMULATED POOL: its trust anchor is {}. Nothing here is confidential or attested. ***",
-            status.trust_anchor
+            "SIMULATED pool: nothing here is attested by Intel (root: {})",
+            within_line(root)
         ))?;
     }
     Ok(())
@@ -36,8 +38,12 @@ pub(crate) fn show(status: &PoolStatus, terminal: &mut Terminal<'_>) -> Result<E
         (
             "workers",
             format!(
-                "{} live, {} stale, {} draining, {} enrolled",
-                workers.live, workers.stale, workers.draining, workers.enrolled
+                "{} live, {} stale, {} offline ({} enrolled, {} draining)",
+                workers.live,
+                workers.stale,
+                offline(workers),
+                workers.enrolled,
+                workers.draining
             ),
         ),
         (
@@ -50,8 +56,10 @@ pub(crate) fn show(status: &PoolStatus, terminal: &mut Terminal<'_>) -> Result<E
         (
             "tasks that failed",
             format!(
-                "{} dead letters, {} expired, {} cancelled",
-                tasks.dead_letter, tasks.expired, tasks.cancelled
+                "{}, {} expired, {} cancelled",
+                counted(tasks.dead_letter, "dead letter"),
+                tasks.expired,
+                tasks.cancelled
             ),
         ),
     ];
@@ -59,9 +67,17 @@ pub(crate) fn show(status: &PoolStatus, terminal: &mut Terminal<'_>) -> Result<E
     Ok(exit_of(status))
 }
 
+/// Enrolled and without a session.
+fn offline(workers: WorkerCounts) -> u64 {
+    workers
+        .enrolled
+        .saturating_sub(workers.live)
+        .saturating_sub(workers.stale)
+}
+
 fn collateral(status: &PoolStatus) -> String {
     match status.collateral_next_update_ms {
-        None => "none yet".to_owned(),
+        None => "no worker can be admitted: no collateral".to_owned(),
         Some(due_ms) if due_ms <= status.now_ms => {
             format!("OVERDUE since {}: no worker can be admitted", time(due_ms))
         }

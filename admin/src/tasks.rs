@@ -4,7 +4,7 @@ use client::Exit;
 use client::failure::Failure;
 use client::gateway::TaskFilter;
 use client::program::World;
-use client::view::{self, Owners};
+use client::view;
 use protocol::api::TaskView;
 use serde_json::json;
 
@@ -25,12 +25,14 @@ pub(crate) async fn list(
     };
     let page = session.gateway.tasks(&filter).await?;
     let now_ms = (world.now_ms)();
-    let owners = if arguments.all {
-        Owners::Shown
-    } else {
-        Owners::Hidden
-    };
-    view::page(&page, owners, now_ms, &mut world.terminal(session.style))?;
+    let mut terminal = world.terminal(session.style);
+    view::page(
+        &page,
+        "cocoon-admin task list",
+        &filter,
+        now_ms,
+        &mut terminal,
+    )?;
     Ok(Exit::Success)
 }
 
@@ -54,7 +56,8 @@ pub(crate) async fn cancel(
     session: &Session,
     world: &mut World<'_>,
 ) -> Result<Exit, Failure> {
-    let task = session.gateway.task(arguments.task).await?;
+    let task = session.gateway.task(arguments.task).await;
+    let task = task.map_err(|error| error.for_action("cancel the task"))?;
     let question = format!(
         "Cancel the task {} of {} ({}, {})?",
         task.id, task.user, task.operation, task.state

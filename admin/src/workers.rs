@@ -10,6 +10,7 @@ use client::failure::Failure;
 use client::files::{hand_out_record, write_new};
 use client::program::World;
 use client::progress;
+use client::table::counted;
 use client::terminal::Terminal;
 use protocol::api::{CreatedWorker, WorkerView};
 use serde_json::json;
@@ -123,8 +124,9 @@ pub(crate) async fn drain(
         let bar = progress::of_waiting(style, &format!("{} drains", arguments.id));
         while worker.tasks_running > 0 {
             bar.set_message(format!(
-                "{} runs {} tasks",
-                arguments.id, worker.tasks_running
+                "{} runs {}",
+                arguments.id,
+                counted_tasks(worker.tasks_running)
             ));
             tokio::time::sleep(DRAIN_POLL).await;
             worker = session.gateway.worker(&arguments.id).await?;
@@ -154,10 +156,11 @@ pub(crate) async fn delete(
     session: &Session,
     world: &mut World<'_>,
 ) -> Result<Exit, Failure> {
-    let worker = session.gateway.worker(&arguments.id).await?;
+    let worker = session.gateway.worker(&arguments.id).await;
+    let worker = worker.map_err(|error| error.for_action("delete the worker"))?;
     let running = match worker.tasks_running {
         0 => "It runs nothing".to_owned(),
-        count => format!("It runs {count} tasks, which go to other workers"),
+        count => format!("It runs {}, to be run elsewhere", counted_tasks(count)),
     };
     let question = format!(
         "Delete the worker {}? {running}; its secret admits nobody afterwards.",
@@ -199,6 +202,10 @@ fn tell(worker: &WorkerView, session: &Session, world: &mut World<'_>) -> Result
     Ok(Exit::Success)
 }
 
+fn counted_tasks(count: u32) -> String {
+    counted(u64::from(count), "task")
+}
+
 fn tell_drain(
     worker: &WorkerView,
     session: &Session,
@@ -213,8 +220,9 @@ fn tell_drain(
         terminal.line(format_args!("worker {} is drained", worker.id))?;
     } else {
         terminal.line(format_args!(
-            "worker {} drains, {} tasks running",
-            worker.id, worker.tasks_running
+            "worker {} drains, {} running",
+            worker.id,
+            counted_tasks(worker.tasks_running)
         ))?;
     }
     Ok(Exit::Success)

@@ -220,7 +220,8 @@ impl Machine {
         match result {
             Ok(work) => self.held.fetched(lease, work),
             Err(FetchFailure::Retry) => {
-                self.held.fetch_again(lease);
+                let gave_up = self.held.fetch_failed(tick.now, lease);
+                self.failed_task(gave_up);
                 self.link.request_failed(tick);
             }
             Err(FetchFailure::LeaseLost) => self.held.fetch_refused(lease, None),

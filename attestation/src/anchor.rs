@@ -54,6 +54,15 @@ impl TrustAnchor {
         &self.label
     }
 
+    /// Whether a certificate's subject is this root's name. Names prove nothing: for telling a person what is amiss.
+    #[must_use]
+    pub fn is_named(&self, subject: &str) -> bool {
+        match self.root {
+            Root::Intel => subject.contains("CN=Intel SGX Root CA"),
+            Root::Other(_) => self.label.ends_with(subject),
+        }
+    }
+
     pub(crate) fn root(&self) -> &Root {
         &self.root
     }

@@ -122,6 +122,16 @@ impl Collateral {
             .unwrap_or(0)
     }
 
+    /// The name of the root that the collateral says it ends in: the last certificate of the TCB info's chain. Nothing of it
+    /// is verified; it tells a person whose hierarchy refused evidence claims to be of.
+    #[must_use]
+    pub fn claimed_root(&self) -> String {
+        let last = Pem::iter_from_buffer(self.parts.tcb_info_issuer_chain.as_bytes()).last();
+        last.and_then(Result::ok)
+            .and_then(|block| Some(block.parse_x509().ok()?.subject().to_string()))
+            .unwrap_or_default()
+    }
+
     pub(crate) const fn parts(&self) -> &QuoteCollateralV3 {
         &self.parts
     }

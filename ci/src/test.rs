@@ -1,5 +1,7 @@
 //! `cargo ci test` and `cargo ci bench`.
 
+use std::io::IsTerminal;
+
 use anyhow::Result;
 
 use crate::command::{cargo, has_subcommand, step};
@@ -37,10 +39,12 @@ pub(crate) fn bench(filter: Option<&str>) -> Result<()> {
 }
 
 /// Builds every binary and the stand-in libraries with the features of the whole workspace, so that no later build
-/// differs.
+/// differs. The first time this takes minutes, and a person sees cargo's own progress meanwhile.
 pub(crate) fn build_binaries() -> Result<()> {
-    step(
-        "build",
-        cargo().args(["build", "--workspace", "--bins", "--lib", "--quiet"]),
-    )
+    let mut build = cargo();
+    build.args(["build", "--workspace", "--bins", "--lib"]);
+    if !std::io::stderr().is_terminal() {
+        build.arg("--quiet");
+    }
+    step("build (the first one takes some minutes)", &mut build)
 }

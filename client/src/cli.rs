@@ -44,8 +44,9 @@ async fn dispatch(arguments: Arguments, world: &mut World<'_>) -> Result<Exit, F
         command,
     } = arguments;
     // Nothing is asked of the configuration before the command line's own mistakes were found.
-    let connect = |world: &World<'_>| {
+    let connect = |world: &mut World<'_>| {
         let config = Config::read(CONFIG_FILE, &connection, &world.environment)?;
+        config.warn(&mut world.terminal(style))?;
         Session::new(&config, style)
     };
     match command {

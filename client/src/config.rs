@@ -16,10 +16,14 @@ use environment::{ACCESS_TOKEN, ACCESS_TOKEN_FILE, CA_FILE, GATEWAY};
 
 use crate::access_token::AccessToken;
 use crate::gateway::{Address, Options, Retries};
+use crate::terminal::{Terminal, within_line};
 use crate::tls::Roots;
 
 /// A configuration, an access token or a CA bundle larger than this is another file.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The bit of a file's mode that lets everybody read it.
+const OTHERS_READ: u32 = 0o004;
 
 /// For `--help`.
 pub const SETTINGS: &str = "\
@@ -56,6 +60,8 @@ pub struct Config {
     pub roots: Roots,
     /// Where this machine keeps what it submitted; `None` where there is no home.
     pub state_dir: Option<PathBuf>,
+    /// What should be mended, though it keeps nothing from working.
+    pub warnings: Vec<String>,
 }
 
 /// The file: every key may be left out.
@@ -100,7 +106,8 @@ impl Config {
         let mut mistakes = environment.mistakes();
         let file = read_file(file_name, flags, environment, &mut mistakes);
         let gateway = gateway(flags, environment, &file, &mut mistakes);
-        let access_token = access_token(flags, environment, &file, &mut mistakes);
+        let token = access_token_text(flags, environment, &file);
+        let access_token = access_token(token.text, &mut mistakes);
         let roots = roots(flags, environment, &file, &mut mistakes);
         match (gateway, access_token) {
             (Some(gateway), Some(access_token)) if mistakes.is_empty() => Ok(Self {
@@ -108,9 +115,17 @@ impl Config {
                 access_token,
                 roots,
                 state_dir: environment.state_dir(),
+                warnings: token.warning.into_iter().collect(),
             }),
             _ => Err(ConfigError { mistakes }),
         }
+    }
+
+    /// Tells what should be mended.
+    pub fn warn(&self, terminal: &mut Terminal<'_>) -> std::io::Result<()> {
+        self.warnings
+            .iter()
+            .try_for_each(|warning| terminal.warning(within_line(warning)))
     }
 
     /// What a [`Gateway`](crate::Gateway) is made of.
@@ -206,13 +221,8 @@ fn gateway(
         .ok()
 }
 
-fn access_token(
-    flags: &Flags,
-    environment: &Environment,
-    file: &Settings,
-    mistakes: &mut Vec<Mistake>,
-) -> Option<AccessToken> {
-    let Sourced { value, source } = access_token_text(flags, environment, file);
+fn access_token(text: Sourced<ReadText>, mistakes: &mut Vec<Mistake>) -> Option<AccessToken> {
+    let Sourced { value, source } = text;
     let parsed =
         value.and_then(|text| AccessToken::parse(&text).map_err(|error| error.to_string()));
     parsed
@@ -222,26 +232,45 @@ fn access_token(
 
 type ReadText = Result<Zeroizing<String>, String>;
 
+/// The access token as it was found.
+struct FoundToken {
+    text: Sourced<ReadText>,
+    warning: Option<String>,
+}
+
+/// A secret that every user of the machine can read is none.
+fn warning_about(path: &Path) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    (mode & OTHERS_READ != 0).then(|| {
+        let path = path.display();
+        format!("warning: every user of this machine can read the access token in {path}: chmod 600 {path}")
+    })
+}
+
 /// Where the token stands, with what was read there. Never absent: a token that nobody named is a mistake too.
-fn access_token_text(
-    flags: &Flags,
-    environment: &Environment,
-    file: &Settings,
-) -> Sourced<ReadText> {
-    let from_file = |path: &Path, name: &str| Sourced {
-        value: read_text(path)
-            .map(Zeroizing::new)
-            .map_err(|error| error.to_string()),
-        source: format!("access token in {} ({name})", path.display()),
+fn access_token_text(flags: &Flags, environment: &Environment, file: &Settings) -> FoundToken {
+    let from_file = |path: &Path, name: &str| FoundToken {
+        text: Sourced {
+            value: read_text(path)
+                .map(Zeroizing::new)
+                .map_err(|error| error.to_string()),
+            source: format!("access token in {} ({name})", path.display()),
+        },
+        warning: warning_about(path),
+    };
+    let unwarned = |value, source: &str| FoundToken {
+        text: Sourced {
+            value,
+            source: source.to_owned(),
+        },
+        warning: None,
     };
     if let Some(path) = &flags.access_token_file {
         return from_file(path, "--access-token-file");
     }
     if let Some(text) = environment.text(ACCESS_TOKEN) {
-        return Sourced {
-            value: Ok(Zeroizing::new(text)),
-            source: ACCESS_TOKEN.to_owned(),
-        };
+        return unwarned(Ok(Zeroizing::new(text)), ACCESS_TOKEN);
     }
     if let Some(path) = environment.path(ACCESS_TOKEN_FILE) {
         return from_file(&path, ACCESS_TOKEN_FILE);
@@ -249,12 +278,8 @@ fn access_token_text(
     if let Some(path) = &file.access_token_file {
         return from_file(path, "`access_token_file`");
     }
-    Sourced {
-        value: Err(
-            "none; name its file with --access-token-file, or set COCOON_ACCESS_TOKEN".to_owned(),
-        ),
-        source: "access token".to_owned(),
-    }
+    let none = "none; name its file with --access-token-file, or set COCOON_ACCESS_TOKEN";
+    unwarned(Err(none.to_owned()), "access token")
 }
 
 fn roots(

@@ -9,7 +9,8 @@ Exit codes:
   1  error: bad usage, a file that cannot be read, a request that the gateway refused
   2  findings: a task failed, or something did not verify
   3  unreachable: no trusted connection to the gateway, or no answer in time
-  4  denied: the gateway refused the access token, or its role does not permit this";
+  4  denied: the gateway refused the access token, or its role does not permit this
+  130  interrupted (Ctrl-C) while it waited; the task goes on";
 
 /// The exit code of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Exit {
     Findings,
     Unreachable,
     Denied,
+    /// 128 and the number of SIGINT, as shells count.
+    Interrupted,
 }
 
 impl Exit {
@@ -30,6 +33,7 @@ impl Exit {
             Self::Findings => 2,
             Self::Unreachable => 3,
             Self::Denied => 4,
+            Self::Interrupted => 130,
         }
     }
 }

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 pub use address::{Address, AddressError};
 pub use error::{AnswerError, GatewayError};
 pub use retry::Retries;
-pub use tasks::TaskFilter;
+pub use tasks::{Sight, TaskFilter};
 pub use transfer::{Upload, UploadSource};
 
 use crate::access_token::AccessToken;

@@ -109,8 +109,16 @@ pub fn main(run: impl AsyncFnOnce(Vec<OsString>, &mut World<'_>) -> Exit) -> Exi
 
 /// Reads the command line; help and version are answers, anything else that clap says is a mistake in it.
 pub fn parse<A: Parser>(arguments: Vec<OsString>, world: &mut World<'_>) -> Result<A, Exit> {
+    let json = wants_json(&arguments);
     A::try_parse_from(arguments).map_err(|message| {
         let text = message.render();
+        if json && message.use_stderr() {
+            let text = text.to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+            let flags = StyleFlags { json, quiet: false };
+            let failure = Failure::sentence(Exit::Error, text);
+            return conclude("", Err(failure), flags, world);
+        }
         let colour = world.terminals.errors && !world.environment.no_color();
         let text = if colour {
             text.ansi().to_string()
@@ -127,6 +135,12 @@ pub fn parse<A: Parser>(arguments: Vec<OsString>, world: &mut World<'_>) -> Resu
             Err(_) => Exit::Error,
         }
     })
+}
+
+/// Whether `--json` was asked for on a command line that may not be one.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let flags = arguments.iter().take_while(|argument| *argument != "--");
+    flags.into_iter().any(|argument| argument == "--json")
 }
 
 /// Ends a command: its failure is told, and becomes the exit code.

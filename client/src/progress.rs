@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 use crate::terminal::{Style, plain};
 
@@ -33,7 +33,8 @@ fn bar(style: Style, total: Option<u64>, template: &str, what: &str) -> Progress
     } else {
         ProgressDrawTarget::hidden()
     };
-    let bar = ProgressBar::with_draw_target(total, target);
+    // Its line goes with it, also where the work is given up in the middle.
+    let bar = ProgressBar::with_draw_target(total, target).with_finish(ProgressFinish::AndClear);
     // The templates are constants; a mistake in one costs the looks, not the work.
     let look =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -42,7 +43,9 @@ fn bar(style: Style, total: Option<u64>, template: &str, what: &str) -> Progress
     bar
 }
 
-const fn is_shown(style: Style) -> bool {
+/// Whether progress is drawn at all.
+#[must_use]
+pub const fn is_shown(style: Style) -> bool {
     style.progress && !style.quiet && !style.json
 }
 

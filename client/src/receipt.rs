@@ -211,7 +211,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn not_verified(task: TaskId) -> Vec<String> {
     vec![
         "Whose key signed this is not verified here: neither that it belongs to an attested worker, nor that the worker's code and platform are the ones you trust.".to_owned(),
-        format!("To verify that too: cocoon receipt {task} -o receipt.json; cocoon attestation {task} -o record.json; cocoon-attest receipt verify --receipt receipt.json --attestation record.json"),
+        format!(
+            "To verify that too:\n    cocoon receipt {task} -o receipt.json\n    cocoon attestation {task} -o record.json\n    cocoon-attest receipt verify --receipt receipt.json --attestation record.json"
+        ),
         "No receipt proves that the arithmetic is right; it proves which code says that it ran.".to_owned(),
     ]
 }

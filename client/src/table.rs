@@ -109,6 +109,13 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// A number of things, as in `1 attempt` and `2 attempts`.
+#[must_use]
+pub fn counted(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 /// A size in binary units.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {
@@ -164,5 +171,7 @@ mod tests {
             assert_eq!(duration(ms), text);
         }
         assert_eq!(or_dash::<u8>(None), "-");
+        assert_eq!(counted(1, "attempt"), "1 attempt");
+        assert_eq!(counted(0, "attempt"), "0 attempts");
     }
 }

@@ -3,10 +3,13 @@
 use std::io;
 
 use comfy_table::Table;
+use protocol::WorkerId;
 use protocol::api::{TaskList, TaskView};
+use protocol::task::TaskState;
 
+use crate::gateway::TaskFilter;
 use crate::table::{bytes, cell, duration, facts, or_dash, state_cell, table, time};
-use crate::terminal::{Style, Terminal};
+use crate::terminal::{Style, Terminal, within_line};
 
 /// Whose tasks a table lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,21 +19,53 @@ pub enum Owners {
     Shown,
 }
 
-/// One page of tasks, and how to ask for the next.
+/// One page of tasks, and the command for the next: `program` as in `cocoon list`, with the filter's flags after it.
 pub fn page(
     page: &TaskList,
-    owners: Owners,
+    program: &str,
+    filter: &TaskFilter,
     now_ms: u64,
     terminal: &mut Terminal<'_>,
 ) -> io::Result<()> {
     if terminal.style.json {
         return terminal.json(page);
     }
+    let owners = if filter.all {
+        Owners::Shown
+    } else {
+        Owners::Hidden
+    };
     terminal.table(&tasks(terminal.style, &page.tasks, owners, now_ms))?;
-    match &page.next_cursor {
-        Some(cursor) => terminal.note(format_args!("There are more: --cursor {cursor}")),
-        None => Ok(()),
+    let Some(cursor) = &page.next_cursor else {
+        return Ok(());
+    };
+    // The hint is on the other stream, and belongs after the rows.
+    terminal.output.flush()?;
+    let next = next_page(program, filter, cursor);
+    terminal.note(format_args!("There are more: {next}"))
+}
+
+fn next_page(program: &str, filter: &TaskFilter, cursor: &str) -> String {
+    let flags = [
+        filter.all.then(|| "--all".to_owned()),
+        filter.state.map(|state| format!("--state {state}")),
+        filter.limit.map(|limit| format!("--limit {limit}")),
+        Some(format!("--cursor={}", shell_word(cursor))),
+    ];
+    let words: Vec<_> = std::iter::once(program.to_owned())
+        .chain(flags.into_iter().flatten())
+        .collect();
+    words.join(" ")
+}
+
+/// A peer's text that is safe to paste into a shell.
+fn shell_word(text: &str) -> String {
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || "-_.=".contains(character);
+    if text.chars().all(is_plain) {
+        return text.to_owned();
     }
+    format!("'{}'", within_line(text).replace('\'', "'\\''"))
 }
 
 /// One row for each task.
@@ -56,7 +91,7 @@ pub fn tasks(style: Style, tasks: &[TaskView], owners: Owners, now_ms: u64) -> T
             state_cell(task.state),
             cell(duration(now_ms.saturating_sub(task.submitted_ms))),
             cell(format!("{}/{}", task.attempts, task.max_attempts)),
-            cell(or_dash(task.worker.as_ref())),
+            cell(or_dash(present_worker(task))),
             cell(or_dash(task.output.map(|output| bytes(output.bytes)))),
         ];
         if owners == Owners::Shown {
@@ -65,6 +100,19 @@ pub fn tasks(style: Style, tasks: &[TaskView], owners: Owners, now_ms: u64) -> T
         table.add_row(row);
     }
     table
+}
+
+/// The worker that runs it or ran it last; a queued task's earlier one has nothing to do with it any more.
+#[must_use]
+pub fn present_worker(task: &TaskView) -> Option<&WorkerId> {
+    let worker = task.worker.as_ref();
+    worker.filter(|_| task.state != TaskState::Queued)
+}
+
+/// What is wrong with it; an earlier attempt's fault is none of the one that runs, nor of the output.
+fn present_fault(task: &TaskView) -> Option<&str> {
+    let fault = task.fault.as_deref();
+    fault.filter(|_| !matches!(task.state, TaskState::Running | TaskState::Succeeded))
 }
 
 /// Everything about one task.
@@ -96,11 +144,11 @@ pub fn task(style: Style, task: &TaskView) -> Table {
             .into_iter()
             .filter_map(|(name, ms)| Some((name, time(ms?)))),
     );
-    if let Some(worker) = &task.worker {
+    if let Some(worker) = present_worker(task) {
         rows.push(("worker", worker.to_string()));
     }
-    if let Some(fault) = &task.fault {
-        rows.push(("fault", fault.clone()));
+    if let Some(fault) = present_fault(task) {
+        rows.push(("fault", fault.to_owned()));
     }
     if let Some(output) = task.output {
         rows.push((
@@ -109,4 +157,27 @@ pub fn task(style: Style, task: &TaskView) -> Table {
         ));
     }
     facts(style, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_a_command_that_can_be_pasted() {
+        let filter = TaskFilter {
+            state: Some(TaskState::Queued),
+            limit: Some(5),
+            cursor: None,
+            all: true,
+        };
+        assert_eq!(
+            next_page("cocoon-admin task list", &filter, "01KB"),
+            "cocoon-admin task list --all --state queued --limit 5 --cursor=01KB"
+        );
+        assert_eq!(
+            next_page("cocoon list", &TaskFilter::default(), "a'; rm -rf ~\n"),
+            "cocoon list --cursor='a'\\''; rm -rf ~ '"
+        );
+    }
 }

@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigError, Environment};
 use crate::init::{InitError, Initialise, initialise};
 use crate::problem::chain;
 use crate::run::RunError;
-use crate::world::World;
+use crate::world::{CollateralFolder, CollateralSource, World};
 
 pub(crate) use access::create;
 pub use access::{AccessCommand, AccessError};
@@ -139,10 +139,12 @@ async fn dispatch(
             print(&text.map_err(CommandError::Access)?)
         }
         Command::Config(ConfigCommand::Check) => {
-            crate::run::read_files(&config()?)
+            let config = config()?;
+            crate::run::read_files(&config)
                 .await
                 .map_err(CommandError::Run)?;
-            print(&format!("{}: no mistakes\n", path.display()))
+            let notes = collateral_notes(&CollateralFolder(config.attestation.collateral_dir));
+            print(&format!("{}: no mistakes\n{notes}", path.display()))
         }
         Command::Openapi => {
             let text = crate::openapi()
@@ -172,6 +174,25 @@ async fn run(
         }
     };
     ended.map_err(CommandError::Run)
+}
+
+/// What a gateway would find amiss with its collateral: it starts all the same, and picks files up as they come.
+fn collateral_notes(folder: &CollateralFolder) -> String {
+    let reading = folder.read();
+    let mut notes = String::new();
+    for fault in &reading.faults {
+        notes.push_str(&note(&chain(fault)));
+    }
+    if reading.collateral.is_empty() {
+        notes.push_str(&note(
+            "there is no collateral yet: every worker would be refused with E902",
+        ));
+    }
+    notes
+}
+
+fn note(text: &str) -> String {
+    format!("note: {text}\n")
 }
 
 /// Resolves at SIGTERM or SIGINT. Both are caught from here on.

@@ -93,7 +93,7 @@ async fn reload(
     }
 }
 
-/// Takes what the source has now. What cannot be read is said, and what was there for it is gone with it.
+/// Takes what the source has now. What cannot be read is said, and stays as it was.
 pub(crate) async fn read_collateral(gateway: &Gateway, source: &Arc<dyn CollateralSource>) {
     let source = Arc::clone(source);
     let reading = match tokio::task::spawn_blocking(move || source.read()).await {
@@ -107,7 +107,7 @@ pub(crate) async fn read_collateral(gateway: &Gateway, source: &Arc<dyn Collater
         tracing::warn!(error = chain(fault), "collateral cannot be used");
     }
     let shelf = &gateway.relying_party.collateral;
-    shelf.replace(reading.collateral);
+    shelf.replace(reading.collateral, reading.faults.is_empty());
     gateway.metrics.collateral(
         shelf.next_update_s(),
         shelf.families_count(),

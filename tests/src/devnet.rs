@@ -22,6 +22,8 @@ use folder::Folder;
 use proof::Proof;
 use work::Work;
 
+/// Enough to try every kill one likes, few enough to end a loop of failures.
+const REVIVALS_MAX: u32 = 50;
 /// How often the processes are looked at while the devnet waits for Ctrl-C.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -65,7 +67,9 @@ pub async fn run(arguments: Arguments) -> Result<bool> {
         screen::keeps_running(&fleet);
         watch(&mut fleet, &mut signals).await?;
     }
-    screen::step("stopping");
+    screen::step(
+        "stopping: running tasks finish or are given back, within a minute; Ctrl-C again ends everything at once",
+    );
     tokio::select! {
         stopped = fleet.stop() => stopped?,
         () = signals.next() => bail!("interrupted while stopping; what still ran was killed"),
@@ -153,13 +157,23 @@ async fn wait(client: &Gateway, tasks: &[TaskId]) -> Result<Vec<TaskView>> {
     Ok(views)
 }
 
-/// Until a signal, or until a process ends by itself, which is an error.
+/// Until a signal. A process that somebody kills is started again, as systemd would; one that keeps ending is an error.
 async fn watch(fleet: &mut Fleet, signals: &mut Signals) -> Result<()> {
     let mut interval = tokio::time::interval(WATCH_INTERVAL);
+    let mut revivals = 0;
     loop {
         tokio::select! {
             () = signals.next() => return Ok(()),
-            _ = interval.tick() => fleet.processes().try_for_each(crate::fleet::Process::expect_alive)?,
+            _ = interval.tick() => {
+                for (name, status) in fleet.revive().await? {
+                    revivals += 1;
+                    screen::step(&format!("{name} ended ({status}); it is started again"));
+                    if revivals > REVIVALS_MAX {
+                        screen::logs(fleet);
+                        bail!("processes ended by themselves more than {REVIVALS_MAX} times");
+                    }
+                }
+            }
         }
     }
 }

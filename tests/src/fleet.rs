@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -195,6 +196,26 @@ impl Fleet {
         setup::fix_addresses(&self.options, &self.listening)?;
         (self.gateway, self.listening) = start_gateway(&self.options).await?;
         Ok(())
+    }
+
+    /// Starts again what has ended by itself, as systemd would, and says what that was and how it ended.
+    pub async fn revive(&mut self) -> Result<Vec<(String, ExitStatus)>> {
+        let mut revived = Vec::new();
+        if let Some(status) = self.gateway.ended()? {
+            self.restart_gateway().await?;
+            revived.push(("gateway".to_owned(), status));
+        }
+        let mut ended = Vec::new();
+        for (id, worker) in &mut self.workers {
+            if let Some(status) = worker.ended()? {
+                ended.push((id.clone(), status));
+            }
+        }
+        for (id, status) in ended {
+            self.start_worker(&id)?;
+            revived.push((id.to_string(), status));
+        }
+        Ok(revived)
     }
 
     /// Stops everything in order: workers, then the gateway. Errors name what did not stop by itself.

@@ -11,7 +11,7 @@ pub(super) fn table_of(style: Style, workers: &[WorkerView], now_ms: u64) -> Tab
     let heads = [
         "WORKER",
         "STATE",
-        "TASKS",
+        "RUNNING",
         "SUCCEEDED",
         "EXECUTOR",
         "TCB",
@@ -57,6 +57,12 @@ pub(super) fn details(
             ),
         ),
     ];
+    if worker.draining && worker.tasks_running == 0 {
+        rows.push((
+            "draining",
+            "done: it runs nothing and gets nothing".to_owned(),
+        ));
+    }
     if let Some(session) = &worker.session {
         rows.extend(session_rows(session, now_ms));
     }
@@ -159,10 +165,10 @@ fn state_text(worker: &WorkerView) -> String {
         WorkerState::Live => "live",
         WorkerState::Stale => "stale",
     };
-    if worker.draining {
-        format!("{state}, draining")
-    } else {
-        state.to_owned()
+    match (worker.draining, worker.tasks_running) {
+        (false, _) => state.to_owned(),
+        (true, 0) => format!("{state}, drained"),
+        (true, _) => format!("{state}, draining"),
     }
 }
 

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use crate::fake::{Fake, NOW_MS, SECRET};
 use crate::support::run;
 
-const SIMULATED: &str = "*** SIMULATED POOL: its trust anchor is NOT INTEL: SIMULATED Root CA.";
+const SIMULATED: &str =
+    "SIMULATED pool: nothing here is attested by Intel (root: SIMULATED Root CA)\n";
 
 #[test]
 fn the_pools_state_is_a_page() {
@@ -17,9 +18,9 @@ running            2h 5m, since 2026-11-18T09:01:40Z
 trust anchor       Intel SGX Root CA
 appraisal policy   abababababababababababababababababababababababababababababababab
 collateral         to be renewed by 2026-11-19T11:06:40Z (in 1d)
-workers            1 live, 0 stale, 0 draining, 2 enrolled
+workers            1 live, 0 stale, 1 offline (2 enrolled, 0 draining)
 tasks              3 queued, 2 running, 40 succeeded
-tasks that failed  1 dead letters, 0 expired, 0 cancelled
+tasks that failed  1 dead letter, 0 expired, 0 cancelled
 ";
     assert_eq!(ran.output, expected);
     assert_eq!(ran.errors, "");
@@ -34,6 +35,23 @@ fn overdue_collateral_is_a_finding() {
     let fake = Fake::start();
     fake.pool.lock().unwrap().collateral_next_update_ms = Some(NOW_MS);
     fake.admin(&["status"]).expect(2).says(&["OVERDUE since"]);
+}
+
+#[test]
+fn without_collateral_nobody_is_admitted() {
+    let fake = Fake::start();
+    fake.pool.lock().unwrap().collateral_next_update_ms = None;
+    fake.admin(&["status"])
+        .expect(0)
+        .says(&["no worker can be admitted: no collateral"]);
+}
+
+#[test]
+fn a_worker_that_is_not_there_is_not_deleted() {
+    let fake = Fake::start();
+    fake.admin(&["worker", "delete", "--id", "gpu-0", "--yes"])
+        .expect(1)
+        .says(&["refused to delete the worker"]);
 }
 
 #[test]
@@ -138,7 +156,7 @@ fn workers_are_columns() {
         [
             "WORKER",
             "STATE",
-            "TASKS",
+            "RUNNING",
             "SUCCEEDED",
             "EXECUTOR",
             "TCB",
@@ -181,9 +199,15 @@ fn draining_waits_until_nothing_runs() {
     fake.admin(&["worker", "drain", "--id", "gpu-7"])
         .expect(0)
         .says(&["worker gpu-7 drains, 2 tasks running"]);
+    fake.admin(&["worker", "status", "--id", "gpu-7"])
+        .expect(0)
+        .says(&["live, draining"]);
     fake.admin(&["worker", "drain", "--id", "gpu-7", "--wait"])
         .expect(0)
         .says(&["worker gpu-7 is drained"]);
+    fake.admin(&["worker", "list"])
+        .expect(0)
+        .says(&["live, drained"]);
     fake.admin(&["worker", "undrain", "--id", "gpu-7"])
         .expect(0)
         .says(&["worker gpu-7 takes work again"]);

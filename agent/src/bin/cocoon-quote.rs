@@ -29,7 +29,7 @@ const CONFIG_DEFAULT: &str = "/etc/cocoon/quote.toml";
 
 /// Makes TDX quotes for the worker on this machine.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(name = "cocoon-quote", version, after_help = EXIT_CODES)]
 struct Arguments {
     /// The configuration file.
     #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]

@@ -24,7 +24,7 @@ const CONFIG_DEFAULT: &str = "/etc/cocoon/worker.toml";
 
 /// Runs tasks of a confidential GPU pool on this machine.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
+#[command(name = "cocoon-worker", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

@@ -25,6 +25,8 @@ const ARRIVAL_MAX: Duration = Duration::from_secs(1);
 struct HeldTask {
     offer: Arc<Offer>,
     expires_at: Duration,
+    /// Since when the gateway, on this connection, could not serve its inputs.
+    unserved_since: Option<Duration>,
     stage: Stage,
 }
 
@@ -73,6 +75,7 @@ impl Held {
         let lease = offer.lease;
         let task = HeldTask {
             expires_at: expiry(now, offer.duration),
+            unserved_since: None,
             stage: Stage::Waiting,
             offer: Arc::new(offer),
         };

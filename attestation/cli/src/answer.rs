@@ -10,7 +10,7 @@ pub(crate) enum Answer {
     /// Information, without a verdict.
     Information(Document),
     /// A verdict with its steps.
-    Verdict(Verdict),
+    Verdict(Box<Verdict>),
 }
 
 impl Answer {

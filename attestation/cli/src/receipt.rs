@@ -17,7 +17,7 @@ use crate::{
     arguments::ReceiptVerify,
     input,
     output::{Document, Section},
-    verdict::{Subject, Verdict},
+    verdict::{Subject, Verdict, foreign_root},
     verify,
 };
 
@@ -49,14 +49,15 @@ pub(crate) fn run(arguments: &ReceiptVerify, world: &mut World<'_>) -> anyhow::R
     ));
     let mut notes = vec![RECEIPT_NOTE.to_owned()];
     notes.extend(verify::record_notes(&record, arguments.policy.as_deref()));
-    Ok(Answer::Verdict(Verdict {
+    Ok(Answer::Verdict(Box::new(Verdict {
         schema: "cocoon-attest/receipt-verify/1",
         anchor: world.anchor.clone(),
         subject: holding.as_ref().map_or(Subject::Evidence, subject),
         checks,
         transcript,
+        foreign_root: foreign_root(&world.anchor, record.collateral()),
         notes,
-    }))
+    })))
 }
 
 /// What the leaf says, shown only where the receipt holds by itself.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use attestation::{ErrorCode, Outcome, Step, Transcript, TrustAnchor};
+use attestation::{Collateral, ErrorCode, Outcome, Step, Transcript, TrustAnchor};
 use serde_json::{Value, json};
 
 use crate::{
@@ -24,6 +24,8 @@ pub(crate) struct Verdict {
     pub(crate) checks: Vec<Check>,
     /// The appraisal's steps.
     pub(crate) transcript: Transcript,
+    /// The name of the root that the collateral claims, where that is not the anchor's.
+    pub(crate) foreign_root: Option<String>,
     /// What the verdict rests on, and what it does not say.
     pub(crate) notes: Vec<String>,
 }
@@ -35,6 +37,12 @@ pub(crate) enum Subject {
     Evidence,
     /// A receipt that holds by itself, and what it says.
     Receipt(Document),
+}
+
+/// The claimed root of collateral, unless it is the anchor's.
+pub(crate) fn foreign_root(anchor: &TrustAnchor, collateral: &Collateral) -> Option<String> {
+    let claimed = collateral.claimed_root();
+    (!anchor.is_named(&claimed)).then_some(claimed)
 }
 
 /// The step that a refusal names.
@@ -90,6 +98,7 @@ impl Verdict {
             "verdict": if refusal.is_none() { "accepted" } else { "refused" },
             "trust_anchor": self.anchor.label(),
             "simulated": self.simulated(),
+            "foreign_root": self.foreign_root,
             "failed_step": refusal.as_ref().map(|refusal| refusal.name),
             "code": code,
             "remedy": code.map(ErrorCode::remedy),
@@ -177,7 +186,31 @@ impl Verdict {
         writeln!(text)?;
         match self.refusal() {
             None => writeln!(text, "ACCEPTED under {}", self.anchor.label()),
-            Some(refusal) => write_refusal(text, &refusal),
+            Some(refusal) => self.write_refusal(text, &refusal),
+        }
+    }
+
+    fn write_refusal(&self, text: &mut String, refusal: &Refusal<'_>) -> std::fmt::Result {
+        let code = refusal
+            .code
+            .map(|code| format!(" {code}"))
+            .unwrap_or_default();
+        writeln!(
+            text,
+            "REFUSED{code} at step \"{}\": {}",
+            refusal.name,
+            one_line(refusal.seen)
+        )?;
+        match (&self.foreign_root, refusal.code) {
+            (Some(foreign), _) => writeln!(
+                text,
+                "Why: the collateral says that it ends in \"{}\", not in {}. Evidence under another root is never accepted \
+                 here; there is nothing in it to mend.",
+                one_line(foreign),
+                self.anchor.label()
+            ),
+            (None, Some(code)) => writeln!(text, "What to do: {}", code.remedy()),
+            (None, None) => Ok(()),
         }
     }
 }
@@ -208,21 +241,4 @@ fn write_line(text: &mut String, line: &Line<'_>, width: usize) -> std::fmt::Res
         writeln!(text, "{:10}{:width$}  wanted: {wanted}", "", "")?;
     }
     Ok(())
-}
-
-fn write_refusal(text: &mut String, refusal: &Refusal<'_>) -> std::fmt::Result {
-    let code = refusal
-        .code
-        .map(|code| format!(" {code}"))
-        .unwrap_or_default();
-    writeln!(
-        text,
-        "REFUSED{code} at step \"{}\": {}",
-        refusal.name,
-        one_line(refusal.seen)
-    )?;
-    match refusal.code {
-        Some(code) => writeln!(text, "What to do: {}", code.remedy()),
-        None => Ok(()),
-    }
 }

@@ -13,7 +13,7 @@ use crate::{
     answer::Answer,
     arguments::Verify,
     input,
-    verdict::{Subject, Verdict},
+    verdict::{Subject, Verdict, foreign_root},
 };
 
 /// What an auditor must know of a record, whatever the verdict.
@@ -28,25 +28,37 @@ const NOT_FRESH_NOTE: &str =
 
 pub(crate) fn run(arguments: &Verify, world: &mut World<'_>) -> anyhow::Result<Answer> {
     let verifier = Verifier::new(world.anchor.clone());
-    let (transcript, notes) = match &arguments.record {
+    let Findings {
+        transcript,
+        foreign_root,
+        notes,
+    } = match &arguments.record {
         Some(path) => record(path, arguments, &verifier, world)?,
         None => quote(arguments, &verifier, world)?,
     };
-    Ok(Answer::Verdict(Verdict {
+    Ok(Answer::Verdict(Box::new(Verdict {
         schema: "cocoon-attest/verify/1",
         anchor: world.anchor.clone(),
         subject: Subject::Evidence,
         checks: Vec::new(),
         transcript,
+        foreign_root,
         notes,
-    }))
+    })))
+}
+
+/// What a verdict is made of.
+struct Findings {
+    transcript: Transcript,
+    foreign_root: Option<String>,
+    notes: Vec<String>,
 }
 
 fn quote(
     arguments: &Verify,
     verifier: &Verifier,
     world: &mut World<'_>,
-) -> anyhow::Result<(Transcript, Vec<String>)> {
+) -> anyhow::Result<Findings> {
     let quote = input::read(required(arguments.quote.as_deref())?, world.input)?;
     let quote = input::decode_quote(quote)?;
     let collateral = read_collateral(required(arguments.collateral.as_deref())?, world)?;
@@ -65,7 +77,11 @@ fn quote(
         policy: &policy,
         collateral: &collateral,
     };
-    Ok((appraiser.audit_quote(&quote, report_data, now_s), notes))
+    Ok(Findings {
+        transcript: appraiser.audit_quote(&quote, report_data, now_s),
+        foreign_root: foreign_root(verifier.anchor(), &collateral),
+        notes,
+    })
 }
 
 fn record(
@@ -73,7 +89,7 @@ fn record(
     arguments: &Verify,
     verifier: &Verifier,
     world: &mut World<'_>,
-) -> anyhow::Result<(Transcript, Vec<String>)> {
+) -> anyhow::Result<Findings> {
     let record = read_record(path, world)?;
     let collateral = match &arguments.collateral {
         Some(path) => read_collateral(path, world)?,
@@ -92,9 +108,11 @@ fn record(
         policy: &policy,
         collateral: &collateral,
     };
-    let transcript = appraiser.audit(record.evidence(), record.binding(), now_s);
-    let notes = record_notes(&record, arguments.policy.as_deref());
-    Ok((transcript, notes))
+    Ok(Findings {
+        transcript: appraiser.audit(record.evidence(), record.binding(), now_s),
+        foreign_root: foreign_root(verifier.anchor(), &collateral),
+        notes: record_notes(&record, arguments.policy.as_deref()),
+    })
 }
 
 /// What the verdict on a record rests on, and what the gateway said at the time.

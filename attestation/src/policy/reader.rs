@@ -190,17 +190,21 @@ fn set<T: Ord>(
     parsed.collect::<Vec<_>>().into_iter().collect()
 }
 
+/// What a template has where only its user knows the value. Never a value, not even where any text would be one.
+const BLANK: &str = "FILL-IN";
+
 fn text<T>(
     reader: &mut Reader,
     path: &str,
     value: &Value,
     parse: fn(&str) -> Result<T, String>,
 ) -> Option<T> {
-    match value
-        .as_str()
-        .ok_or_else(|| "wants a text".to_owned())
-        .and_then(parse)
-    {
+    let parsed = match value.as_str() {
+        None => Err("wants a text".to_owned()),
+        Some(BLANK) => Err("is still to be filled in".to_owned()),
+        Some(text) => parse(text),
+    };
+    match parsed {
         Ok(value) => Some(value),
         Err(mistake) => reader.mistake(path, mistake),
     }

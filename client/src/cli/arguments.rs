@@ -76,7 +76,7 @@ pub struct Submit {
     /// 0 (last) to 9 (first).
     #[arg(long, value_name = "0-9", value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_MAX)))]
     pub priority: Option<u8>,
-    /// Expire the task when no worker has taken it in this time, as in `90s`, `10m` or `2h`.
+    /// Expire the task when no worker has taken it in this time: `90s`, `10m`, `2h`; a number alone is seconds.
     #[arg(long, value_name = "DURATION", value_parser = deadline_s)]
     pub deadline: Option<u32>,
     /// Deliveries before the task is set aside.
@@ -89,6 +89,7 @@ pub struct Submit {
 
 #[derive(Debug, Args)]
 pub struct Status {
+    /// The tasks' ids, as `cocoon submit` printed them.
     #[arg(value_name = "TASK", required = true)]
     pub tasks: Vec<TaskId>,
     /// Wait until all have finished.
@@ -111,6 +112,7 @@ pub struct List {
 
 #[derive(Debug, Args)]
 pub struct Output {
+    /// The task's id, as `cocoon submit` printed it.
     #[arg(value_name = "TASK")]
     pub task: TaskId,
     /// Write it here instead of standard output.
@@ -120,12 +122,14 @@ pub struct Output {
 
 #[derive(Debug, Args)]
 pub struct Cancel {
+    /// The task's id, as `cocoon submit` printed it.
     #[arg(value_name = "TASK")]
     pub task: TaskId,
 }
 
 #[derive(Debug, Args)]
 pub struct Receipt {
+    /// The task's id, as `cocoon submit` printed it.
     #[arg(value_name = "TASK")]
     pub task: TaskId,
     /// Write the receipt here instead of standard output.
@@ -145,6 +149,7 @@ pub struct Receipt {
 
 #[derive(Debug, Args)]
 pub struct Attestation {
+    /// The task's id, as `cocoon submit` printed it.
     #[arg(value_name = "TASK")]
     pub task: TaskId,
     /// Write the record here instead of standard output.

@@ -7,8 +7,7 @@ use super::Session;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::program::{StyleFlags, World};
-use crate::table::{cell, table};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, within_line};
 
 /// The gateway's catalogue.
 pub(super) async fn offered(session: &Session, world: &mut World<'_>) -> Result<Exit, Failure> {
@@ -27,40 +26,65 @@ fn show(operations: &[OperationView], terminal: &mut Terminal<'_>) -> Result<Exi
         terminal.json(&serde_json::json!({ "operations": operations }))?;
         return Ok(Exit::Success);
     }
-    let mut table = table(
-        terminal.style,
-        &[
-            "OPERATION",
-            "VERSION",
-            "PARAMETERS",
-            "INPUTS",
-            "OUTPUT",
-            "SUMMARY",
-        ],
-    );
     for operation in operations {
-        let parameters: Vec<_> = operation
-            .parameters
-            .iter()
-            .map(|parameter| parameter.name.as_str())
-            .collect();
-        let parameters = if parameters.is_empty() {
-            "-".to_owned()
-        } else {
-            parameters.join(" ")
-        };
-        table.add_row([
-            cell(&operation.name),
-            cell(operation.version.to_string()),
-            cell(parameters),
-            cell(&operation.inputs),
-            cell(&operation.output),
-            cell(&operation.summary),
-        ]);
+        terminal.line(block(operation))?;
     }
-    terminal.table(&table)?;
-    terminal.note("Arrays are little-endian binary32, row by row. --json tells which values each parameter may have.")?;
+    terminal.note(
+        "Name parameters as in `-p rows=4`. Arrays are little-endian binary32, row by row.",
+    )?;
     Ok(Exit::Success)
+}
+
+/// A few lines for each operation: a table of all this would be wider than most terminals.
+fn block(operation: &OperationView) -> String {
+    let parameters: Vec<_> = operation
+        .parameters
+        .iter()
+        .map(|parameter| format!("{}={}", parameter.name, brief(&parameter.values)))
+        .collect();
+    let parameters = if parameters.is_empty() {
+        "none".to_owned()
+    } else {
+        parameters.join(" ")
+    };
+    let lines = [
+        format!("{} version {}", operation.name, operation.version),
+        format!("  {}", operation.summary),
+        format!("  parameters  {parameters}"),
+        format!("  inputs      {}", operation.inputs),
+        format!("  output      {}", operation.output),
+    ];
+    lines
+        .map(|line| within_line(&line).trim_end().to_owned())
+        .join("\n")
+}
+
+/// Allowed values as a usage line gives them; a sentence that is not known stays as it is.
+fn brief(values: &str) -> String {
+    if let Some(words) = values.strip_prefix("one of ") {
+        return words.replace(", ", "|");
+    }
+    if values == "a finite binary32 number" {
+        return "NUMBER".to_owned();
+    }
+    if let Some(range) = values.strip_prefix("a whole number from ") {
+        return range.replace(" to ", "…");
+    }
+    let range = values.strip_prefix("a number from ");
+    range
+        .and_then(real_range)
+        .unwrap_or_else(|| format!("<{values}>"))
+}
+
+fn real_range(range: &str) -> Option<String> {
+    let (min, max) = range.split_once(" to ")?;
+    let (min, max) = (min.parse::<f32>().ok()?, max.parse::<f32>().ok()?);
+    let is_unbounded = min <= f32::MIN && max >= f32::MAX;
+    Some(if is_unbounded {
+        "NUMBER".to_owned()
+    } else {
+        format!("{min:?}…{max:?}")
+    })
 }
 
 fn view(operation: &Operation) -> OperationView {
@@ -86,5 +110,38 @@ fn parameter_view(parameter: &Parameter) -> ParameterView {
             ParameterKind::Choice(words) => format!("one of {}", words.join(", ")),
         },
         summary: parameter.summary.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allowed_values_are_brief() {
+        for (values, wanted) in [
+            ("one of sum, max, min", "sum|max|min"),
+            ("a whole number from 1 to 9", "1…9"),
+            ("a number from 0.000000000001 to 1", "1e-12…1.0"),
+            ("a number from -3.4028235e38 to 3.4028235e38", "NUMBER"),
+            (
+                "a number from here to there",
+                "<a number from here to there>",
+            ),
+            ("a finite binary32 number", "NUMBER"),
+            ("a prime", "<a prime>"),
+        ] {
+            assert_eq!(brief(values), wanted);
+        }
+    }
+
+    #[test]
+    fn every_operation_fits_a_terminal() {
+        for operation in OPERATIONS {
+            for line in block(&view(operation)).lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+                assert_eq!(line, line.trim_end());
+            }
+        }
     }
 }

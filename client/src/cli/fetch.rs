@@ -33,6 +33,23 @@ impl Sink {
             Self::File(path.to_owned())
         }
     }
+
+    /// Mistakes in the path that can be found before there is anything to write.
+    pub(super) fn expect_writable(&self) -> Result<(), Failure> {
+        let Self::File(path) = self else {
+            return Ok(());
+        };
+        let folder = folder_of(path);
+        let problem = if path.is_dir() {
+            format!("{} is a folder, and the output is one file", path.display())
+        } else if !folder.is_dir() {
+            format!("there is no folder {}", folder.display())
+        } else {
+            return Ok(());
+        };
+        Err(Failure::sentence(Exit::Error, problem)
+            .with_remedy("name a file in a folder that is there with -o"))
+    }
 }
 
 pub(super) async fn output(
@@ -54,6 +71,7 @@ pub(super) async fn output(
     if session.style.json && sink == Sink::Standard {
         return Err(shared_output());
     }
+    sink.expect_writable()?;
     let task = session.gateway.task(arguments.task).await?;
     tasks::expect_ours(&task, session)?;
     let content = announced(&task)?;
@@ -111,6 +129,7 @@ pub(super) async fn save(
             let persisted = file.persist(path);
             persisted.map_err(|error| {
                 Failure::file(format!("writing {} failed", path.display()), error.error)
+                    .with_remedy(fetch_again(id))
             })?;
         }
         Sink::Standard => {
@@ -138,6 +157,11 @@ pub(super) async fn bytes(
     Ok(bytes)
 }
 
+/// The task is done; only its output is not where it was wanted.
+fn fetch_again(id: TaskId) -> String {
+    format!("the output is kept: `cocoon output {id} -o FILE`")
+}
+
 async fn download(
     id: TaskId,
     content: OutputView,
@@ -147,9 +171,10 @@ async fn download(
 ) -> Result<NamedTempFile, Failure> {
     let failed = |error| {
         Failure::file(
-            format!("making a file in {} failed", folder.display()),
+            format!("writing a file in {} failed", folder.display()),
             error,
         )
+        .with_remedy(fetch_again(id))
     };
     let file = NamedTempFile::new_in(folder).map_err(failed)?;
     let mut sink = File::from_std(file.as_file().try_clone().map_err(failed)?);

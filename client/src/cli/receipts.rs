@@ -171,7 +171,7 @@ pub(super) async fn verify_after_wait(
     }
     if verification.holds {
         terminal.note(format_args!(
-            "receipt: signature, inclusion, task, inputs and output hold; whose key it is, `cocoon receipt {id} --verify` tells how to verify"
+            "receipt: signature, inclusion, task, inputs and output hold (whose key signed it: `cocoon receipt {id} --verify`)"
         ))?;
     } else {
         // Standard output belongs to the output; a receipt that does not hold must be seen all the same.

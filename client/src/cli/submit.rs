@@ -15,6 +15,7 @@ use crate::ledger::Submission;
 use crate::program::{StyleFlags, World};
 use crate::progress;
 use crate::receipt::{Expectation, KnownOutput};
+use crate::table::counted;
 use crate::task::{Input, Observer, PreparedTask, Schedule, parameters};
 use crate::terminal::Style;
 
@@ -30,6 +31,9 @@ pub(super) fn prepare(
 ) -> Result<PreparedTask, Failure> {
     if style.json && arguments.output.as_deref().map(Sink::of) == Some(Sink::Standard) {
         return Err(fetch::shared_output());
+    }
+    if let Some(path) = &arguments.output {
+        Sink::of(path).expect_writable()?;
     }
     let parameters = parameters(&arguments.operation, &arguments.parameters)?;
     let is_standard = |path: &&std::path::PathBuf| path.as_os_str() == "-";
@@ -71,7 +75,9 @@ pub(super) async fn run(
     let task = submitted?;
     remember(&prepared, task.id, session, world)?;
     if arguments.wait || arguments.output.is_some() {
-        return finish(arguments, &prepared, task.id, session, world).await;
+        let id = task.id;
+        let finished = finish(arguments, &prepared, id, session, world);
+        return tasks::until_interrupted(id, finished).await;
     }
     let mut terminal = world.terminal(session.style);
     if terminal.style.json {
@@ -239,10 +245,10 @@ fn failed(task: &TaskView, session: &Session, world: &mut World<'_>) -> Result<E
     Err(Failure::sentence(
         Exit::Findings,
         format_args!(
-            "the task {} is {} after {} attempts{}",
+            "the task {} is {} after {}{}",
             task.id,
             task.state,
-            task.attempts,
+            counted(u64::from(task.attempts), "attempt"),
             tasks::because(task)
         ),
     ))

@@ -9,7 +9,7 @@ use super::Session;
 use super::arguments::{Cancel, List, Status};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::gateway::TaskFilter;
+use crate::gateway::{Sight, TaskFilter};
 use crate::program::World;
 use crate::progress;
 use crate::terminal::within_line;
@@ -17,6 +17,9 @@ use crate::view::{self, Owners};
 
 /// What to do about an answer that does not fit what was submitted.
 pub(super) const KEEP_EVIDENCE: &str = "do not use the output; tell the operator, and keep what `cocoon receipt` and `cocoon attestation` give";
+
+/// How often the state is read while somebody looks at it: a few small requests, and never a stale line for long.
+const SHOWN_INTERVAL_S: u32 = 2;
 
 pub(super) async fn status(
     arguments: &Status,
@@ -26,7 +29,7 @@ pub(super) async fn status(
     let mut tasks = Vec::new();
     for &id in &arguments.tasks {
         let task = if arguments.wait {
-            wait(id, session, world).await?
+            until_interrupted(id, wait(id, session, world)).await?
         } else {
             session.gateway.task(id).await?
         };
@@ -60,7 +63,8 @@ pub(super) async fn list(
     let now_ms = (world.now_ms)();
     view::page(
         &page,
-        Owners::Hidden,
+        "cocoon list",
+        &filter,
         now_ms,
         &mut world.terminal(session.style),
     )?;
@@ -95,16 +99,57 @@ pub(super) async fn wait(
     world: &mut World<'_>,
 ) -> Result<TaskView, Failure> {
     let style = world.terminal(session.style).style;
-    let bar = progress::of_waiting(style, &format!("{id} queued"));
+    let interval_s = if progress::is_shown(style) {
+        SHOWN_INTERVAL_S
+    } else {
+        u32::MAX
+    };
+    let bar = progress::of_waiting(style, &id.to_string());
     let outcome = session
         .gateway
-        .wait_task(id, |task| {
-            let at = task.worker.as_ref().map(|worker| format!(" at {worker}"));
-            bar.set_message(format!("{id} {}{}", task.state, at.unwrap_or_default()));
+        .watch_task(id, interval_s, |sight| {
+            bar.set_message(format!("{id} {}", where_it_is(&sight)));
         })
         .await;
     bar.finish_and_clear();
-    Ok(outcome?)
+    outcome.map_err(|error| {
+        let lost = error.is_transient();
+        let failure = Failure::from(error);
+        if lost {
+            failure.with_remedy(goes_on(id))
+        } else {
+            failure
+        }
+    })
+}
+
+/// For the line that is drawn over and over.
+fn where_it_is(sight: &Sight<'_>) -> String {
+    match sight {
+        Sight::Lost(_) => "connection lost, trying again".to_owned(),
+        Sight::Task(task) => {
+            let at = view::present_worker(task).map(|worker| format!(" at {worker}"));
+            format!("{}{}", task.state, at.unwrap_or_default())
+        }
+    }
+}
+
+/// Waiting ends at Ctrl-C; the task does not.
+pub(super) async fn until_interrupted<T>(
+    id: TaskId,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        outcome = work => outcome,
+        Ok(()) = tokio::signal::ctrl_c() => {
+            Err(Failure::sentence(Exit::Interrupted, "interrupted").with_remedy(goes_on(id)))
+        }
+    }
+}
+
+/// What is left to do about a task that nobody waits for any more.
+fn goes_on(id: TaskId) -> String {
+    format!("the task goes on: `cocoon status --wait {id}` or `cocoon cancel {id}`")
 }
 
 /// A task that this machine submitted must still be the one that it submitted.

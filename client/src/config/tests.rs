@@ -131,3 +131,25 @@ fn debug_prints_no_secret() {
     let config = Config::read("client.toml", &Flags::default(), &variables).unwrap();
     assert!(!format!("{variables:?} {config:?}").contains("ccn_secret"));
 }
+
+#[test]
+fn an_access_token_that_everybody_can_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "token", "ccn_secret\n");
+    let variables = environment(&[("COCOON_GATEWAY", "https://gateway:1")]);
+    let flags = Flags {
+        access_token_file: Some(path.clone()),
+        ..Flags::default()
+    };
+    for (mode, count) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let config = Config::read("client.toml", &flags, &variables).unwrap();
+        assert_eq!(
+            config.warnings.len(),
+            count,
+            "{mode:o}: {:?}",
+            config.warnings
+        );
+    }
+}

@@ -95,6 +95,15 @@ impl GatewayError {
         }
     }
 
+    /// The error of a step of a larger action, told as that action's.
+    #[must_use]
+    pub fn for_action(mut self, whole: &'static str) -> Self {
+        if let Self::Refused { action, .. } | Self::BadAnswer { action, .. } = &mut self {
+            *action = whole;
+        }
+        self
+    }
+
     /// The refusal's details, where the gateway gave any.
     #[must_use]
     pub fn problem(&self) -> Option<&Problem> {
@@ -148,7 +157,8 @@ impl GatewayError {
     }
 
     /// Whether the same request may succeed a moment later.
-    pub(super) fn is_transient(&self) -> bool {
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
             Self::Refused { problem, .. } => problem.code == ProblemCode::Overloaded,

@@ -17,6 +17,9 @@ use super::{ANSWER_TIMEOUT, AnswerError, Gateway, GatewayError, answer};
 /// a tight loop.
 const POLL_PAUSE: Duration = Duration::from_millis(200);
 
+/// The longest that a gateway keeps an answer back.
+const LONG_POLL_S_MAX: u32 = LONG_POLL_MS_MAX / 1_000;
+
 /// Beside the retries of each call: some 40 seconds in all, enough for a gateway to start again.
 const OUTAGE: Retries = Retries { count_max: 12 };
 
@@ -28,6 +31,14 @@ pub struct TaskFilter {
     pub cursor: Option<String>,
     /// Everybody's; for operators.
     pub all: bool,
+}
+
+/// What a wait sees on its way.
+#[derive(Debug)]
+pub enum Sight<'a> {
+    Task(&'a TaskView),
+    /// No answer: it is tried again.
+    Lost(&'a GatewayError),
 }
 
 impl Gateway {
@@ -68,7 +79,11 @@ impl Gateway {
 
     /// `GET /v1/tasks/{id}?wait_s=`: answers when the task has finished, or after the longest wait there is.
     pub async fn poll_task(&self, id: TaskId) -> Result<TaskView, GatewayError> {
-        let wait_s = LONG_POLL_MS_MAX / 1_000;
+        self.poll_task_for(id, LONG_POLL_S_MAX).await
+    }
+
+    async fn poll_task_for(&self, id: TaskId, wait_s: u32) -> Result<TaskView, GatewayError> {
+        let wait_s = wait_s.min(LONG_POLL_S_MAX);
         let limit = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(u64::from(wait_s)));
         let call = Call::get("show the task", task_path(id))
             .with_query("wait_s", &wait_s)
@@ -82,19 +97,46 @@ impl Gateway {
         id: TaskId,
         mut seen: impl FnMut(&TaskView),
     ) -> Result<TaskView, GatewayError> {
+        self.watch_task(id, LONG_POLL_S_MAX, |sight| {
+            if let Sight::Task(task) = sight {
+                seen(task);
+            }
+        })
+        .await
+    }
+
+    /// As [`Self::wait_task`], but its state is read at once and then every `interval_s` seconds (1 and more), and
+    /// `seen` is also told when the gateway cannot be reached.
+    pub async fn watch_task(
+        &self,
+        id: TaskId,
+        interval_s: u32,
+        mut seen: impl FnMut(Sight<'_>),
+    ) -> Result<TaskView, GatewayError> {
         let fresh = || OUTAGE.of(Repeat::Safe);
         let mut outage = fresh();
+        let mut wait_s = 0;
         loop {
-            match self.poll_task(id).await {
+            match self.poll_task_for(id, wait_s).await {
                 Ok(task) => {
-                    seen(&task);
+                    seen(Sight::Task(&task));
                     if task.state.is_finished() {
                         return Ok(task);
                     }
                     outage = fresh();
-                    tokio::time::sleep(POLL_PAUSE).await;
+                    if wait_s > 0 {
+                        tokio::time::sleep(POLL_PAUSE).await;
+                    }
+                    wait_s = interval_s.max(1);
                 }
-                Err(error) => outage.after(error).await?,
+                Err(error) => {
+                    if error.is_transient() {
+                        seen(Sight::Lost(&error));
+                    }
+                    // What comes after an outage is worth reading at once.
+                    wait_s = 0;
+                    outage.after(error).await?;
+                }
             }
         }
     }

@@ -70,6 +70,21 @@ fn usage_errors_are_errors() {
 }
 
 #[test]
+fn usage_errors_are_json_where_json_was_asked_for() {
+    let ran = cocoon(&["status", "not-a-ulid", "--json"]).expect(1);
+    let error: serde_json::Value = serde_json::from_str(&ran.errors).unwrap();
+    let message = error["error"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("invalid value 'not-a-ulid'"),
+        "{message}"
+    );
+    assert_eq!(error["error"]["exit"], 1);
+    // Behind `--`, it is no flag.
+    let ran = cocoon(&["status", "--", "--json"]).expect(1);
+    assert!(ran.errors.starts_with("error: "), "{}", ran.errors);
+}
+
+#[test]
 fn a_missing_configuration_names_every_setting() {
     cocoon(&["list"]).expect(1).says(&[
         "cocoon: the configuration is not complete:",
@@ -84,8 +99,7 @@ fn the_catalogue_is_shown_without_a_gateway() {
     let names: Vec<_> = shown
         .output
         .lines()
-        .skip(1)
-        .filter_map(|line| line.split_whitespace().next())
+        .filter_map(|line| line.strip_suffix(" version 1"))
         .collect();
     assert_eq!(
         names,
@@ -99,6 +113,11 @@ fn the_catalogue_is_shown_without_a_gateway() {
             "transpose"
         ]
     );
+    assert!(shown.output.lines().all(|line| line == line.trim_end()));
+    shown.says(&[
+        "  parameters  rows=1…268435456 columns=1…268435456 kind=sum|max|min\n",
+        "  parameters  alpha=NUMBER\n",
+    ]);
     let json = cocoon(&["operations", "--offline", "--json"])
         .expect(0)
         .json();

@@ -54,6 +54,8 @@ pub(crate) enum Mischief {
     WrongSize,
     /// Tasks end as dead letters.
     TasksFail,
+    /// Tasks are shown in this state, with the fault of an earlier attempt.
+    Shows(TaskState),
     /// The first answers are refusals for overload.
     Overloaded { times: u32 },
 }
@@ -292,6 +294,10 @@ async fn show(
         let mut view = task.view.clone();
         if mischief == Mischief::OtherTask {
             view.id = TaskId::from_parts(1, 1);
+        }
+        if let Mischief::Shows(state) = mischief {
+            view.state = state;
+            view.fault = Some("an earlier attempt's fault".to_owned());
         }
         Json(view)
     })

@@ -1,6 +1,8 @@
 //! The library as other programs use it: a handle, prepared tasks, batches, and futures that may move between threads.
 
-use client::gateway::{Address, GatewayError, Options, Retries, TaskFilter, Upload, UploadSource};
+use client::gateway::{
+    Address, GatewayError, Options, Retries, Sight, TaskFilter, Upload, UploadSource,
+};
 use client::task::{Input, PreparedTask, Unobserved};
 use client::tls::Roots;
 use client::{AccessToken, Exit, Gateway};
@@ -135,4 +137,21 @@ async fn an_input_that_changed_after_it_was_digested_is_refused() {
             .unwrap()
             .contains("leave the input files alone")
     );
+}
+
+#[tokio::test]
+async fn a_watch_is_told_of_an_outage_and_of_its_end() {
+    let fake = Fake::honest();
+    let gateway = gateway(&fake);
+    let queued = prepared().submit(&gateway, &mut Unobserved).await.unwrap();
+    fake.turns(Mischief::Overloaded { times: 2 });
+    let mut seen = Vec::new();
+    let watch = gateway.watch_task(queued.id, 1, |sight| {
+        seen.push(match sight {
+            Sight::Task(task) => Some(task.state),
+            Sight::Lost(_) => None,
+        });
+    });
+    watch.await.unwrap();
+    assert_eq!(seen, [None, Some(TaskState::Succeeded)]);
 }

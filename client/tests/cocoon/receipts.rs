@@ -35,7 +35,7 @@ fn a_verification_is_told_step_by_step_with_what_it_leaves_open() {
     assert_eq!(steps.len(), 8, "{}", ran.output);
     assert!(steps[7].contains("as downloaded"));
     let record = format!(
-        "cocoon attestation {id} -o record.json; cocoon-attest receipt verify --receipt receipt.json --attestation record.json"
+        "cocoon attestation {id} -o record.json\n    cocoon-attest receipt verify --receipt receipt.json --attestation record.json"
     );
     ran.says(&[
         "The receipt holds as far as it was verified here.",

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::Stdio;
 
+use protocol::task::TaskState;
+
 use crate::fake::{Fake, Mischief};
 
 const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -228,7 +230,7 @@ fn lists_are_columns() {
     assert!(!ran.output.contains('\u{1b}'));
     fake.cocoon(&["list", "--limit", "1"])
         .expect(0)
-        .says(&["There are more: --cursor next-page"]);
+        .says(&["There are more: cocoon list --limit 1 --cursor=next-page"]);
     let none = fake.cocoon(&["list", "--state", "dead-letter"]).expect(0);
     assert_eq!(none.output.lines().count(), 1);
 }
@@ -270,4 +272,59 @@ fn a_wait_rides_out_an_outage() {
     let id = submitted(&fake);
     fake.turns(Mischief::Overloaded { times: 6 });
     fake.cocoon(&["status", &id, "--wait"]).expect(0);
+}
+
+#[test]
+fn an_output_path_that_cannot_be_written_is_found_before_the_task_is_submitted() {
+    let fake = Fake::honest();
+    fake.write("a", b"abc");
+    for (path, said) in [
+        ("absent/out.bin", "there is no folder absent"),
+        (".", "is a folder"),
+    ] {
+        fake.cocoon(&["submit", "sha256_batch", "a", "-o", path])
+            .expect(1)
+            .says(&[said]);
+    }
+    assert_eq!(fake.requests(), [""; 0]);
+}
+
+#[test]
+fn a_queued_task_shows_no_worker_and_a_running_one_no_fault() {
+    let fake = Fake::honest();
+    let id = submitted(&fake);
+    fake.turns(Mischief::Shows(TaskState::Queued));
+    let queued = fake.cocoon(&["status", &id]).expect(0);
+    assert!(!queued.output.contains("worker-1"), "{}", queued.output);
+    fake.turns(Mischief::Shows(TaskState::Running));
+    let running = fake.cocoon(&["status", &id]).expect(0).says(&["worker-1"]);
+    assert!(!running.output.contains("fault"), "{}", running.output);
+}
+
+#[test]
+fn an_interrupted_wait_says_that_the_task_goes_on() {
+    let fake = Fake::honest();
+    let id = submitted(&fake);
+    fake.turns(Mischief::Shows(TaskState::Running));
+    let before = fake.requests().len();
+    let child = fake
+        .command()
+        .args(["status", "--wait", &id])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while fake.requests().len() == before {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let kill = format!("kill -INT {}", child.id());
+    let killed = std::process::Command::new("sh")
+        .args(["-c", &kill])
+        .status();
+    assert!(killed.unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let errors = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{errors}");
+    let remedy = format!("the task goes on: `cocoon status --wait {id}` or `cocoon cancel {id}`");
+    assert!(errors.contains(&remedy), "{errors}");
 }

@@ -15,8 +15,10 @@ pub(crate) struct CollateralShelf {
 type Family = ([u8; 6], [u8; 2]);
 
 impl CollateralShelf {
-    /// Puts everything that was read in place of what was there. Of two for one family the later to expire stays.
-    pub(crate) fn replace(&self, collateral: Vec<Collateral>) {
+    /// Puts everything that was read in place of what was there. Of two for one family the later to expire stays. Where not
+    /// all could be read, a family that is missing keeps what it had: a file that is just being written must not cut
+    /// sessions, and what is past its end is refused at its use.
+    pub(crate) fn replace(&self, collateral: Vec<Collateral>, is_complete: bool) {
         let mut families: HashMap<Family, Arc<Collateral>> = HashMap::new();
         for candidate in collateral {
             // Evidence here is a TD's; collateral for enclaves in the same folder is another's business.
@@ -31,10 +33,15 @@ impl CollateralShelf {
                 families.insert(family, Arc::new(candidate));
             }
         }
-        *self
+        let mut known = self
             .families
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = families;
+            .unwrap_or_else(PoisonError::into_inner);
+        if is_complete {
+            *known = families;
+        } else {
+            known.extend(families);
+        }
     }
 
     pub(crate) fn find(&self, fmspc: [u8; 6], pce_id: [u8; 2]) -> Option<Arc<Collateral>> {
@@ -56,5 +63,30 @@ impl CollateralShelf {
             .values()
             .map(|collateral| collateral.next_update_s())
             .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use simulator::{CollateralOptions, SimulatedPlatform};
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_for_a_moment_takes_nothing_away() {
+        let read = || {
+            let json = SimulatedPlatform::from_seed(1)
+                .collateral_json(&CollateralOptions::at(1_700_000_000));
+            vec![Collateral::from_json(json.as_ref()).unwrap()]
+        };
+        let shelf = CollateralShelf::default();
+        shelf.replace(read(), true);
+        shelf.replace(Vec::new(), false);
+        assert_eq!(shelf.families_count(), 1);
+        shelf.replace(read(), false);
+        assert_eq!(shelf.families_count(), 1);
+        // Taken out of the folder, it is gone.
+        shelf.replace(Vec::new(), true);
+        assert_eq!(shelf.families_count(), 0);
     }
 }

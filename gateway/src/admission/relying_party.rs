@@ -1,6 +1,6 @@
 //! Appraising what workers present: a free core, the enrolment secret, the collateral, the verdict, the record.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use attestation::{
     AppraisalPolicy, Appraiser, AttestationResult, Claims, Enrolment, EnrolmentSecret, ErrorCode,
@@ -22,13 +22,29 @@ use crate::world::Clock;
 #[derive(Debug)]
 pub(crate) struct RelyingParty {
     verifier: Arc<Verifier>,
-    policy: RwLock<Arc<AppraisalPolicy>>,
+    policy: RwLock<PolicyInForce>,
     pub(crate) collateral: Arc<CollateralShelf>,
     /// One permit for each core: an appraisal is 1 to 2 ms of pure CPU.
     cores: Semaphore,
     store: Store,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+}
+
+/// The appraisal policy with its digest, which every session's driver looks at every few seconds.
+#[derive(Debug)]
+struct PolicyInForce {
+    policy: Arc<AppraisalPolicy>,
+    digest: [u8; 32],
+}
+
+impl From<AppraisalPolicy> for PolicyInForce {
+    fn from(policy: AppraisalPolicy) -> Self {
+        Self {
+            digest: policy.digest(),
+            policy: Arc::new(policy),
+        }
+    }
 }
 
 /// What one accepted attestation says of a worker. Made from an [`AttestationResult`] and nothing else.
@@ -59,7 +75,7 @@ impl RelyingParty {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             verifier: Arc::new(Verifier::new(trust_anchor)),
-            policy: RwLock::new(Arc::new(policy)),
+            policy: RwLock::new(policy.into()),
             collateral: Arc::default(),
             cores: Semaphore::new(cores),
             store,
@@ -73,17 +89,20 @@ impl RelyingParty {
     }
 
     pub(crate) fn policy(&self) -> Arc<AppraisalPolicy> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.in_force().policy)
     }
 
-    /// Whether this was accepted under a policy that has since been replaced: the sweep that follows a new policy may have
-    /// come before the session was there to be swept.
-    pub(crate) fn is_outdated(&self, attested: &Attested) -> bool {
-        attested.policy_digest != self.policy().digest()
+    /// Whether what was accepted under the policy of this digest was so before the policy was replaced.
+    pub(crate) fn is_outdated(&self, policy_digest: [u8; 32]) -> bool {
+        policy_digest != self.in_force().digest
+    }
+
+    fn in_force(&self) -> RwLockReadGuard<'_, PolicyInForce> {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn replace_policy(&self, policy: AppraisalPolicy) {
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy.into();
     }
 
     /// Appraises what was presented for a session and records it, before anybody is told.

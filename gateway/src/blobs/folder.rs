@@ -47,13 +47,23 @@ impl Folder {
     /// Gives a flushed temporary its name. Where two uploads of one content meet, either may win: they are the same.
     pub(super) fn keep(&self, temporary: &Path, sha256: Sha256Digest) -> io::Result<()> {
         let path = self.path(sha256);
-        let parent = path.parent().unwrap_or(&self.root);
+        let parent = self.parent(&path);
         if !parent.is_dir() {
             create_private(parent)?;
-            flush_folder(&self.root)?;
         }
         fs::rename(temporary, &path)?;
-        flush_folder(parent)
+        self.flush(sha256)
+    }
+
+    /// Once this returns, a blob that is there stays there. Both folders: another upload may have just made the inner one.
+    pub(super) fn flush(&self, sha256: Sha256Digest) -> io::Result<()> {
+        let path = self.path(sha256);
+        flush_folder(self.parent(&path))?;
+        flush_folder(&self.root)
+    }
+
+    fn parent<'p>(&'p self, blob: &'p Path) -> &'p Path {
+        blob.parent().unwrap_or(&self.root)
     }
 }
 

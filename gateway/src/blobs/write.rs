@@ -108,8 +108,8 @@ impl Verifying {
 
 /// Where the bytes go.
 enum Sink {
-    /// The blob is there already.
-    Nowhere,
+    /// The blob is there already, though its name may not be on disk yet: another upload may have just given it.
+    Nowhere { folder: Arc<Folder> },
     Temporary {
         file: BufWriter<File>,
         temporary: Temporary,
@@ -120,7 +120,9 @@ enum Sink {
 impl Sink {
     async fn open(folder: &Arc<Folder>, upload: Upload) -> Result<Self, BlobError> {
         if tokio::fs::try_exists(folder.path(upload.sha256)).await? {
-            return Ok(Self::Nowhere);
+            return Ok(Self::Nowhere {
+                folder: Arc::clone(folder),
+            });
         }
         let path = folder.temporary();
         let mut options = OpenOptions::new();
@@ -135,19 +137,19 @@ impl Sink {
 
     async fn write(&mut self, piece: &[u8]) -> Result<(), BlobError> {
         match self {
-            Self::Nowhere => Ok(()),
+            Self::Nowhere { .. } => Ok(()),
             Self::Temporary { file, .. } => Ok(file.write_all(piece).await?),
         }
     }
 
     async fn keep(self, blob: InputDescriptor) -> Result<(), BlobError> {
-        let Self::Temporary {
-            mut file,
-            temporary,
-            folder,
-        } = self
-        else {
-            return Ok(());
+        let (mut file, temporary, folder) = match self {
+            Self::Nowhere { folder } => return blocking(move || folder.flush(blob.sha256)).await,
+            Self::Temporary {
+                file,
+                temporary,
+                folder,
+            } => (file, temporary, folder),
         };
         file.flush().await?;
         file.get_ref().sync_all().await?;

@@ -136,8 +136,11 @@ impl Store {
         };
         if access::is_use_news(last_used_ms, now_ms) {
             let id = grant.id;
-            self.write_row(move |scope| access::note_use(scope, id, now_ms))
-                .await?;
+            let noted = self.write_row(move |scope| access::note_use(scope, id, now_ms));
+            if let Err(error) = noted.await {
+                // A note for people: on a full disk outputs must still be there to be read.
+                tracing::warn!(%error, "the use of an access token is not noted");
+            }
         }
         Ok(Some(grant))
     }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{AttestedConnection, ControlStream};
 use super::{Command, LiveSession, router};
-use crate::admission::{Attested, Gate, Session, verdict};
+use crate::admission::{Gate, Session, verdict};
 use crate::gateway::{Gateway, random_u16};
 use crate::session::{Action, Event, SessionLife};
 use crate::store::{NewSession, RenewQuery};
@@ -64,20 +64,16 @@ pub(super) async fn admit(
 /// Serves an admitted connection until it ends.
 pub(super) async fn drive(gateway: &Arc<Gateway>, admitted: AttestedGateway<Session>) {
     let (session, http, rebinder) = admitted.into_parts();
-    let (id, worker, peer, attested, mut life) = session.into_parts();
+    let (id, worker, peer, attested, life) = session.into_parts();
     let now_ms = gateway.now_ms();
     let trust_anchor = attested.trust_anchor.clone();
-    let opened = gateway
-        .sessions
-        .open(id, peer, attested.clone(), life.deadline());
+    let opened = gateway.sessions.open(id, peer, attested, life.deadline());
     let Some((open, commands)) = opened else {
         gateway.metrics.refused("gate", ErrorCode::Overloaded);
         tracing::warn!(%worker, "as many sessions as the gateway takes");
         return;
     };
     tracing::info!(%worker, session = %id, %peer, trust_anchor, "admitted");
-    // The request itself goes out as soon as there is a control stream.
-    let _ = demand_if_outdated(gateway, &attested, &mut life);
     note_begin(gateway, &open, peer, now_ms).await;
 
     let (control, controls) = mpsc::channel(1);
@@ -97,10 +93,6 @@ pub(super) async fn drive(gateway: &Arc<Gateway>, admitted: AttestedGateway<Sess
         served = &mut serve => Ending::Connection(served.err().map(|error| crate::problem::chain(&error))),
         ending = driver.run(commands, controls) => ending,
     };
-    if matches!(ending, Ending::Closed(_) | Ending::Replaced) {
-        // What is in flight may finish; a lease that still waits gets no task any more.
-        open.mark_stale();
-    }
     // Whatever waits for work on a connection that ends must not be handed any, or a dead worker is leased to once more.
     open.mark_stale();
     closing.cancel();
@@ -114,18 +106,6 @@ pub(super) async fn drive(gateway: &Arc<Gateway>, admitted: AttestedGateway<Sess
     if let Err(error) = gateway.store.end_session(id, gateway.now_ms()).await {
         tracing::warn!(%worker, session = %id, %error, "the end of a session cannot be recorded");
     }
-}
-
-/// Has the driver ask for new evidence when the policy was replaced since this evidence was appraised.
-fn demand_if_outdated(
-    gateway: &Gateway,
-    attested: &Attested,
-    life: &mut SessionLife,
-) -> Option<Action> {
-    if !gateway.relying_party.is_outdated(attested) {
-        return None;
-    }
-    life.handle(Event::Demanded, gateway.clock.monotonic())
 }
 
 async fn note_begin(gateway: &Gateway, live: &LiveSession, peer: SocketAddr, admitted_ms: u64) {
@@ -205,6 +185,15 @@ impl Driver<'_> {
     }
 
     async fn poll_life(&mut self) -> Result<(), Ending> {
+        // Looked at each turn rather than told once: a session may open, attest or miss its command while the policy is
+        // replaced. Without a control stream the request goes out as soon as there is one.
+        let party = &self.gateway.relying_party;
+        if party.is_outdated(self.live.policy_digest()) {
+            let now = self.gateway.clock.monotonic();
+            if let Some(action) = self.life.handle(Event::Demanded, now) {
+                self.act(action).await?;
+            }
+        }
         while let Some(action) = self.life.poll(self.gateway.clock.monotonic()) {
             self.act(action).await?;
         }
@@ -249,13 +238,8 @@ impl Driver<'_> {
                 self.send(GatewayMessage::Cancel(body)).await
             }
             Command::Drain(reason) => self.drain(reason).await,
-            Command::Attest => {
-                let now = self.gateway.clock.monotonic();
-                match self.life.handle(Event::Demanded, now) {
-                    Some(action) => self.act(action).await,
-                    None => Ok(()),
-                }
-            }
+            // The next turn sees that the policy is another one.
+            Command::Attest => Ok(()),
         }
     }
 
@@ -324,15 +308,11 @@ impl Driver<'_> {
         let outcome = self.appraise_again(answer).await;
         let now = self.gateway.clock.monotonic();
         match outcome {
-            Ok(attested) => {
+            Ok(()) => {
                 self.gateway.metrics.admitted("reattestation");
                 let verdict = verdict(&self.live.id.to_string(), &self.life, now);
                 self.send(GatewayMessage::Outcome(Outcome::Admitted(verdict)))
-                    .await?;
-                match demand_if_outdated(self.gateway, &attested, &mut self.life) {
-                    Some(action) => self.act(action).await,
-                    None => Ok(()),
-                }
+                    .await
             }
             Err(code) => {
                 self.gateway.metrics.refused("reattestation", code);
@@ -344,7 +324,7 @@ impl Driver<'_> {
         }
     }
 
-    async fn appraise_again(&mut self, answer: Answer) -> Result<Attested, ErrorCode> {
+    async fn appraise_again(&mut self, answer: Answer) -> Result<(), ErrorCode> {
         let presented = self.rebinder.verify(answer).map_err(|error| error.code())?;
         let attested = self
             .gateway
@@ -360,9 +340,8 @@ impl Driver<'_> {
         let now = self.gateway.clock.monotonic();
         // Accepted evidence asks for nothing.
         let _ = self.life.handle(Event::Attested { random }, now);
-        self.live
-            .attested_again(attested.clone(), self.life.deadline());
-        Ok(attested)
+        self.live.attested_again(attested, self.life.deadline());
+        Ok(())
     }
 
     async fn send(&self, message: GatewayMessage) -> Result<(), Ending> {

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use protocol::lease::{LeaseRequest, LeaseResponse};
+use protocol::lease::{Fault, FaultKind, Lease, LeaseRef, LeaseRequest, LeaseResponse, Nack};
 use protocol::limits::{BATCH_TASKS_MAX, LEASE_PAYLOAD_BYTES_MAX, LONG_POLL_MS_MAX};
 use protocol::problem::{Problem, ProblemCode};
 
+use super::LiveSession;
 use super::connection::AttestedConnection;
 use super::message::Cbor;
 use crate::limits::LEASE_POLL;
 use crate::problem::ApiProblem;
-use crate::store::{LeaseError, LeaseQuery};
+use crate::store::{LeaseError, LeaseQuery, Store};
 
 /// Operations that one request may name: more than the catalogue has, and few enough to look at.
 const OPERATIONS_COUNT_MAX: usize = 256;
@@ -39,8 +40,10 @@ pub(super) async fn lease(
             return Ok(Cbor(LeaseResponse { leases }));
         }
         tokio::select! {
+            biased;
+            // Its session ends in the same moment; a wait that was in order ends in order.
+            () = gateway.stopping.cancelled() => return Ok(Cbor(LeaseResponse { leases: Vec::new() })),
             _ = changes.changed() => {}
-            () = gateway.stopping.cancelled() => {}
             () = tokio::time::sleep(remaining.min(LEASE_POLL)) => {}
         }
     }
@@ -77,7 +80,7 @@ async fn lease_once(
     attested: &AttestedConnection,
     request: &LeaseRequest,
     tasks_max: usize,
-) -> Result<Vec<protocol::lease::Lease>, ApiProblem> {
+) -> Result<Vec<Lease>, ApiProblem> {
     // Looked at each time round: the session may have become stale while it waited.
     let session = attested.fresh_session()?;
     let gateway = attested.gateway();
@@ -91,12 +94,89 @@ async fn lease_once(
         now_ms: gateway.now_ms(),
     };
     match gateway.timed("lease", gateway.store.lease(query)).await {
-        Ok(leases) => Ok(leases),
+        Ok(leases) => match hand_out(&gateway.store, session, leases, gateway.now_ms()).await {
+            Some(leases) => Ok(leases),
+            None => attested.fresh_session().map(|_| Vec::new()),
+        },
         // To a draining worker the queue is empty; it asks on, and notices when it is wanted again.
         Err(LeaseError::Draining) => Ok(Vec::new()),
         Err(LeaseError::UnknownWorker) => {
             Err(Problem::new(ProblemCode::NotFound, "the worker is not enrolled any more").into())
         }
         Err(LeaseError::Store(error)) => Err(error.into()),
+    }
+}
+
+/// The session may have become stale while the lease waited for the writer: then no task byte leaves (`None`), and others
+/// get the tasks at once.
+async fn hand_out(
+    store: &Store,
+    session: &LiveSession,
+    leases: Vec<Lease>,
+    now_ms: u64,
+) -> Option<Vec<Lease>> {
+    if leases.is_empty() || !session.is_stale() {
+        return Some(leases);
+    }
+    let nacks = leases.iter().map(given_back).collect();
+    if let Err(error) = store.nack(&session.worker, nacks, now_ms).await {
+        tracing::warn!(worker = %session.worker, %error, "leases that were not handed out must run out");
+    }
+    None
+}
+
+fn given_back(lease: &Lease) -> Nack {
+    Nack {
+        lease: LeaseRef {
+            task: lease.task,
+            fencing_token: lease.fencing_token,
+        },
+        fault: Fault {
+            kind: FaultKind::Released,
+            message: "the session became stale".to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use metrics::Gauge;
+    use protocol::task::TaskState;
+
+    use super::*;
+    use crate::store::tests::harness::{NOW_MS, Pool, Worker};
+    use crate::worker::Sessions;
+    use crate::worker::sessions::tests::attested;
+    use crate::world::SystemClock;
+
+    fn session(worker: &Worker) -> Arc<LiveSession> {
+        let sessions = Sessions::new(Gauge::noop(), Arc::new(SystemClock::start()));
+        let peer = "127.0.0.1:1".parse().unwrap();
+        let opened = sessions.open(
+            worker.session,
+            peer,
+            attested(worker),
+            Duration::from_hours(1),
+        );
+        opened.unwrap().0
+    }
+
+    #[tokio::test]
+    async fn what_was_leased_while_the_session_ended_goes_back_without_an_attempt() {
+        let mut pool = Pool::new().await;
+        let worker = pool.worker("worker-1").await;
+        let task = pool.submit().await;
+        let session = session(&worker);
+        let leases = pool.lease(&worker, 1).await;
+        let leases = hand_out(&pool.store, &session, leases, NOW_MS)
+            .await
+            .unwrap();
+        assert_eq!(pool.state(task).await, TaskState::Running);
+        session.ended.cancel();
+        assert_eq!(hand_out(&pool.store, &session, leases, NOW_MS).await, None);
+        let view = pool.view(task).await;
+        assert_eq!((view.state, view.attempts), (TaskState::Queued, 0));
     }
 }

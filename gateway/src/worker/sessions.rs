@@ -163,10 +163,15 @@ impl LiveSession {
         }
     }
 
-    /// Whether it is overdue to attest.
+    /// Whether it may have no task byte: overdue to attest, or ended, though its driver has not come round to that yet.
     pub(crate) fn is_stale(&self) -> bool {
         let changing = self.changing();
-        changing.stale || self.clock.monotonic() >= changing.deadline
+        changing.stale || self.ended.is_cancelled() || self.clock.monotonic() >= changing.deadline
+    }
+
+    /// SHA-256 of the appraisal policy that its evidence was accepted under.
+    pub(crate) fn policy_digest(&self) -> [u8; 32] {
+        self.changing().attested.policy_digest
     }
 
     pub(crate) fn mark_stale(&self) {
@@ -234,4 +239,50 @@ fn wall_ms(clock: &dyn Clock, at: Duration) -> u64 {
     let remaining = at.saturating_sub(clock.monotonic());
     let remaining_ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
     (clock.now_us() / 1_000).saturating_add(remaining_ms)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use metrics::Gauge;
+
+    use super::*;
+    use crate::store::tests::harness::Worker;
+    use crate::world::SystemClock;
+
+    /// What an attestation said of this worker.
+    pub(in crate::worker) fn attested(worker: &Worker) -> Attested {
+        Attested {
+            worker: worker.id.clone(),
+            key: worker.attested.clone(),
+            at_ms: 0,
+            tcb_status: "UpToDate".to_owned(),
+            advisory_ids: Vec::new(),
+            trust_anchor: "test".to_owned(),
+            executor: "cpu".to_owned(),
+            collateral_grace_used_s: 0,
+            policy_digest: [1; 32],
+        }
+    }
+
+    #[test]
+    fn a_session_that_was_replaced_or_ended_is_stale_at_once() {
+        let sessions = Sessions::new(Gauge::noop(), Arc::new(SystemClock::start()));
+        let worker = Worker::new("worker-1");
+        let open = |number| {
+            let id = SessionId::from_parts(number, 0);
+            let peer = "127.0.0.1:1".parse().unwrap();
+            let deadline = Duration::from_hours(1);
+            sessions
+                .open(id, peer, attested(&worker), deadline)
+                .unwrap()
+                .0
+        };
+        let former = open(1);
+        assert!(!former.is_stale());
+        let present = open(2);
+        assert!(former.is_stale() && !present.is_stale());
+        // What the deletion of a worker does.
+        present.ended.cancel();
+        assert!(present.is_stale());
+    }
 }

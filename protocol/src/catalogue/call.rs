@@ -189,7 +189,7 @@ fn typed_value(parameter: &'static Parameter, value: &Value) -> Result<TypedValu
                 .map(narrow)
                 .filter(|real| (min..=max).contains(real))
                 .map(TypedValue::Real),
-            format!("a number from {min} to {max}"),
+            real_range(min, max),
         ),
         ParameterKind::Choice(words) => (
             words
@@ -204,6 +204,13 @@ fn typed_value(parameter: &'static Parameter, value: &Value) -> Result<TypedValu
         wanted,
         seen: value.to_string().chars().take(80).collect(),
     })
+}
+
+fn real_range(min: f32, max: f32) -> String {
+    if (min, max) == (f32::MIN, f32::MAX) {
+        return "a finite binary32 number".to_owned();
+    }
+    format!("a number from {min} to {max}")
 }
 
 /// The nearest binary32; a value beyond its range becomes infinite and fails the range test of every parameter.

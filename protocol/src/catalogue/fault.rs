@@ -28,13 +28,13 @@ pub enum TaskFault {
         wanted: String,
         seen: String,
     },
-    #[error("`{operation}` takes {wanted}, not {seen} inputs")]
+    #[error("`{operation}` takes {wanted}, not {seen}")]
     InputCount {
         operation: &'static str,
         wanted: String,
         seen: usize,
     },
-    #[error("input {index} (`{name}`) must have {wanted}, not {seen} bytes")]
+    #[error("input `{name}` must have {wanted}, not {seen} bytes")]
     InputBytes {
         index: usize,
         name: &'static str,

@@ -174,7 +174,7 @@ fn same_matrix(values: &Values, inputs: &[u64]) -> Result<u64, TaskFault> {
 fn saxpy(_: &Values, inputs: &[u64]) -> Result<u64, TaskFault> {
     let bytes = size(inputs, 0);
     if bytes == 0 || !bytes.is_multiple_of(F32_BYTES) {
-        let wanted = format!("a multiple of {F32_BYTES} bytes, at least one element,");
+        let wanted = format!("a multiple of {F32_BYTES} bytes and at least one element");
         return Err(TaskFault::InputBytes {
             index: 0,
             name: "x",

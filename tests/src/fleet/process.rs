@@ -88,7 +88,8 @@ impl Process {
         Ok(())
     }
 
-    fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         let status = self.child.try_wait();
         status.with_context(|| format!("cannot ask after {}", self.name))
     }

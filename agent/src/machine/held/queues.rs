@@ -14,6 +14,9 @@ use crate::session::Offer;
 /// Inputs of so many tasks are fetched at once: enough to fill the connection, few enough to finish the first one soon.
 const FETCHES_MAX: usize = 4;
 const UPLOADS_MAX: usize = 4;
+/// So long the gateway may be unable to serve one task's inputs: longer than it keeps a stale session. A blob that is lost
+/// or spoilt stays so, and its task must not hold a place, and everybody's reports back, for ever.
+const UNSERVED_MAX: Duration = Duration::from_mins(2);
 /// Works in one run of the executor: amortises a round trip of the socket, and a cancelled one waits for few others.
 const RUN_WORKS_MAX: usize = 256;
 /// A finished task waits this long for others to share its signature.
@@ -87,6 +90,21 @@ impl Held {
         }
     }
 
+    /// As [`Held::fetch_again`], unless it has failed for too long. True when the task was given back.
+    pub(in crate::machine) fn fetch_failed(&mut self, now: Duration, lease: &LeaseRef) -> bool {
+        let Some(task) = self.tasks.get_mut(lease) else {
+            return false;
+        };
+        let since = *task.unserved_since.get_or_insert(now);
+        let gives_up = now >= since.saturating_add(UNSERVED_MAX);
+        if gives_up {
+            self.fail(lease, "the gateway could not serve the task's inputs");
+        } else {
+            self.fetch_again(lease);
+        }
+        gives_up
+    }
+
     /// The inputs cannot be had: given back with the fault, or dropped when the lease is lost anyway.
     pub(in crate::machine) fn fetch_refused(&mut self, lease: &LeaseRef, fault: Option<Fault>) {
         match fault {
@@ -109,6 +127,9 @@ impl Held {
 
     /// Transfers on their way came to nothing.
     pub(in crate::machine) fn disconnected(&mut self) {
+        for task in self.tasks.values_mut() {
+            task.unserved_since = None;
+        }
         let on_their_way = |wanted: fn(&Stage) -> bool| {
             let tasks = self.tasks.iter().filter(|(_, task)| wanted(&task.stage));
             tasks.map(|(lease, _)| *lease).collect::<Vec<_>>()

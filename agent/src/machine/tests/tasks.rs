@@ -76,6 +76,32 @@ fn a_fetch_that_fails_is_repeated_given_back_or_forgotten() {
 }
 
 #[test]
+fn inputs_that_the_gateway_cannot_serve_do_not_hold_a_place_for_ever() {
+    let mut bench = Bench::leasing();
+    let mut actions = bench.handle(Event::Leased {
+        offers: vec![offer_to_fetch(1)],
+        refused: Vec::new(),
+    });
+    let mut tries = 0;
+    while fetches(&actions) == 1 {
+        tries += 1;
+        assert!(tries < 100, "fetched for ever");
+        actions = bench.handle(Event::Fetched {
+            lease: lease(1),
+            result: Err(FetchFailure::Retry),
+        });
+        if actions.is_empty() {
+            actions = bench.after(Duration::from_secs(5));
+        }
+        bench.now += Duration::from_secs(5);
+    }
+    assert!(tries > 10, "given back after {tries}");
+    assert_eq!(nacks(&actions), [(lease(1), FaultKind::Failed)]);
+    bench.handle(Event::Nacked(Ok(())));
+    assert_eq!(bench.machine.tasks_held(), 0);
+}
+
+#[test]
 fn fetches_are_bounded_and_survive_a_disconnect() {
     let mut bench = Bench::leasing();
     let offers = (1..=6).map(offer_to_fetch).collect();

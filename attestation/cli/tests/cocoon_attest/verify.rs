@@ -94,8 +94,16 @@ fn the_shipped_binary_refuses_whatever_the_simulator_signs() {
     assert_eq!(said.exit, 2, "{said:?}");
     assert!(!said.output.contains("SIMULATED:"), "{}", said.output);
     assert!(said.output.contains("\nREFUSED E"), "{}", said.output);
-    assert!(said.output.contains("What to do: "), "{}", said.output);
+    // Nothing is to be mended in it: it is of another hierarchy, and says so itself.
+    assert!(
+        said.output.contains("Why: the collateral says"),
+        "{}",
+        said.output
+    );
+    assert!(!said.output.contains("What to do: "), "{}", said.output);
     let json = case.run(shipped, &["--json"]).json();
+    let foreign = json["foreign_root"].as_str().unwrap();
+    assert!(foreign.contains("SIMULATED - not Intel"), "{foreign}");
     assert_eq!(json["verdict"], "refused");
     assert_eq!(json["simulated"], false);
     assert_eq!(json["trust_anchor"], "Intel SGX Root CA");
@@ -121,6 +129,7 @@ fn json_has_a_stable_shape() {
             "verdict",
             "trust_anchor",
             "simulated",
+            "foreign_root",
             "failed_step",
             "code",
             "remedy",
@@ -133,6 +142,7 @@ fn json_has_a_stable_shape() {
     assert_eq!(json["schema"], "cocoon-attest/verify/1");
     assert_eq!(json["verdict"], "accepted");
     assert_eq!(json["simulated"], true);
+    assert!(json["foreign_root"].is_null());
     assert!(json["code"].is_null());
 }
 

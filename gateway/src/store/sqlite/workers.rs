@@ -46,6 +46,12 @@ pub(in super::super) fn enrolment_secret(
     Ok(secret.map(EnrolmentSecret::from_bytes))
 }
 
+pub(super) fn is_enrolled(connection: &Connection, worker: &WorkerId) -> Result<bool, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM workers WHERE id = ?1")?
+        .exists([worker.as_str()])?)
+}
+
 pub(in super::super) fn list(connection: &Connection) -> Result<Vec<WorkerRecord>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("{RECORD} ORDER BY id"))?;
     let mut rows = statement.query([])?;

@@ -47,6 +47,38 @@ async fn a_late_ack_is_welcome_while_nobody_else_has_the_task() {
 }
 
 #[tokio::test]
+async fn a_worker_that_was_taken_out_finishes_nothing() {
+    let mut pool = Pool::new().await;
+    let worker = pool.worker("worker-1").await;
+    let [late, held] = [pool.submit().await, pool.submit().await];
+    let leases = pool.lease(&worker, 2).await;
+    pool.store
+        .renew(crate::store::RenewQuery {
+            worker: worker.id.clone(),
+            leases: vec![super::harness::reference(&leases[1])],
+            lease_duration_ms: LEASE_MS,
+            now_ms: NOW_MS + LEASE_MS,
+        })
+        .await
+        .unwrap();
+    // One lease ran out, so its late ack would be welcome; the other is in force.
+    pool.store.expire(NOW_MS + LEASE_MS).await.unwrap();
+    assert!(
+        pool.store
+            .delete_worker(&worker.id, NOW_MS + LEASE_MS)
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        pool.ack(&worker, &leases).await,
+        [AckOutcome::Superseded, AckOutcome::Superseded]
+    );
+    for task in [late, held] {
+        assert_eq!(pool.state(task).await, TaskState::Queued);
+    }
+}
+
+#[tokio::test]
 async fn what_was_given_back_cannot_be_acked() {
     let mut pool = Pool::new().await;
     let worker = pool.worker("worker-1").await;

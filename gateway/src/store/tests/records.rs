@@ -167,3 +167,25 @@ async fn an_access_token_opens_until_it_is_revoked() {
         "7"
     );
 }
+
+#[tokio::test]
+async fn an_access_token_opens_though_its_use_cannot_be_noted() {
+    let pool = Pool::new().await;
+    let sha256 = Sha256Digest::of(b"ccn_1");
+    let token = NewAccessToken {
+        sha256,
+        user: user("ada"),
+        role: AccessRole::Client,
+        created_ms: NOW_MS,
+    };
+    pool.store.create_access_token(token).await.unwrap();
+    // As on a full disk: reads go on, the write fails.
+    rusqlite::Connection::open(pool.database())
+        .unwrap()
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE UPDATE ON access_tokens BEGIN SELECT RAISE(FAIL, 'full'); END",
+        )
+        .unwrap();
+    let grant = pool.store.access_grant(sha256, NOW_MS).await.unwrap();
+    assert_eq!(grant.unwrap().user, user("ada"));
+}

@@ -9,10 +9,10 @@ use rusqlite::Connection;
 
 use super::super::super::StoreError;
 use super::super::WriteScope;
-use super::super::attestations;
 use super::super::values::{
     digest_at, integer, integer_from_usize, optional_parsed_at, parsed_at, unsigned_at,
 };
+use super::super::{attestations, workers};
 use crate::receipts::{LeasedTask, VerifiedAck, VerifiedBatch};
 
 /// Records each output that takes effect, with its receipt, and says what became of the others.
@@ -21,6 +21,14 @@ pub(in super::super::super) fn ack(
     batch: &VerifiedBatch,
     now_ms: u64,
 ) -> Result<Vec<AckOutcome>, StoreError> {
+    if !workers::is_enrolled(scope.connection, batch.worker())? {
+        // Taken out of the pool while the batch was on its way: what it held, run out or not, is another's to finish.
+        return Ok(batch
+            .acks()
+            .iter()
+            .map(|_| AckOutcome::Superseded)
+            .collect());
+    }
     let recording = Recording {
         batch,
         now_ms,
