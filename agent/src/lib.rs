@@ -3,6 +3,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`command_line`] | what both programs do with theirs |
 //! | [`config`] | the configuration file, read once and completely |
 //! | [`machine`] | every decision of the worker's life: events and `now` in, actions out; no clock, no await |
 //! | [`driver`] | carries the actions out: the one `select!`, the one `JoinSet` |
@@ -15,6 +16,7 @@
 //! | [`quote`] | the quote broker: its source, its socket, its client |
 #![forbid(unsafe_code)]
 
+pub mod command_line;
 pub mod config;
 pub mod driver;
 pub mod evidence;

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use agent::command_line::{self, CONFIGURATION, EXIT_CODES};
 use agent::config::chain;
 use agent::logging;
 use agent::quote::broker::Broker;
@@ -12,18 +13,10 @@ use agent::quote::config::QuoteConfig;
 use agent::quote::configfs_tsm::TsmReports;
 use agent::quote::listener::listen;
 use clap::Parser;
-use clap::error::ErrorKind;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-/// `EX_USAGE` of sysexits.h.
-const USAGE: u8 = 64;
-/// `EX_CONFIG` of sysexits.h.
-const CONFIGURATION: u8 = 78;
-
-const EXIT_CODES: &str = "Exit codes: 0 stopped in order, 1 error, 64 usage, 78 configuration";
 
 const CONFIG_DEFAULT: &str = "/etc/cocoon/quote.toml";
 
@@ -40,21 +33,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments: Arguments = match command_line::parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let help = matches!(
-                error.kind(),
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-            );
-            // Nothing can be said where standard error is closed.
-            let _ = error.print();
-            return if help {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(USAGE)
-            };
-        }
+        Err(code) => return code,
     };
     logging::start(&arguments.log);
     let config = match QuoteConfig::load(&arguments.config) {

@@ -5,20 +5,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use agent::command_line::{self, CONFIGURATION, EXIT_CODES};
 use agent::config::{Config, ConfigError, chain};
 use agent::{World, logging};
-use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use kernels::executor::CpuExecutor;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-/// `EX_USAGE` of sysexits.h.
-const USAGE: u8 = 64;
-/// `EX_CONFIG` of sysexits.h.
-const CONFIGURATION: u8 = 78;
-
-const EXIT_CODES: &str = "Exit codes: 0 stopped in order, 1 error, 64 usage, 78 configuration";
 
 const CONFIG_DEFAULT: &str = "/etc/cocoon/worker.toml";
 
@@ -61,21 +54,9 @@ struct RunArguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments: Arguments = match command_line::parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let help = matches!(
-                error.kind(),
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-            );
-            // Nothing can be said where standard error is closed.
-            let _ = error.print();
-            return if help {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(USAGE)
-            };
-        }
+        Err(code) => return code,
     };
     match arguments.command {
         None => run(&arguments.run),
