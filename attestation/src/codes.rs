@@ -90,6 +90,7 @@ error_codes! {
     QeTcbLevelNotFound = "E407", "the quoting enclave is older than every level that Intel lists", "Install Intel's current quote generation service on the worker's machine.";
     EvaluationNumberTooLow = "E408", "the collateral predates the TCB evaluation number that the policy demands", "Fetch collateral of a newer TCB recovery event, or lower the floor in the appraisal policy.";
     AdvisoryDenied = "E409", "an advisory that the policy denies applies to the platform", "Install the update that the advisory names.";
+    TcbGraceEnded = "E410", "the policy's grace for an outdated TCB has run out", "Update BIOS, microcode and TDX module; the transcript says since when.";
     // E5xx: what was measured, and the TD's mode.
     TdDebuggable = "E501", "the TD is debuggable", "Start the TD without the DEBUG attribute; whoever runs the machine reads a debug TD's memory.";
     TdProfilable = "E502", "the TD is under profiling", "Start the TD without the profiling attributes (bits 4 to 6).";
@@ -107,6 +108,10 @@ error_codes! {
     PlatformProfileUnknown = "E514", "MRTD and RTMR0 fit no known platform profile", "Start the released firmware on a known VM shape, or add the profile to the appraisal policy.";
     ReleaseUnknown = "E515", "RTMR1 and RTMR2 fit no known release", "Boot a released image, or add the release to the appraisal policy.";
     Rtmr3Unknown = "E516", "RTMR3 has no allowed value", "Boot a released image, or add the value to the appraisal policy.";
+    EventLogMissing = "E517", "there is no event log, and the policy demands one", "Give the agent the log: it reads CCEL and the run-time event log where its configuration says.";
+    EventLogMalformed = "E518", "the event log does not parse", "Read it with `cocoon-attest explain`; it names the offset.";
+    EventLogMismatch = "E519", "the event log does not replay to the quote's registers", "Run `cocoon-attest explain` on log and quote; it names the register.";
+    ClosingEventInvalid = "E520", "the run-time event log is not closed exactly once, as its last event", "Boot a released image; somebody extended RTMR3 after the boot had ended, or before it had.";
     // E6xx: platform and worker.
     PlatformNotEnrolled = "E601", "the platform is not enrolled", "Enrol the platform's PPID, then connect again.";
     PlatformRevoked = "E602", "the platform was taken out of the pool", "Ask the pool's operator.";
@@ -115,6 +120,28 @@ error_codes! {
     ReceiptKeyShared = "E605", "the receipt key is a key of the connection", "Update the worker; receipts are signed with a key of their own, so that a leaked TLS key forges none.";
     // E7xx: GPUs.
     GpuClaimInconsistent = "E701", "the claimed executor and the claimed GPUs do not fit together", "A CUDA worker names at least one GPU, each once; a CPU worker names none.";
+    GpuEvidenceMissing = "E702", "there is no GPU evidence, and the policy demands it", "Run the worker on a GPU in confidential mode, with the driver's attestation calls at hand.";
+    GpuEvidenceMalformed = "E703", "the GPU evidence does not parse", "Update the worker and the GPU's driver; the transcript names the field.";
+    GpuCountMismatch = "E704", "not every claimed GPU shows evidence, or others do", "Compare the GPUs that the worker claims with those that NVML lists.";
+    GpuUuidMismatch = "E705", "a GPU's evidence is for another UUID than the worker claims", "Restart the worker: a GPU was exchanged under it.";
+    GpuCertificateRepeated = "E706", "two GPUs show the same certificate", "Take the worker out of service: one GPU answers for two.";
+    GpuChainInvalid = "E707", "a GPU's certificate chain does not lead to the trust anchor", "Update the GPU's firmware; a chain under another root is never accepted.";
+    GpuCertificateRevoked = "E708", "NVIDIA revoked a certificate of a GPU", "Take the GPU out of service: its keys count as compromised.";
+    GpuOcspMissing = "E709", "a GPU's certificate has no stapled OCSP response, and the policy demands one", "Give the worker's machine access to the OCSP responder, or to a mirror of it.";
+    GpuOcspInvalid = "E710", "a stapled OCSP response is malformed or not signed by the certificate's issuer", "Look at what stands between the worker's machine and the OCSP responder.";
+    GpuOcspExpired = "E711", "a stapled OCSP response is not in date", "Compare the clocks; look at why the worker does not refresh its OCSP responses.";
+    GpuReportSignatureInvalid = "E712", "a GPU's report is not signed by its certificate's key", "Reset the GPU; if it repeats, the report is forged.";
+    GpuNonceMismatch = "E713", "a GPU's report was made for another connection", "Look for a TLS-terminating middlebox; if there is none, someone replays a report.";
+    GpuFirmwareIdMismatch = "E714", "a GPU's report names other firmware than its certificate", "Reset the GPU, so that its certificate is made for the firmware that runs.";
+    GpuConfidentialModeOff = "E715", "a GPU is not in confidential mode", "Switch the GPU's confidential mode on from the VMM's side, then restart the TD.";
+    GpuDebugEnabled = "E716", "a GPU is in debug or developer mode", "Switch the GPU to production confidential mode; in the other ones its memory can be read.";
+    GpuDriverTooOld = "E717", "a GPU's driver is older than the policy's floor, or denied", "Update the driver in the boot image.";
+    GpuVbiosTooOld = "E718", "a GPU's VBIOS is older than the policy's floor", "Update the GPU's VBIOS.";
+    GpuArchitectureNotAllowed = "E719", "a GPU's architecture is not in the policy", "Use a GPU of an architecture that the appraisal policy names, or add a VBIOS floor for it.";
+    GpuReferenceMissing = "E720", "there are no reference measurements for a GPU's driver or VBIOS", "Give the gateway NVIDIA's reference integrity manifest (RIM) with the identifier that the transcript names.";
+    GpuReferenceInvalid = "E721", "reference measurements do not verify", "Fetch the reference integrity manifest again; the transcript says what is wrong with it.";
+    GpuMeasurementMismatch = "E722", "a GPU's measurements are not those that NVIDIA describes", "Reinstall the released driver and VBIOS; the transcript names the indices.";
+    GpuNotEnrolled = "E723", "a GPU is not enrolled, or was taken out of the pool", "Enrol the GPU's certificate serial in the appraisal policy, or ask the pool's operator.";
     // E8xx: the policy and the relying party's rules.
     RequiredStepSkipped = "E801", "a required step was not carried out", "Report it: this is an error in the verifier, and it fails closed.";
     PolicyChanged = "E802", "the session no longer fits the appraisal policy", "Read the transcript: the session was appraised again under a new policy.";
