@@ -29,10 +29,12 @@ mod pki;
 mod policy;
 mod quote;
 mod sgx_extension;
+mod worker;
 
 pub use collateral::{CollateralOptions, CollateralSigner, FMSPC, PCE_ID};
 pub use policy::MACHINES_ENROLLED_COUNT;
 pub use quote::{QuoteVersion, TdOptions};
+pub use worker::OneWorker;
 
 use attestation::{Collateral, TrustAnchor};
 use keys::{Seed, SeededKey};

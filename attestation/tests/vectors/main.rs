@@ -9,10 +9,18 @@
 //! service TD *verifies* here, and is refused by the appraisal with the code of that rule.
 
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod flips;
 #[cfg(test)]
 mod known_answer;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
+mod mutation;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod table;
