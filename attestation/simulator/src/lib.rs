@@ -30,7 +30,7 @@ mod policy;
 mod quote;
 mod sgx_extension;
 
-pub use collateral::{CollateralOptions, CollateralSigner, FMSPC, PCE_ID};
+pub use collateral::{CollateralOptions, CollateralSigner, FMSPC, LEVEL_DATE_S, PCE_ID};
 pub use policy::MACHINES_ENROLLED_COUNT;
 pub use quote::{QuoteVersion, TdOptions};
 
