@@ -31,6 +31,7 @@ mod digest;
 mod enrolment;
 pub mod event_log;
 pub mod evidence;
+pub mod gpu;
 pub mod policy;
 mod quote;
 mod record;

@@ -17,4 +17,6 @@ mod known_answer;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
+mod rim;
+#[cfg(test)]
 mod support;
