@@ -30,6 +30,7 @@ pub mod collateral;
 mod digest;
 mod enrolment;
 pub mod evidence;
+pub mod gpu;
 pub mod policy;
 mod quote;
 mod record;
