@@ -15,4 +15,6 @@ mod known_answer;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
+mod nvidia;
+#[cfg(test)]
 mod support;
