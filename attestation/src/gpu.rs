@@ -22,7 +22,9 @@ mod evidence;
 mod ocsp;
 mod opaque;
 mod p384;
+mod references;
 mod report;
+pub mod rim;
 mod spdm;
 mod verify;
 mod version;
@@ -40,6 +42,7 @@ pub use evidence::{
 };
 pub use ocsp::{OCSP_CLOCK_SKEW_S, OcspError, OcspStanding};
 pub use opaque::OpaqueError;
+pub use references::{GpuReferences, MANIFESTS_MAX, VerifiedReferences};
 pub use report::{Board, Details, GpuDetails, GpuMode, Pdi, ReportError, SwitchDetails};
 pub use spdm::SpdmError;
 pub use verify::{GpuVerifier, VerifiedGpu};

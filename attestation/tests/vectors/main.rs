@@ -9,6 +9,8 @@
 //! service TD *verifies* here, and is refused by the appraisal with the code of that rule.
 
 #[cfg(test)]
+mod event_logs;
+#[cfg(test)]
 mod flips;
 #[cfg(test)]
 mod known_answer;
@@ -16,5 +18,7 @@ mod known_answer;
 mod manifest;
 #[cfg(test)]
 mod nvidia;
+#[cfg(test)]
+mod rim;
 #[cfg(test)]
 mod support;
