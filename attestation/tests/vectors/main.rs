@@ -16,6 +16,7 @@ mod flips;
 mod known_answer;
 #[cfg(test)]
 mod manifest;
+#[cfg(test)]
 mod nvidia;
 #[cfg(test)]
 mod rim;
