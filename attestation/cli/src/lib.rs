@@ -22,7 +22,7 @@ use std::{
     process::{ExitCode, Termination},
 };
 
-use attestation::TrustAnchor;
+use attestation::{TrustAnchor, gpu::GpuTrustAnchor};
 use clap::Parser;
 use serde_json::json;
 
@@ -35,6 +35,8 @@ use crate::{
 pub struct World<'a> {
     /// The root that verdicts end in.
     pub anchor: TrustAnchor,
+    /// The roots that GPU evidence ends in.
+    pub gpu_anchor: GpuTrustAnchor,
     /// What `--time now` means, in seconds since the epoch.
     pub now_s: &'a dyn Fn() -> u64,
     /// Standard input, for `-`.
