@@ -1,10 +1,12 @@
 //! What every part of a running gateway shares.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use attestation::ErrorCode;
 use protocol::api::{TaskCounts, WorkerCounts};
 use protocol::{SessionId, TaskId};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::RelyingParty;
@@ -24,6 +26,8 @@ pub(crate) struct Gateway {
     pub(crate) metrics: Metrics,
     pub(crate) relying_party: RelyingParty,
     pub(crate) sessions: Sessions,
+    /// Read again when an operator says so, by one at a time: what was read last is in force.
+    pub(crate) policy_file: Mutex<PathBuf>,
     pub(crate) schedule: Schedule,
     pub(crate) lease_duration_ms: u64,
     pub(crate) started_ms: u64,

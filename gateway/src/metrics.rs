@@ -110,7 +110,7 @@ impl Metrics {
             .increment(1);
     }
 
-    /// `stage`: `handshake`, `gate` or `reattestation`.
+    /// `stage`: `handshake`, `gate`, `reattestation` or `reappraisal`.
     pub(crate) fn refused(&self, stage: &'static str, code: ErrorCode) {
         let labels = [("stage", stage), ("code", code.as_str())];
         self.counter("cocoon_gateway_refusals_total", &labels)
@@ -119,6 +119,12 @@ impl Metrics {
 
     pub(crate) fn admitted(&self, stage: &'static str) {
         self.counter("cocoon_gateway_admissions_total", &[("stage", stage)])
+            .increment(1);
+    }
+
+    /// `outcome`: `stands`, `cut` or `undecided`.
+    pub(crate) fn reappraised(&self, outcome: &'static str) {
+        self.counter("cocoon_gateway_reappraisals_total", &[("outcome", outcome)])
             .increment(1);
     }
 

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use attestation::{AppraisalPolicy, PolicyError};
+use attestation::AppraisalPolicy;
 use channel::{GatewayIdentity, GatewayTls, IdentityError, TlsConfigError};
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ use crate::gateway::Gateway;
 use crate::limits::SHUTDOWN;
 use crate::listening::Listening;
 use crate::metrics::Metrics;
+use crate::policy_file::{self, PolicyFileError};
 use crate::session::Schedule;
 use crate::store::{OpenError, Store};
 use crate::worker::Sessions;
@@ -39,12 +41,8 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
-    #[error("the appraisal policy {path} is refused")]
-    Policy {
-        path: PathBuf,
-        #[source]
-        source: PolicyError,
-    },
+    #[error("there is no appraisal policy")]
+    Policy(#[source] PolicyFileError),
     #[error("the worker listener's certificate or key is refused")]
     Identity(#[source] IdentityError),
     #[error("the worker listener's TLS cannot be set up")]
@@ -96,8 +94,7 @@ pub async fn run(
     announce(&gateway, &listening);
 
     let mut tasks = JoinSet::new();
-    let policy_file = config.attestation.appraisal_policy.clone();
-    housekeeping::start(&mut tasks, &gateway, collateral, policy_file);
+    housekeeping::start(&mut tasks, &gateway, collateral);
     listeners.serve(&mut tasks, &gateway, files.worker_tls, files.api_tls);
     let ended = tokio::select! {
         () = shutdown.cancelled() => None,
@@ -132,12 +129,9 @@ struct Files {
 
 impl Files {
     async fn read(config: &Config) -> Result<Self, RunError> {
-        let path = &config.attestation.appraisal_policy;
-        let text = String::from_utf8_lossy(&read(path).await?).into_owned();
-        let policy = AppraisalPolicy::from_toml(&text).map_err(|source| RunError::Policy {
-            path: path.clone(),
-            source,
-        })?;
+        let policy = policy_file::read(&config.attestation.appraisal_policy)
+            .await
+            .map_err(RunError::Policy)?;
         let (chain, key) = pair(&config.worker).await?;
         let identity = GatewayIdentity::from_pem(&chain, &key).map_err(RunError::Identity)?;
         let worker_tls = GatewayTls::new(identity).map_err(RunError::WorkerTls)?;
@@ -201,8 +195,13 @@ async fn open(
     Ok(Arc::new(Gateway {
         store,
         blobs,
+        sessions: Sessions::new(
+            metrics.sessions(),
+            Arc::clone(&clock),
+            Arc::clone(&relying_party.in_force),
+        ),
         relying_party,
-        sessions: Sessions::new(metrics.sessions(), Arc::clone(&clock)),
+        policy_file: Mutex::new(attestation.appraisal_policy.clone()),
         schedule: Schedule {
             reattest_interval: attestation.reattest_interval,
             reattest_grace: attestation.reattest_grace,
@@ -303,7 +302,7 @@ fn announce(gateway: &Gateway, listening: &Listening) {
         worker = %listening.worker,
         metrics = %listening.metrics,
         trust_anchor,
-        appraisal_policy = hex::encode(party.policy().digest()),
+        appraisal_policy = %party.in_force.policy().document.sha256,
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );

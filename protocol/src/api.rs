@@ -187,7 +187,7 @@ pub enum WorkerState {
     Offline,
     /// Admitted and in time with its attestation.
     Live,
-    /// Overdue to attest again: gets no work.
+    /// Overdue to attest again, or not yet appraised under the policy in force: gets no work.
     Stale,
 }
 
@@ -198,7 +198,17 @@ pub struct SessionView {
     pub id: SessionId,
     pub peer: String,
     pub admitted_ms: u64,
+    /// When its evidence came.
     pub attested_ms: u64,
+    /// Id of the attestation: the report data, 128 hexadecimal digits. Another one only by another quote.
+    pub attestation: String,
+    /// When that evidence was appraised, the last time: later than `attested_ms` where policy or collateral were replaced.
+    pub appraised_ms: u64,
+    /// The appraisal policy that it was accepted under.
+    #[schema(value_type = String)]
+    pub appraisal_policy_sha256: Sha256Digest,
+    /// How often it was appraised again since the session began, and stood.
+    pub reappraisals: u64,
     pub reattest_by_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_ms: Option<u64>,
@@ -221,6 +231,14 @@ pub struct RefusalView {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WorkerList {
     pub workers: Vec<WorkerView>,
+}
+
+/// `POST /v1/appraisal-policy:reload`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppraisalPolicyView {
+    /// Of the text of the policy in force.
+    #[schema(value_type = String)]
+    pub sha256: Sha256Digest,
 }
 
 /// `GET /v1/status`.

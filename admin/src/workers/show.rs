@@ -106,6 +106,20 @@ fn session_rows(session: &SessionView, now_ms: u64) -> Vec<(&'static str, String
                 ago(session.attested_ms, now_ms)
             ),
         ),
+        ("attestation", session.attestation.clone()),
+        (
+            "appraised",
+            format!(
+                "{} ({}); again since the session began: {} times",
+                time(session.appraised_ms),
+                ago(session.appraised_ms, now_ms),
+                session.reappraisals
+            ),
+        ),
+        (
+            "appraisal policy",
+            session.appraisal_policy_sha256.to_string(),
+        ),
         ("attests again by", time(session.reattest_by_ms)),
         (
             "heartbeat",

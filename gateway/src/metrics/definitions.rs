@@ -91,6 +91,10 @@ pub const DEFINITIONS: &[Definition] = &[
         "Workers refused, by stage and stable error code.",
     ),
     counter(
+        "cocoon_gateway_reappraisals_total",
+        "Live sessions appraised again under another policy or other collateral: stands, cut, or undecided and asked to attest.",
+    ),
+    counter(
         "cocoon_gateway_connections_refused_total",
         "Connections closed before a word was read, by reason.",
     ),

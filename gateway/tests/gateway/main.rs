@@ -17,6 +17,7 @@ mod lifecycle;
 mod nonsense;
 mod operator;
 mod pool;
+mod reappraisal;
 mod sessions;
 mod tasks;
 mod worker;
