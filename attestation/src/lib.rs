@@ -30,6 +30,7 @@ pub mod collateral;
 mod digest;
 mod enrolment;
 pub mod evidence;
+mod family;
 pub mod policy;
 mod quote;
 mod record;
@@ -49,6 +50,7 @@ pub use enrolment::{
     Enrolment, EnrolmentSecret, PlatformStanding, SECRET_BYTES_MIN, enrolment_mac,
 };
 pub use evidence::{Evidence, EvidenceError, EvidenceMember};
+pub use family::{Family, FamilyError, PckCa, PckCaError};
 pub use policy::{AppraisalPolicy, PolicyError};
 pub use quote::{PckCertificate, Quote, QuoteBody, QuoteError, SgxQuoteBody, Tee};
 pub use record::AttestationRecord;
@@ -56,4 +58,6 @@ pub use result::{AttestationResult, Refusal};
 pub use tcb::{TcbStatus, TcbVerdict, UnknownTcbStatus};
 pub use td::{Measurement, Td15, Td15Extended, TdAttributes, TdQuoteBody};
 pub use transcript::{Outcome, Step, Transcript};
-pub use verify::{CertificateChain, ChainFault, Details, VerifiedQuote, Verifier, VerifyError};
+pub use verify::{
+    CertificateChain, ChainFault, Details, VerifiedCollateral, VerifiedQuote, Verifier, VerifyError,
+};

@@ -9,6 +9,8 @@
 //! service TD *verifies* here, and is refused by the appraisal with the code of that rule.
 
 #[cfg(test)]
+mod collateral;
+#[cfg(test)]
 mod flips;
 #[cfg(test)]
 mod known_answer;
