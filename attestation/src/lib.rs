@@ -47,7 +47,8 @@ pub use claims::{Claims, ClaimsError, ExecutorKind, GpuClaim, LibraryClaim};
 pub use codes::{ErrorCode, UnknownErrorCode};
 pub use collateral::{Collateral, CollateralError, CollateralPart};
 pub use enrolment::{
-    Enrolment, EnrolmentSecret, PlatformStanding, SECRET_BYTES_MIN, enrolment_mac,
+    Enrolment, EnrolmentMacMismatch, EnrolmentSecret, PlatformStanding, SECRET_BYTES_MIN,
+    enrolment_mac,
 };
 pub use evidence::{Evidence, EvidenceError, EvidenceMember};
 pub use family::{Family, FamilyError, PckCa, PckCaError};

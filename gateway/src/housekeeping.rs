@@ -107,12 +107,14 @@ pub(crate) async fn read_collateral(gateway: &Gateway, source: &Arc<dyn Collater
         tracing::warn!(error = chain(fault), "collateral cannot be used");
     }
     let shelf = &gateway.relying_party.collateral;
-    shelf.replace(reading.collateral, reading.faults.is_empty());
-    gateway.metrics.collateral(
-        shelf.next_update_s(),
-        shelf.families_count(),
-        reading.faults.len(),
-    );
+    let faults = reading.faults.len();
+    shelf.replace(reading.families(), faults == 0);
+    let metrics = &gateway.metrics;
+    metrics.collateral(shelf.next_update_s(), shelf.families_count(), faults);
+    let now_s = gateway.clock.now_us() / 1_000_000;
+    for (family, collateral) in shelf.all() {
+        metrics.collateral_left(family, collateral.next_update_s(), now_s);
+    }
 }
 
 async fn reload_policy(gateway: &Gateway, path: &PathBuf) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use attestation::{AppraisalPolicy, PolicyError};
 use channel::{GatewayIdentity, GatewayTls, IdentityError, TlsConfigError};
+use pccs::CollateralStore;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -14,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::RelyingParty;
 use crate::api::{ApiTls, ApiTlsError};
 use crate::blobs::{BlobError, Blobs};
-use crate::config::{Config, Listener};
+use crate::config::{Attestation, Config, Listener};
 use crate::gateway::Gateway;
 use crate::limits::SHUTDOWN;
 use crate::listening::Listening;
 use crate::metrics::Metrics;
+use crate::refresh::Refresh;
 use crate::session::Schedule;
 use crate::store::{OpenError, Store};
 use crate::worker::Sessions;
@@ -51,6 +53,8 @@ pub enum RunError {
     WorkerTls(#[source] TlsConfigError),
     #[error("the API listener's certificate or key is refused")]
     ApiTls(#[source] ApiTlsError),
+    #[error("collateral cannot be fetched as it is configured")]
+    Pccs(#[source] pccs::ClientError),
     #[error("cannot make the state folder {path}")]
     StateDir {
         path: PathBuf,
@@ -97,6 +101,11 @@ pub async fn run(
 
     let mut tasks = JoinSet::new();
     let policy_file = config.attestation.appraisal_policy.clone();
+    if let Some(client) = files.pccs {
+        let store = CollateralStore::at(&config.attestation.collateral_dir);
+        let refresh = Refresh::new(&gateway, client, store, Arc::clone(&collateral));
+        tasks.spawn(refresh.run());
+    }
     housekeeping::start(&mut tasks, &gateway, collateral, policy_file);
     listeners.serve(&mut tasks, &gateway, files.worker_tls, files.api_tls);
     let ended = tokio::select! {
@@ -128,6 +137,8 @@ struct Files {
     policy: AppraisalPolicy,
     worker_tls: GatewayTls,
     api_tls: ApiTls,
+    /// `None` where nobody is to be asked for collateral.
+    pccs: Option<pccs::Client>,
 }
 
 impl Files {
@@ -147,8 +158,26 @@ impl Files {
             policy,
             worker_tls,
             api_tls,
+            pccs: read_pccs(&config.attestation).await?,
         })
     }
+}
+
+async fn read_pccs(attestation: &Attestation) -> Result<Option<pccs::Client>, RunError> {
+    let ca = match &attestation.pccs_ca {
+        Some(path) => Some(read(path).await?),
+        None => None,
+    };
+    if attestation.pccs_urls.is_empty() {
+        return Ok(None);
+    }
+    let options = pccs::Options {
+        sources: attestation.pccs_urls.clone(),
+        ca,
+        ..pccs::Options::default()
+    };
+    let client = pccs::Client::new(options).map_err(RunError::Pccs)?;
+    Ok(Some(client))
 }
 
 /// Reads what the configuration points at, as a run would, and opens nothing.

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use attestation::{
     AppraisalPolicy, Appraiser, AttestationResult, Claims, Enrolment, EnrolmentSecret, ErrorCode,
-    Evidence, ExecutorKind, PlatformStanding, Quote, TrustAnchor, Verifier,
+    Evidence, ExecutorKind, Family, PlatformStanding, Quote, TrustAnchor, Verifier,
 };
 use channel::Presented;
 use protocol::receipt::ReceiptKey;
@@ -242,17 +242,9 @@ impl Appraisal {
             // Said before collateral is looked for: for an enclave there is none here.
             return Err(ErrorCode::QuoteNotTd);
         }
-        let platform = quote.pck_certificate().map_err(|error| error.code())?;
-        let collateral = self
-            .collateral
-            .find(platform.fmspc, platform.pce_id)
-            .ok_or_else(|| {
-                tracing::warn!(
-                    fmspc = hex::encode(platform.fmspc),
-                    "no collateral for this platform family"
-                );
-                ErrorCode::CollateralMissing
-            })?;
+        let family = quote.family().map_err(|error| error.code())?;
+        let collateral = self.collateral.find(family);
+        let collateral = collateral.ok_or_else(|| self.missed(family))?;
         let appraiser = Appraiser {
             verifier: &self.verifier,
             policy: &self.policy,
@@ -274,6 +266,29 @@ impl Appraisal {
         let record = appraiser.record(&self.evidence, binding, result.transcript());
         let record = serde_json::to_vec(&record).map_err(|_| ErrorCode::Internal)?;
         Ok((attested(&result, self.now_us / 1_000)?, record))
+    }
+}
+
+impl Appraisal {
+    /// Collateral is looked for where the claims prove an enrolment secret on this very connection: the quote proves nothing
+    /// yet, and a stranger must not choose what the pool asks Intel for.
+    fn missed(&self, family: Family) -> ErrorCode {
+        let claims = Claims::decode(&self.evidence.claims).ok();
+        let proven = self
+            .known
+            .as_ref()
+            .zip(claims)
+            .is_some_and(|(known, claims)| {
+                let proof = known
+                    .secret
+                    .verify(&claims.enrolment_mac, &self.presented.binding);
+                proof.is_ok()
+            });
+        tracing::warn!(%family, proven, "no collateral for this platform family");
+        if proven {
+            self.collateral.miss(family);
+        }
+        ErrorCode::CollateralMissing
     }
 }
 

@@ -141,4 +141,16 @@ pub const DEFINITIONS: &[Definition] = &[
         "cocoon_gateway_collateral_faults",
         "Collateral files that could not be read the last time.",
     ),
+    gauge(
+        "cocoon_gateway_collateral_family_left_seconds",
+        "Until a family's collateral must be renewed, by FMSPC and CA; below zero when overdue.",
+    ),
+    gauge(
+        "cocoon_gateway_collateral_fetched_seconds",
+        "When a family's collateral was last fetched, new or unchanged, Unix seconds.",
+    ),
+    counter(
+        "cocoon_gateway_collateral_fetches_total",
+        "Fetches of one family's collateral: new, unchanged, or why they failed.",
+    ),
 ];

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::https::{Answer, Https};
 
 /// The root under which every test's evidence is forged.
-const SEED: u64 = 2026;
+pub(crate) const SEED: u64 = 2026;
 
 pub(crate) struct Pool {
     pub(crate) dir: TempDir,
