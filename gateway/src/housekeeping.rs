@@ -133,15 +133,14 @@ pub(crate) async fn read_collateral(gateway: &Gateway, source: &Arc<dyn Collater
         tracing::warn!(error = chain(fault), "collateral cannot be used");
     }
     let shelf = &gateway.relying_party.collateral;
-    for (fmspc, _) in shelf.replace(reading.collateral, reading.faults.is_empty()) {
-        tracing::info!(
-            fmspc = hex::encode(fmspc),
-            "new collateral: this family's sessions are appraised again"
-        );
+    let faults = reading.faults.len();
+    for family in shelf.replace(reading.families(), faults == 0) {
+        tracing::info!(%family, "new collateral: this family's sessions are appraised again");
     }
-    gateway.metrics.collateral(
-        shelf.next_update_s(),
-        shelf.families_count(),
-        reading.faults.len(),
-    );
+    let metrics = &gateway.metrics;
+    metrics.collateral(shelf.next_update_s(), shelf.families_count(), faults);
+    let now_s = gateway.clock.now_us() / 1_000_000;
+    for (family, shelved) in shelf.all() {
+        metrics.collateral_left(family, shelved.collateral.next_update_s(), now_s);
+    }
 }

@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`config`] | the configuration file, read once and completely |
+//! | `refresh` | collateral, fetched before it ends and where a worker missed it |
 //! | [`world`] | clock, trust anchor, source of collateral: what `main` chooses |
 //! | `run` | a gateway's life: read, open, bind, serve, stop |
 //! | `admission` | the relying party: evidence in, session or refusal out |
@@ -36,6 +37,7 @@ mod parts;
 mod policy_file;
 mod problem;
 pub mod receipts;
+mod refresh;
 mod run;
 mod serving;
 pub mod session;

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use attestation::AppraisalPolicy;
+use attestation::{AppraisalPolicy, TrustAnchor, gpu::GpuTrustAnchor};
 use channel::{GatewayIdentity, GatewayTls, IdentityError, TlsConfigError};
+use pccs::CollateralStore;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -15,12 +16,13 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::RelyingParty;
 use crate::api::{ApiTls, ApiTlsError};
 use crate::blobs::{BlobError, Blobs};
-use crate::config::{Config, Listener};
+use crate::config::{Attestation, Config, Listener};
 use crate::gateway::Gateway;
 use crate::limits::SHUTDOWN;
 use crate::listening::Listening;
 use crate::metrics::Metrics;
 use crate::policy_file::{self, PolicyFileError};
+use crate::refresh::Refresh;
 use crate::session::Schedule;
 use crate::store::{OpenError, Store};
 use crate::worker::Sessions;
@@ -49,6 +51,8 @@ pub enum RunError {
     WorkerTls(#[source] TlsConfigError),
     #[error("the API listener's certificate or key is refused")]
     ApiTls(#[source] ApiTlsError),
+    #[error("collateral cannot be fetched as it is configured")]
+    Pccs(#[source] pccs::ClientError),
     #[error("cannot make the state folder {path}")]
     StateDir {
         path: PathBuf,
@@ -86,7 +90,8 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let files = Files::read(&config).await?;
     let collateral: Arc<dyn CollateralSource> = Arc::from(world.collateral);
-    let gateway = open(&config, files.policy, world.clock, world.trust_anchor).await?;
+    let anchors = (world.trust_anchor, world.gpu_trust_anchor);
+    let gateway = open(&config, files.policy, world.clock, anchors).await?;
     housekeeping::read_collateral(&gateway, &collateral).await;
     let listeners = Listeners::bind(&config).await?;
     let listening = listeners.addresses()?;
@@ -94,6 +99,11 @@ pub async fn run(
     announce(&gateway, &listening);
 
     let mut tasks = JoinSet::new();
+    if let Some(client) = files.pccs {
+        let store = CollateralStore::at(&config.attestation.collateral_dir);
+        let refresh = Refresh::new(&gateway, client, store, Arc::clone(&collateral));
+        tasks.spawn(refresh.run());
+    }
     housekeeping::start(&mut tasks, &gateway, collateral);
     listeners.serve(&mut tasks, &gateway, files.worker_tls, files.api_tls);
     let ended = tokio::select! {
@@ -125,6 +135,8 @@ struct Files {
     policy: AppraisalPolicy,
     worker_tls: GatewayTls,
     api_tls: ApiTls,
+    /// `None` where nobody is to be asked for collateral.
+    pccs: Option<pccs::Client>,
 }
 
 impl Files {
@@ -141,8 +153,26 @@ impl Files {
             policy,
             worker_tls,
             api_tls,
+            pccs: read_pccs(&config.attestation).await?,
         })
     }
+}
+
+async fn read_pccs(attestation: &Attestation) -> Result<Option<pccs::Client>, RunError> {
+    let ca = match &attestation.pccs_ca {
+        Some(path) => Some(read(path).await?),
+        None => None,
+    };
+    if attestation.pccs_urls.is_empty() {
+        return Ok(None);
+    }
+    let options = pccs::Options {
+        sources: attestation.pccs_urls.clone(),
+        ca,
+        ..pccs::Options::default()
+    };
+    let client = pccs::Client::new(options).map_err(RunError::Pccs)?;
+    Ok(Some(client))
 }
 
 /// Reads what the configuration points at, as a run would, and opens nothing.
@@ -168,7 +198,7 @@ async fn open(
     config: &Config,
     policy: AppraisalPolicy,
     clock: Arc<dyn crate::world::Clock>,
-    trust_anchor: attestation::TrustAnchor,
+    (trust_anchor, gpu_trust_anchor): (TrustAnchor, GpuTrustAnchor),
 ) -> Result<Arc<Gateway>, RunError> {
     let folder = &config.state_dir;
     tokio::fs::create_dir_all(folder)
@@ -186,6 +216,7 @@ async fn open(
     let metrics = Metrics::default();
     let relying_party = RelyingParty::new(
         trust_anchor,
+        gpu_trust_anchor,
         policy,
         store.clone(),
         Arc::clone(&clock),

@@ -213,6 +213,12 @@ pub struct SessionView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_ms: Option<u64>,
     pub tcb_status: String,
+    /// When the appraisal policy's grace for an outdated TCB ends; absent where it is not needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcb_grace_ends_ms: Option<u64>,
+    /// UUIDs of the GPUs and switches whose NVIDIA evidence was appraised.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus_attested: Vec<String>,
     pub advisory_ids: Vec<String>,
     /// Whose root signed the evidence; anything but Intel's is a simulation.
     pub trust_anchor: String,

@@ -126,7 +126,8 @@ fn session_rows(session: &SessionView, now_ms: u64) -> Vec<(&'static str, String
             or_dash(session.heartbeat_ms.map(|at_ms| ago(at_ms, now_ms))),
         ),
         ("trust anchor", session.trust_anchor.clone()),
-        ("TCB status", session.tcb_status.clone()),
+        ("TCB status", tcb_status(session, now_ms)),
+        ("GPUs attested", list_or_dash(&session.gpus_attested)),
         ("advisories", advisories),
         ("executor", session.executor.clone()),
     ]

@@ -1,5 +1,6 @@
 //! The command line: what may be asked, in nouns and verbs.
 
+mod collateral;
 mod inspect;
 mod receipt;
 mod report_data;
@@ -8,6 +9,9 @@ mod verify;
 use clap::{Parser, Subcommand};
 
 pub(crate) use {
+    collateral::{
+        Collateral, CollateralExport, CollateralFetch, CollateralImport, CollateralShow,
+    },
     inspect::Inspect,
     receipt::{Receipt, ReceiptVerify},
     report_data::ReportData,
@@ -20,9 +24,10 @@ Exit codes:
   0  the answer is yes, or the information asked for was printed
   1  bad usage, or a file that cannot be read or parsed
   2  findings: the evidence was refused, or a step failed
-  3, 4  reserved (unreachable, denied): this tool works offline";
+  3  unreachable: no source of collateral had what was asked for
+  4  reserved (denied)";
 
-/// Inspect and verify attestation evidence and receipts, offline.
+/// Inspect and verify attestation evidence and receipts, offline. `collateral fetch` alone uses a network.
 #[derive(Debug, Parser)]
 #[command(name = "cocoon-attest", version, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
 pub(crate) struct Arguments {
@@ -49,4 +54,7 @@ pub(crate) enum Command {
     /// Receipts of finished tasks.
     #[command(subcommand)]
     Receipt(Receipt),
+    /// Intel's collateral: fetch it, show it, carry it from one store to another.
+    #[command(subcommand)]
+    Collateral(Collateral),
 }

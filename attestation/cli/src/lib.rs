@@ -7,6 +7,7 @@
 mod answer;
 mod arguments;
 mod checks;
+mod collateral;
 mod input;
 mod inspect;
 mod output;
@@ -65,6 +66,8 @@ pub enum Exit {
     Error,
     /// 2: the evidence was refused, or a step failed.
     Findings,
+    /// 3: no source of collateral had what was asked for.
+    Unreachable,
 }
 
 impl Termination for Exit {
@@ -73,6 +76,7 @@ impl Termination for Exit {
             Self::Success => ExitCode::SUCCESS,
             Self::Error => ExitCode::from(1),
             Self::Findings => ExitCode::from(2),
+            Self::Unreachable => ExitCode::from(3),
         }
     }
 }
@@ -99,6 +103,7 @@ fn answer(command: Command, world: &mut World<'_>) -> anyhow::Result<Answer> {
         Command::ReportData(arguments) => report_data::run(&arguments, world),
         Command::Verify(arguments) => verify::run(&arguments, world),
         Command::Receipt(Receipt::Verify(arguments)) => receipt::run(&arguments, world),
+        Command::Collateral(command) => collateral::run(&command, world),
     }
 }
 

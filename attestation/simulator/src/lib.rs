@@ -26,6 +26,7 @@ pub mod broker;
 mod collateral;
 mod event_log;
 mod keys;
+pub mod pcs;
 mod pki;
 mod policy;
 mod quote;
@@ -173,6 +174,15 @@ impl SimulatedPlatform {
     #[must_use]
     pub fn collateral_json(&self, options: &CollateralOptions) -> String {
         collateral::encode(self, options)
+    }
+
+    /// The same collateral as the parts of which Intel's service makes its answers.
+    #[must_use]
+    pub fn pcs_parts(&self, options: &CollateralOptions) -> pcs::PcsParts {
+        match pcs::PcsParts::of_json(&self.collateral_json(options)) {
+            Some(parts) => parts,
+            None => unreachable!("forged collateral always has its parts"),
+        }
     }
 
     /// The TCB signer's signature over a statement of the collateral that a test has written or changed.

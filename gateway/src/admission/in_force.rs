@@ -3,11 +3,11 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use attestation::AppraisalPolicy;
+use attestation::{AppraisalPolicy, Family, gpu::VerifiedReferences};
 use protocol::Sha256Digest;
 use tokio::sync::watch;
 
-use super::collateral::{CollateralShelf, Family};
+use super::collateral::CollateralShelf;
 use crate::store::Document;
 
 /// What a verdict was reached under.
@@ -25,6 +25,7 @@ pub(crate) struct Grounds {
 pub(crate) struct InForce {
     policy: RwLock<Arc<PolicyInForce>>,
     pub(crate) collateral: Arc<CollateralShelf>,
+    references: RwLock<Arc<VerifiedReferences>>,
     replacements: Replacements,
 }
 
@@ -51,12 +52,26 @@ impl InForce {
         Self {
             policy: RwLock::new(Arc::new(policy.into())),
             collateral: Arc::new(CollateralShelf::new(replacements.clone())),
+            references: RwLock::default(),
             replacements,
         }
     }
 
     pub(crate) fn policy(&self) -> Arc<PolicyInForce> {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// NVIDIA's reference manifests.
+    pub(crate) fn references(&self) -> Arc<VerifiedReferences> {
+        Arc::clone(&self.references.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is admitted already stands until it is due to attest: a manifest that is new takes nothing back.
+    pub(crate) fn replace_references(&self, references: VerifiedReferences) {
+        *self
+            .references
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(references);
     }
 
     pub(crate) fn replace_policy(&self, policy: AppraisalPolicy) {
@@ -90,11 +105,17 @@ impl From<AppraisalPolicy> for PolicyInForce {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
     use simulator::{CollateralOptions, SimulatedPlatform};
 
     use super::*;
 
     const NOW_S: u64 = 1_700_000_000;
+    const FAMILY: Family = Family {
+        fmspc: simulator::FMSPC,
+        ca: attestation::PckCa::Platform,
+    };
 
     /// What is in force before anything was read, and grounds that stand on it.
     pub(crate) fn in_force() -> (Arc<InForce>, Grounds) {
@@ -102,7 +123,7 @@ pub(crate) mod tests {
         let in_force = InForce::new(AppraisalPolicy::from_toml(&policy).unwrap());
         let grounds = Grounds {
             policy: in_force.policy().document.sha256,
-            family: (simulator::FMSPC, simulator::PCE_ID),
+            family: FAMILY,
             collateral: Sha256Digest::of(b"what it was verified with"),
         };
         (Arc::new(in_force), grounds)
@@ -121,7 +142,7 @@ pub(crate) mod tests {
         assert!(!in_force.is_outdated(&grounds), "there is no collateral");
         let read = |now_s| {
             let platform = SimulatedPlatform::from_seed(1);
-            vec![platform.collateral(&CollateralOptions::at(now_s))]
+            BTreeMap::from([(FAMILY, platform.collateral(&CollateralOptions::at(now_s)))])
         };
         let replaced = in_force.collateral.replace(read(NOW_S), true);
         assert_eq!(replaced, [grounds.family]);
@@ -134,7 +155,7 @@ pub(crate) mod tests {
         let replaced = in_force.collateral.replace(read(NOW_S + 1), true);
         assert_eq!(replaced, [grounds.family]);
         assert!(in_force.is_outdated(&grounds));
-        in_force.collateral.replace(Vec::new(), true);
+        in_force.collateral.replace(BTreeMap::new(), true);
         assert!(!in_force.is_outdated(&grounds), "gone, not replaced");
 
         let before = *replacements.borrow();

@@ -106,15 +106,17 @@ impl RelyingParty {
         let known = self.known(worker.clone()).await?;
         let core = self.cores.acquire().await;
         let _core = core.map_err(|_| ErrorCode::Internal)?;
-        let (verifier, policy) = (Arc::clone(&self.verifier), self.in_force.policy());
+        let (verifiers, policy) = (Arc::clone(&self.verifiers), self.in_force.policy());
+        let references = self.in_force.references();
         let collateral = Arc::clone(&self.collateral);
         let now_us = self.clock.now_us();
         let appraising = tokio::task::spawn_blocking(move || {
             let record: AttestationRecord =
                 serde_json::from_slice(&stored.record).map_err(|_| ErrorCode::Internal)?;
             let appraisal = Appraisal {
-                verifier,
+                verifiers,
                 policy,
+                references,
                 collateral,
                 evidence: record.evidence().clone(),
                 binding: record.binding().clone(),

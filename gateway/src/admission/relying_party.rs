@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use attestation::{
     AppraisalPolicy, Appraiser, AttestationResult, Binding, Claims, Enrolment, EnrolmentSecret,
-    ErrorCode, Evidence, ExecutorKind, PlatformStanding, Quote, Refusal, TrustAnchor, Verifier,
+    ErrorCode, Evidence, ExecutorKind, Family, PlatformStanding, Quote, Refusal, TrustAnchor,
+    Verifier,
+    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
 };
 use channel::Presented;
 use protocol::receipt::ReceiptKey;
@@ -23,7 +25,7 @@ use crate::world::Clock;
 /// Everything that an admission is decided with.
 #[derive(Debug)]
 pub(crate) struct RelyingParty {
-    pub(super) verifier: Arc<Verifier>,
+    pub(super) verifiers: Arc<Verifiers>,
     pub(crate) in_force: Arc<InForce>,
     pub(crate) collateral: Arc<CollateralShelf>,
     /// One permit for each core: an appraisal is 1 to 2 ms of pure CPU.
@@ -34,6 +36,13 @@ pub(crate) struct RelyingParty {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Metrics,
+}
+
+/// Each vendor's evidence under its own root.
+#[derive(Debug)]
+pub(crate) struct Verifiers {
+    quote: Verifier,
+    gpu: GpuVerifier,
 }
 
 /// What one accepted attestation says of a worker. Made from an [`AttestationResult`] and nothing else.
@@ -52,6 +61,10 @@ pub(crate) struct Attested {
     pub(crate) executor: String,
     /// For how long past its end the collateral was used, by the appraisal policy's grace.
     pub(crate) collateral_grace_used_s: u64,
+    /// When the policy's grace for an outdated TCB ends; `None` where it was not needed.
+    pub(crate) tcb_grace_ends_ms: Option<u64>,
+    /// The GPUs and switches whose evidence was appraised, by UUID.
+    pub(crate) gpus_attested: Vec<String>,
     /// Of the worker's Linux, and the number of the attestation since its agent's start.
     pub(crate) boot_id: [u8; 16],
     pub(crate) sequence: u64,
@@ -81,6 +94,7 @@ impl Attested {
 impl RelyingParty {
     pub(crate) fn new(
         trust_anchor: TrustAnchor,
+        gpu_trust_anchor: GpuTrustAnchor,
         policy: AppraisalPolicy,
         store: Store,
         clock: Arc<dyn Clock>,
@@ -89,7 +103,10 @@ impl RelyingParty {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let in_force = Arc::new(InForce::new(policy));
         Self {
-            verifier: Arc::new(Verifier::new(trust_anchor)),
+            verifiers: Arc::new(Verifiers {
+                quote: Verifier::new(trust_anchor),
+                gpu: GpuVerifier::new(gpu_trust_anchor),
+            }),
             collateral: Arc::clone(&in_force.collateral),
             in_force,
             cores: Semaphore::new(cores),
@@ -102,7 +119,11 @@ impl RelyingParty {
     }
 
     pub(crate) fn trust_anchor(&self) -> &TrustAnchor {
-        self.verifier.anchor()
+        self.verifiers.quote.anchor()
+    }
+
+    pub(crate) fn gpu_trust_anchor(&self) -> &GpuTrustAnchor {
+        self.verifiers.gpu.anchor()
     }
 
     /// Appraises what was presented for a session and records it, before anybody is told. `former` is the session's
@@ -134,8 +155,9 @@ impl RelyingParty {
         let known = self.known_worker(&evidence).await?;
         let name = known.as_ref().map(|known| known.id.clone());
         let appraisal = Appraisal {
-            verifier: Arc::clone(&self.verifier),
+            verifiers: Arc::clone(&self.verifiers),
             policy: self.in_force.policy(),
+            references: self.in_force.references(),
             collateral: Arc::clone(&self.collateral),
             evidence,
             binding: presented.binding,
@@ -214,6 +236,9 @@ impl RelyingParty {
         if grace_used_s > 0 {
             tracing::warn!(worker = %attested.worker, grace_used_s, "admitted with collateral past its end, by the policy's grace");
         }
+        if let Some(grace_ends_ms) = attested.tcb_grace_ends_ms {
+            tracing::warn!(worker = %attested.worker, grace_ends_ms, "admitted with an outdated TCB, by the policy's grace");
+        }
     }
 
     pub(super) async fn record_refusal(&self, worker: Option<&WorkerId>, code: ErrorCode) {
@@ -236,8 +261,9 @@ impl RelyingParty {
 
 /// One appraisal with all it needs, to be run off the runtime's threads.
 pub(super) struct Appraisal {
-    pub(super) verifier: Arc<Verifier>,
+    pub(super) verifiers: Arc<Verifiers>,
     pub(super) policy: Arc<PolicyInForce>,
+    pub(super) references: Arc<VerifiedReferences>,
     pub(super) collateral: Arc<CollateralShelf>,
     pub(super) evidence: Evidence,
     pub(super) binding: Binding,
@@ -264,7 +290,7 @@ impl Appraisal {
         })?;
         let record =
             self.appraiser(&collateral)
-                .record(&self.evidence, &self.binding, result.transcript());
+                .record(&self.evidence, &self.binding, result.transcript(), result.gpus());
         let record = serde_json::to_vec(&record).map_err(|_| ErrorCode::Internal)?;
         let attested = self.attested(&result, &collateral)?;
         Ok((attested, record))
@@ -277,17 +303,9 @@ impl Appraisal {
             // Said before collateral is looked for: for an enclave there is none here.
             return Err(ErrorCode::QuoteNotTd);
         }
-        let platform = quote.pck_certificate().map_err(|error| error.code())?;
-        let collateral = self
-            .collateral
-            .find(platform.fmspc, platform.pce_id)
-            .ok_or_else(|| {
-                tracing::warn!(
-                    fmspc = hex::encode(platform.fmspc),
-                    "no collateral for this platform family"
-                );
-                ErrorCode::CollateralMissing
-            })?;
+        let family = quote.family().map_err(|error| error.code())?;
+        let collateral = self.collateral.find(family);
+        let collateral = collateral.ok_or_else(|| self.missed(family))?;
         let verdict = self.appraiser(&collateral).appraise(
             &self.evidence,
             &self.binding,
@@ -300,11 +318,28 @@ impl Appraisal {
         })
     }
 
+    /// Collateral is looked for where the claims prove an enrolment secret on this very connection: the quote proves nothing
+    /// yet, and a stranger must not choose what the pool asks Intel for.
+    fn missed(&self, family: Family) -> ErrorCode {
+        let claims = Claims::decode(&self.evidence.claims).ok();
+        let proven = self.known.as_ref().zip(claims).is_some_and(|(known, claims)| {
+            let proof = known.secret.verify(&claims.enrolment_mac, &self.binding);
+            proof.is_ok()
+        });
+        tracing::warn!(%family, proven, "no collateral for this platform family");
+        if proven {
+            self.collateral.miss(family);
+        }
+        ErrorCode::CollateralMissing
+    }
+
     fn appraiser<'a>(&'a self, collateral: &'a Shelved) -> Appraiser<'a> {
         Appraiser {
-            verifier: &self.verifier,
+            verifier: &self.verifiers.quote,
+            gpu_verifier: &self.verifiers.gpu,
             policy: &self.policy.policy,
             collateral: &collateral.collateral,
+            references: &self.references,
         }
     }
 
@@ -315,10 +350,7 @@ impl Appraisal {
     ) -> Result<Attested, ErrorCode> {
         let grounds = Grounds {
             policy: self.policy.document.sha256,
-            family: (
-                collateral.collateral.fmspc(),
-                collateral.collateral.pce_id(),
-            ),
+            family: collateral.family,
             collateral: collateral.document.sha256,
         };
         attested(result, self.now_us / 1_000, grounds)
@@ -344,8 +376,8 @@ fn attested(
         module_digest: Sha256Digest::from_bytes(claims.module_digest),
         executor: executor.to_owned(),
         gpu_uuids: claims.gpus.iter().map(|gpu| gpu.uuid.clone()).collect(),
-        // GPU evidence is not appraised yet, and a receipt must not say otherwise.
-        gpus_attested: false,
+        // Where the policy demands GPU evidence, a result has one verified device for each claimed GPU.
+        gpus_attested: !result.gpus().is_empty(),
     };
     Ok(Attested {
         worker: claims
@@ -360,6 +392,14 @@ fn attested(
         trust_anchor: result.transcript().trust_anchor.clone(),
         executor: executor.to_owned(),
         collateral_grace_used_s: result.collateral_grace_used_s(),
+        tcb_grace_ends_ms: result
+            .tcb_grace_left_s()
+            .map(|left_s| at_ms.saturating_add(left_s.saturating_mul(1_000))),
+        gpus_attested: result
+            .gpus()
+            .iter()
+            .map(|gpu| gpu.uuid().to_owned())
+            .collect(),
         boot_id: claims.boot_id,
         sequence: claims.sequence,
         grounds,

@@ -133,6 +133,15 @@ impl Sessions {
         self.lock().get(worker).map(Arc::clone)
     }
 
+    /// When each grace for an outdated TCB ends by which a session was admitted, in Unix milliseconds.
+    pub(crate) fn tcb_graces_ms(&self) -> Vec<u64> {
+        let sessions: Vec<_> = self.lock().values().map(Arc::clone).collect();
+        sessions
+            .iter()
+            .filter_map(|session| session.changing().attested.tcb_grace_ends_ms)
+            .collect()
+    }
+
     /// How many are live and how many are stale.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let (open, stale) = self.count(LiveSession::is_stale);
@@ -246,6 +255,8 @@ impl LiveSession {
             reattest_by_ms: changing.reattest_by_ms,
             heartbeat_ms: changing.heartbeat_ms,
             tcb_status: attested.tcb_status.clone(),
+            tcb_grace_ends_ms: attested.tcb_grace_ends_ms,
+            gpus_attested: attested.gpus_attested.clone(),
             advisory_ids: attested.advisory_ids.clone(),
             trust_anchor: attested.trust_anchor.clone(),
             executor: attested.executor.clone(),
@@ -283,6 +294,8 @@ pub(super) mod tests {
             at_ms: 0,
             appraised_ms: 0,
             tcb_status: "UpToDate".to_owned(),
+            tcb_grace_ends_ms: None,
+            gpus_attested: Vec::new(),
             advisory_ids: Vec::new(),
             trust_anchor: "test".to_owned(),
             executor: "cpu".to_owned(),

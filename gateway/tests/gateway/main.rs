@@ -10,6 +10,7 @@
 mod access;
 mod admission;
 mod blobs;
+mod collateral;
 mod command_line;
 mod https;
 mod leases;

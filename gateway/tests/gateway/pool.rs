@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::https::{Answer, Https};
 
 /// The root under which every test's evidence is forged.
-const SEED: u64 = 2026;
+pub(crate) const SEED: u64 = 2026;
 
 pub(crate) struct Pool {
     pub(crate) dir: TempDir,
@@ -191,6 +191,7 @@ async fn run(
     let world = World {
         clock: Arc::new(SystemClock::start()),
         trust_anchor: simulated_root(platform),
+        gpu_trust_anchor: attestation::gpu::GpuTrustAnchor::nvidia(),
         collateral: Box::new(CollateralFolder(config.attestation.collateral_dir.clone())),
     };
     let mut running = JoinSet::new();

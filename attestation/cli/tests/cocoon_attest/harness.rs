@@ -89,6 +89,7 @@ pub(crate) fn simulated_with_input(
         Exit::Success => 0,
         Exit::Error => 1,
         Exit::Findings => 2,
+        Exit::Unreachable => 3,
     };
     Said {
         exit,

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod collateral;
 mod harness;
 mod inspect;
 mod receipt;

@@ -8,10 +8,11 @@ fn help_documents_the_exit_codes() {
         &["--help"][..],
         &["verify", "--help"],
         &["receipt", "verify", "--help"],
+        &["collateral", "fetch", "--help"],
     ] {
         let said = shipped(arguments);
         assert_eq!(said.exit, 0, "{arguments:?}");
-        for code in ["0  ", "1  ", "2  ", "3, 4  "] {
+        for code in ["0  ", "1  ", "2  ", "3  ", "4  "] {
             assert!(said.output.contains(code), "{arguments:?}: {}", said.output);
         }
     }
