@@ -17,6 +17,8 @@ mod known_answer;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
+mod nvidia;
+#[cfg(test)]
 mod rim;
 #[cfg(test)]
 mod support;
