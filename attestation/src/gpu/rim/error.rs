@@ -53,9 +53,6 @@ pub enum RimError {
     /// No certificate, or too many.
     #[error("the manifest has {0} certificates")]
     CertificateCount(usize),
-    /// The trust anchor is no usable certificate.
-    #[error("the trust anchor of reference integrity manifests is unusable")]
-    TrustAnchor(#[source] CertificateError),
     /// A certificate does not lead to the trust anchor, or not in its place.
     #[error("certificate {position} of the manifest does not lead to the trust anchor")]
     Certificate {
@@ -110,7 +107,6 @@ impl RimError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Missing(_) => ErrorCode::GpuReferenceMissing,
-            Self::TrustAnchor(_) => ErrorCode::TrustAnchorInvalid,
             _ => ErrorCode::GpuReferenceInvalid,
         }
     }

@@ -61,7 +61,7 @@ pub(super) fn follow(certificates: &[Vec<u8>], rim_root: &[u8]) -> Result<Signer
     };
     let mut path = parse(path)?;
     let signer = signer(&path)?;
-    path.push(Certificate::parse(rim_root).map_err(RimError::TrustAnchor)?);
+    path.push(Certificate::parse(rim_root).map_err(at(path.len()))?);
     for (position, certificate) in path.iter().enumerate() {
         may_stand_at(position, certificate).map_err(at(position))?;
     }
