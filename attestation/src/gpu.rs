@@ -19,6 +19,7 @@ mod cursor;
 mod dice;
 mod error;
 mod evidence;
+mod measurements;
 mod ocsp;
 mod opaque;
 mod p384;
@@ -40,6 +41,7 @@ pub use evidence::{
     DeviceEvidence, DeviceEvidenceError, DeviceKind, DeviceReport, MultiGpuMode,
     OCSP_RESPONSE_BYTES_MAX, OCSP_RESPONSES_COUNT_MAX, REPORT_BYTES_MAX,
 };
+pub use measurements::{MeasurementsMatched, ReferenceId};
 pub use ocsp::{OCSP_CLOCK_SKEW_S, OcspError, OcspStanding};
 pub use opaque::OpaqueError;
 pub use references::{GpuReferences, MANIFESTS_MAX, VerifiedReferences};

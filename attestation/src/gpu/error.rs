@@ -1,8 +1,13 @@
 //! Why a device's evidence is refused: one variant per refusal, each with its stable code.
 
+use std::collections::BTreeSet;
+
 use crate::ErrorCode;
 
-use super::{Architecture, ChainError, DeviceEvidenceError, DeviceKind, OcspError, ReportError};
+use super::{
+    Architecture, ChainError, DeviceEvidenceError, DeviceKind, OcspError, ReportError,
+    rim::RimError,
+};
 
 /// Why a device's evidence does not verify. Variants stand in the order in which they are looked at.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +62,43 @@ pub enum GpuError {
         /// Its place in the chain.
         certificate: usize,
     },
+    /// A certificate's good OCSP response is out of date, beyond the policy's grace.
+    #[error(
+        "the OCSP response for certificate {certificate} was good until {next_update_s}, long before {now_s}"
+    )]
+    OcspExpired {
+        /// The certificate's place in the chain.
+        certificate: usize,
+        /// The response's end, in seconds since the Unix epoch.
+        next_update_s: u64,
+        /// The time of appraisal.
+        now_s: u64,
+    },
+    /// A manifest of reference measurements is missing, or does not verify.
+    #[error("reference manifest {id} is not at hand")]
+    Reference {
+        /// Its identifier.
+        id: String,
+        /// What is wrong.
+        source: RimError,
+    },
+    /// A manifest describes something else than its identifier says.
+    #[error("reference manifest {id} is one of a {found}")]
+    ReferenceForeign {
+        /// Its identifier.
+        id: String,
+        /// What it describes.
+        found: String,
+    },
+    /// Two manifests claim the same measurements.
+    #[error("the reference manifests overlap at indices {0:?}")]
+    ReferenceOverlap(BTreeSet<u32>),
+    /// No manifest demands any measurement.
+    #[error("the reference manifests demand no measurement")]
+    ReferenceEmpty,
+    /// Measurements are not those that NVIDIA describes, or are not there.
+    #[error("the measurements at indices {0:?} are not those of the reference manifests")]
+    Measurements(BTreeSet<u32>),
 }
 
 impl GpuError {
@@ -74,10 +116,16 @@ impl GpuError {
             Self::Nonce { .. } => ErrorCode::GpuNonceMismatch,
             Self::Ocsp { source, .. } => match source {
                 OcspError::Revoked { .. } => ErrorCode::GpuCertificateRevoked,
-                OcspError::OutOfDate { .. } => ErrorCode::GpuOcspExpired,
+                OcspError::NotYetGood { .. } => ErrorCode::GpuOcspExpired,
                 _ => ErrorCode::GpuOcspInvalid,
             },
             Self::OcspMissing { .. } => ErrorCode::GpuOcspMissing,
+            Self::OcspExpired { .. } => ErrorCode::GpuOcspExpired,
+            Self::Reference { source, .. } => source.code(),
+            Self::ReferenceForeign { .. } | Self::ReferenceOverlap(_) | Self::ReferenceEmpty => {
+                ErrorCode::GpuReferenceInvalid
+            }
+            Self::Measurements(_) => ErrorCode::GpuMeasurementMismatch,
         }
     }
 }

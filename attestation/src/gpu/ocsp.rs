@@ -42,7 +42,7 @@ pub enum OcspStanding {
     NotStapled,
     /// Its issuer says that it is good.
     Good {
-        /// Until when, in seconds since the Unix epoch.
+        /// Until when, in seconds since the Unix epoch; may be past.
         next_update_s: u64,
     },
     /// The responder does not know it.
@@ -99,7 +99,7 @@ impl<'a> Response<'a> {
         self.signed_for(&data.responder, issuer, now_s)?;
         no_critical(data.extensions.as_deref())?;
         no_critical(single.extensions.as_deref())?;
-        let next_update_s = in_date(single, now_s)?;
+        let next_update_s = next_update_s(single, now_s)?;
         match &single.status {
             CertificateStatus::Good(_) => Ok(OcspStanding::Good { next_update_s }),
             CertificateStatus::Unknown(_) => Ok(OcspStanding::Unknown),
@@ -214,19 +214,19 @@ fn no_critical(extensions: Option<&[Extension]>) -> Result<(), OcspError> {
     }
 }
 
-/// In date, and until when. A response without `nextUpdate` would be good for ever.
-fn in_date(single: &SingleResponse<'_>, now_s: u64) -> Result<u64, OcspError> {
+/// Until when the response is good. Whether that is past, policy judges: it may grant a grace.
+fn next_update_s(single: &SingleResponse<'_>, now_s: u64) -> Result<u64, OcspError> {
     let this_update_s = seconds(single.this_update);
-    let next_update_s = single.next_update.map_or(0, seconds);
-    let from_s = this_update_s.saturating_sub(OCSP_CLOCK_SKEW_S);
-    if !(from_s..next_update_s).contains(&now_s) {
-        return Err(OcspError::OutOfDate {
+    if this_update_s.saturating_sub(OCSP_CLOCK_SKEW_S) > now_s {
+        return Err(OcspError::NotYetGood {
             this_update_s,
-            next_update_s,
             now_s,
         });
     }
-    Ok(next_update_s)
+    single
+        .next_update
+        .map(seconds)
+        .ok_or(OcspError::NoNextUpdate)
 }
 
 fn seconds(time: GeneralizedTime) -> u64 {
@@ -272,18 +272,17 @@ pub enum OcspError {
     /// A critical extension; none is known here.
     #[error("the response's critical extension {0} is unknown")]
     CriticalExtension(ObjectIdentifier),
-    /// Not in date.
-    #[error(
-        "the response is good from {this_update_s} to {next_update_s}, which {now_s} is not in"
-    )]
-    OutOfDate {
+    /// Made in the future.
+    #[error("the response is good from {this_update_s} on, after {now_s}")]
+    NotYetGood {
         /// Its start, in seconds since the Unix epoch.
         this_update_s: u64,
-        /// Its end, in seconds since the Unix epoch; 0 where it names none.
-        next_update_s: u64,
         /// The time of verification.
         now_s: u64,
     },
+    /// Good for ever, which no answer is.
+    #[error("the response does not say until when it is good")]
+    NoNextUpdate,
     /// The certificate is revoked, or on hold.
     #[error("the certificate was revoked at {revoked_at_s}")]
     Revoked {

@@ -40,11 +40,12 @@ pub enum ManifestKind {
 impl ManifestKind {
     /// How the identifiers begin that NVIDIA's RIM service gives to manifests of this kind.
     #[must_use]
-    pub const fn id_prefix(self) -> &'static str {
+    pub const fn id_prefixes(self) -> &'static [&'static str] {
         match self {
-            Self::Driver => "NV_GPU_DRIVER_",
-            Self::Vbios => "NV_GPU_VBIOS_",
-            Self::SwitchBios => "NV_SWITCH_BIOS_",
+            // The second is that of Blackwell's drivers.
+            Self::Driver => &["NV_GPU_DRIVER_", "NV_GPU_CC_DRIVER_"],
+            Self::Vbios => &["NV_GPU_VBIOS_"],
+            Self::SwitchBios => &["NV_SWITCH_BIOS_"],
         }
     }
 }
@@ -110,7 +111,8 @@ impl ReferenceManifest {
     /// manifest; the version at the end must be the manifest's.
     pub(crate) fn named(&self, id: &str) -> Result<(), RimError> {
         let (product, version) = (self.product(), self.version());
-        let rest = id.strip_prefix(self.kind().id_prefix());
+        let mut prefixes = self.kind().id_prefixes().iter();
+        let rest = prefixes.find_map(|prefix| id.strip_prefix(prefix));
         let fits = match self.kind() {
             ManifestKind::Driver => rest == Some(&format!("{product}_{version}")),
             ManifestKind::Vbios | ManifestKind::SwitchBios => {

@@ -274,14 +274,26 @@ impl VerifiedGpu {
         &self.ocsp
     }
 
-    /// Refuse the device unless each certificate that NVIDIA's responder answers for has a good response. The leaf has
-    /// none: the device issues it to itself.
-    pub fn require_ocsp(&self) -> Result<(), GpuError> {
-        let mut standings = self.ocsp.iter().enumerate().skip(FIRST_WITH_OCSP);
-        match standings.find(|(_, standing)| !matches!(standing, OcspStanding::Good { .. })) {
-            Some((certificate, _)) => Err(GpuError::OcspMissing { certificate }),
-            None => Ok(()),
+    /// Refuse the device unless each certificate that NVIDIA's responder answers for has a good response that is in date at
+    /// `now_s`, or past it by less than `grace_s`. The leaf has none: the device issues it to itself.
+    pub fn require_ocsp(&self, now_s: u64, grace_s: u64) -> Result<(), GpuError> {
+        for (certificate, standing) in self.ocsp.iter().enumerate().skip(FIRST_WITH_OCSP) {
+            match *standing {
+                OcspStanding::Good { next_update_s }
+                    if now_s < next_update_s.saturating_add(grace_s) => {}
+                OcspStanding::Good { next_update_s } => {
+                    return Err(GpuError::OcspExpired {
+                        certificate,
+                        next_update_s,
+                        now_s,
+                    });
+                }
+                OcspStanding::NotStapled | OcspStanding::Unknown => {
+                    return Err(GpuError::OcspMissing { certificate });
+                }
+            }
         }
+        Ok(())
     }
 
     /// What NVML says of confidential mode on this machine. The measured agent's word.

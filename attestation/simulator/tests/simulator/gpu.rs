@@ -1,11 +1,13 @@
 //! Simulated GPUs against the real verifier: accepted under their own roots, refused under NVIDIA's, and refused by name for
 //! each thing that a test can ask for.
 
+use std::collections::BTreeSet;
+
 use attestation::{
     ErrorCode,
     gpu::{
-        Architecture, DeviceReport, GpuError, GpuTrustAnchor, GpuVerifier, OcspStanding,
-        VerifiedGpu, VerifiedReferences,
+        Architecture, DeviceReport, GpuError, GpuTrustAnchor, GpuVerifier, MeasurementsMatched,
+        OcspStanding, VerifiedGpu, VerifiedReferences,
     },
 };
 use simulator::gpu::{
@@ -49,7 +51,7 @@ fn a_gpu_in_good_order_verifies_with_all_that_it_says() {
     assert!(verified.mode().feature_on && !verified.mode().dev_tools_on);
     let good = |standing: &&OcspStanding| matches!(standing, OcspStanding::Good { .. });
     assert_eq!(verified.ocsp().iter().filter(good).count(), 3);
-    assert!(verified.require_ocsp().is_ok());
+    assert!(verified.require_ocsp(NOW_S, 0).is_ok());
 }
 
 #[test]
@@ -62,7 +64,6 @@ fn each_flaw_is_refused_by_name() {
         (GpuFlaw::OcspRevoked(1), ErrorCode::GpuCertificateRevoked),
         (GpuFlaw::OcspRevoked(2), ErrorCode::GpuCertificateRevoked),
         (GpuFlaw::OcspRevoked(3), ErrorCode::GpuCertificateRevoked),
-        (GpuFlaw::OcspExpired, ErrorCode::GpuOcspExpired),
         (GpuFlaw::OcspForeign, ErrorCode::GpuOcspInvalid),
     ] {
         assert_eq!(code_of(flaw), code, "{flaw:?}");
@@ -76,8 +77,20 @@ fn responses_can_be_left_out_and_are_then_missing() {
         ..GpuOptions::at(NOW_S)
     };
     let verified = verify(&SimulatedGpu::new(SEED, 0).report(&NONCE, &options)).unwrap();
-    let error = verified.require_ocsp().unwrap_err();
+    let error = verified.require_ocsp(NOW_S, 0).unwrap_err();
     assert_eq!(error.code(), ErrorCode::GpuOcspMissing);
+}
+
+#[test]
+fn overdue_responses_count_for_as_long_as_the_policy_says() {
+    let options = GpuOptions {
+        flaw: Some(GpuFlaw::OcspExpired),
+        ..GpuOptions::at(NOW_S)
+    };
+    let verified = verify(&SimulatedGpu::new(SEED, 0).report(&NONCE, &options)).unwrap();
+    let error = verified.require_ocsp(NOW_S, 0).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::GpuOcspExpired);
+    assert!(verified.require_ocsp(NOW_S, 2 * 60 * 60).is_ok());
 }
 
 #[test]
@@ -91,50 +104,52 @@ fn no_other_root_vouches_for_a_simulated_gpu() {
     }
 }
 
-/// Which measurements no alternative of an active reference describes.
-fn mismatches(options: &GpuOptions) -> Vec<u32> {
+fn matched(options: &GpuOptions) -> Result<MeasurementsMatched, GpuError> {
     let gpu = SimulatedGpu::new(SEED, 0);
     let references = VerifiedReferences::verify(&gpu.references(), &simulated_gpu_anchor(SEED));
     assert_eq!(references.refused().count(), 0);
     let verified = verify(&gpu.report(&NONCE, options)).unwrap();
-    let driver = format!("NV_GPU_DRIVER_{CHIP}_{}", options.driver_version);
-    let vbios = format!(
-        "NV_GPU_VBIOS_1010_0200_882_{}",
-        verified.vbios_version().digits()
-    );
-    let mut active = 0;
-    let mut mismatches = Vec::new();
-    for id in [driver, vbios] {
-        for (index, wanted) in references.find(&id, NOW_S).unwrap().measurements() {
-            let found = &verified.measurements()[index];
-            active += u32::from(wanted.active);
-            if wanted.active && !wanted.alternatives.contains(found) {
-                mismatches.push(*index);
-            }
-        }
-    }
-    assert_eq!(active, 33, "as many as an H100's manifests describe");
-    mismatches
+    verified.match_references(&references, NOW_S)
 }
 
 #[test]
 fn measurements_are_those_of_the_manifests_unless_one_is_changed() {
     let options = GpuOptions::at(NOW_S);
-    assert_eq!(mismatches(&options), [0; 0]);
+    // An H100's manifests describe 33; index 35 counts only while NVDEC0 is on.
+    assert_eq!(matched(&options).unwrap().indices().len(), 32);
+    let decoding = GpuOptions {
+        nvdec0: true,
+        ..options.clone()
+    };
+    assert_eq!(matched(&decoding).unwrap().indices().len(), 33);
     for index in [0, 7, 12, 21, 35] {
-        let flaw = Some(GpuFlaw::Measurement(index));
         let changed = GpuOptions {
-            flaw,
-            ..options.clone()
+            flaw: Some(GpuFlaw::Measurement(index)),
+            ..decoding.clone()
         };
-        assert_eq!(mismatches(&changed), [u32::from(index)]);
+        let error = matched(&changed).unwrap_err();
+        let wanted = BTreeSet::from([u32::from(index)]);
+        assert!(
+            matches!(&error, GpuError::Measurements(differing) if *differing == wanted),
+            "{error:?}"
+        );
     }
+}
+
+#[test]
+fn old_versions_are_known_and_unknown_ones_are_not() {
     let old = GpuOptions {
         driver_version: DRIVER_VERSION_OLD.to_owned(),
         vbios_version: VBIOS_VERSION_OLD,
-        ..options
+        ..GpuOptions::at(NOW_S)
     };
-    assert_eq!(mismatches(&old), [0; 0], "old ones are known too");
+    assert!(matched(&old).is_ok());
+    let unknown = GpuOptions {
+        driver_version: "999.1".to_owned(),
+        ..old
+    };
+    let code = matched(&unknown).unwrap_err().code();
+    assert_eq!(code, ErrorCode::GpuReferenceMissing);
 }
 
 #[test]
