@@ -1,8 +1,8 @@
 //! INSECURE, for tests and the devnet only, never shipped: forges TDX quotes, collateral and a whole PKI from a number.
 //!
 //! A fake forges the input; it never skips the check. Everything made here is signed under a root of its own, and the real
-//! verifier accepts it only when a test hands it that root. Every certificate is named `SIMULATED - not Intel`, and anyone
-//! who knows the seed knows every private key.
+//! verifier accepts it only when a test hands it that root. Every certificate is named `SIMULATED - not Intel` or
+//! `SIMULATED - not NVIDIA`, and anyone who knows the seed knows every private key.
 //!
 //! One seed is one hierarchy (root, PCK Platform CA, TCB signer) with up to 65,536 machines under it. Keys, serials, names,
 //! dates, measurements and even signatures (RFC 6979) are functions of the seed, so that processes which share nothing but
@@ -25,6 +25,7 @@
 pub mod broker;
 mod collateral;
 mod event_log;
+pub mod gpu;
 mod keys;
 pub mod pcs;
 mod pki;

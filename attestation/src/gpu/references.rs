@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::rim::{MANIFEST_BYTES_MAX, ReferenceManifest, RimError};
+use super::{
+    GpuTrustAnchor,
+    rim::{MANIFEST_BYTES_MAX, ReferenceManifest, RimError},
+};
 
 /// One driver and a handful of firmware versions are in use at a time; a pool that changes over has a few dozen.
 pub const MANIFESTS_MAX: usize = 128;
@@ -116,11 +119,11 @@ pub struct VerifiedReferences {
 }
 
 impl VerifiedReferences {
-    /// Verify all of them under `rim_root_der`. One that does not verify stands in nobody's way until it is needed.
+    /// Verify all of them under `anchor`. One that does not verify stands in nobody's way until it is needed.
     #[must_use]
-    pub fn verify(references: &GpuReferences, rim_root_der: &[u8]) -> Self {
+    pub fn verify(references: &GpuReferences, anchor: &GpuTrustAnchor) -> Self {
         let verify = |id: &str, bytes: &[u8]| {
-            let manifest = ReferenceManifest::verify_signature(bytes, rim_root_der)?;
+            let manifest = ReferenceManifest::verify_signature(bytes, anchor)?;
             manifest.named(id)?;
             Ok(manifest)
         };
