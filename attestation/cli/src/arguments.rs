@@ -30,6 +30,9 @@ pub(crate) enum Command {
     /// Show what a quote says, without judging any of it.
     #[command(after_help = EXIT_CODES)]
     Inspect(Inspect),
+    /// Show what an event log says was measured; hold it against a TD's registers, and against another log.
+    #[command(after_help = EXIT_CODES)]
+    Explain(Explain),
     /// Verify a quote and appraise it by a policy; print the transcript.
     #[command(after_help = EXIT_CODES)]
     Verify(Verify),
@@ -47,6 +50,27 @@ pub(crate) struct Inspect {
     /// The quote: raw, hexadecimal or base64. `-` reads standard input.
     #[arg(value_name = "FILE")]
     pub(crate) quote: PathBuf,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The log: raw CCEL, the evidence's `event-log` member, an attestation record of the gateway, or dstack's JSON, the
+    /// latter two with their quote. `-` reads standard input.
+    #[arg(value_name = "LOG")]
+    pub(crate) log: PathBuf,
+
+    /// Replay the log and compare with this quote's registers: raw, hexadecimal or base64.
+    #[arg(long, value_name = "FILE", conflicts_with = "report")]
+    pub(crate) quote: Option<PathBuf>,
+
+    /// Replay the log and compare with this TD report's registers: raw, hexadecimal or base64.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Name the first event that differs from this log's, and its likely cause.
+    #[arg(long, value_name = "LOG")]
+    pub(crate) reference: Option<PathBuf>,
 }
 
 /// Arguments of `verify`.

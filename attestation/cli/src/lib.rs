@@ -7,6 +7,7 @@
 mod answer;
 mod arguments;
 mod checks;
+mod explain;
 mod input;
 mod inspect;
 mod output;
@@ -94,6 +95,7 @@ where
 fn answer(command: Command, world: &mut World<'_>) -> anyhow::Result<Answer> {
     match command {
         Command::Inspect(arguments) => inspect::run(&arguments, world),
+        Command::Explain(arguments) => explain::run(&arguments, world),
         Command::ReportData(arguments) => report_data::run(&arguments, world),
         Command::Verify(arguments) => verify::run(&arguments, world),
         Command::Receipt(Receipt::Verify(arguments)) => receipt::run(&arguments, world),

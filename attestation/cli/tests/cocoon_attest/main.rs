@@ -5,6 +5,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod explain;
 mod harness;
 mod inspect;
 mod receipt;
