@@ -89,11 +89,23 @@ pub(super) fn details(
     }
 }
 
-fn session_rows(session: &SessionView, now_ms: u64) -> Vec<(&'static str, String)> {
-    let advisories = match session.advisory_ids.as_slice() {
+fn words_or_none(words: &[String]) -> String {
+    match words {
         [] => "none".to_owned(),
-        ids => ids.join(" "),
+        words => words.join(" "),
+    }
+}
+
+/// The status, and for how long the policy still tolerates it where it does so for a while only.
+fn tcb_status(session: &SessionView, now_ms: u64) -> String {
+    let Some(ends_ms) = session.tcb_grace_ends_ms else {
+        return session.tcb_status.clone();
     };
+    let left = duration(ends_ms.saturating_sub(now_ms));
+    format!("{}, tolerated for {left} more", session.tcb_status)
+}
+
+fn session_rows(session: &SessionView, now_ms: u64) -> Vec<(&'static str, String)> {
     vec![
         ("session", session.id.to_string()),
         ("peer", session.peer.clone()),
@@ -127,8 +139,8 @@ fn session_rows(session: &SessionView, now_ms: u64) -> Vec<(&'static str, String
         ),
         ("trust anchor", session.trust_anchor.clone()),
         ("TCB status", tcb_status(session, now_ms)),
-        ("GPUs attested", list_or_dash(&session.gpus_attested)),
-        ("advisories", advisories),
+        ("GPUs attested", words_or_none(&session.gpus_attested)),
+        ("advisories", words_or_none(&session.advisory_ids)),
         ("executor", session.executor.clone()),
     ]
 }

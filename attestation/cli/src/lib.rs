@@ -8,6 +8,7 @@ mod answer;
 mod arguments;
 mod checks;
 mod collateral;
+mod explain;
 mod input;
 mod inspect;
 mod output;
@@ -100,6 +101,7 @@ where
 fn answer(command: Command, world: &mut World<'_>) -> anyhow::Result<Answer> {
     match command {
         Command::Inspect(arguments) => inspect::run(&arguments, world),
+        Command::Explain(arguments) => explain::run(&arguments, world),
         Command::ReportData(arguments) => report_data::run(&arguments, world),
         Command::Verify(arguments) => verify::run(&arguments, world),
         Command::Receipt(Receipt::Verify(arguments)) => receipt::run(&arguments, world),
