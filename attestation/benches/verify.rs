@@ -9,6 +9,7 @@ use std::{fs, hint::black_box, path::Path};
 
 use attestation::{
     Appraiser, Binding, Collateral, Evidence, Quote, Role, SuiteHash, TrustAnchor, Verifier,
+    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use dcap_qvl::{QuoteCollateralV3, QuotePolicy, verify::QuoteVerifier};
@@ -59,7 +60,7 @@ impl Case {
 
 fn simulated_evidence(platform: &SimulatedPlatform) -> Evidence {
     let claims = platform.claims(&binding()).encode().unwrap();
-    platform.evidence(&binding(), claims)
+    platform.evidence(&binding(), claims, None)
 }
 
 #[expect(
@@ -107,8 +108,10 @@ fn compare(criterion: &mut Criterion, case: Case) {
     let policy = policy::policy_for(&Quote::parse(&evidence.quote).unwrap());
     let appraiser = Appraiser {
         verifier: &verifier,
+        gpu_verifier: &GpuVerifier::new(GpuTrustAnchor::nvidia()),
         policy: &policy,
         collateral: &collateral,
+        references: &VerifiedReferences::default(),
     };
     group.bench_function("parse, verify and appraise", |bencher| {
         bencher.iter(|| {

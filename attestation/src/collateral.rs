@@ -5,7 +5,7 @@
 //! are signed, CRLs and signatures in hexadecimal. Parsing reads dates and names; nothing is believed before
 //! [`crate::Verifier`] has followed the signatures.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use dcap_qvl::{QeIdentity, QuoteCollateralV3, TcbInfo};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -14,7 +14,7 @@ use x509_parser::{
     prelude::{CertificateRevocationList, FromDer},
 };
 
-use crate::Tee;
+use crate::{Family, PckCa, Tee};
 
 /// PCK CRLs grow with revocations; the whole has 20 to 60 KiB today.
 pub const COLLATERAL_BYTES_MAX: usize = 1024 * 1024;
@@ -29,8 +29,39 @@ pub struct Collateral {
     tee: Tee,
     fmspc: [u8; 6],
     pce_id: [u8; 2],
+    pck_ca: Option<PckCa>,
     evaluation_data_number: u32,
     validities: [Validity; 4],
+    level_dates: LevelDates,
+}
+
+/// The dates of the TCB levels that Intel describes, in seconds since the Unix epoch, ascending. Of a level's date it says that
+/// a platform of that level is safe from everything published before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LevelDates {
+    /// The platform's and the TDX module's.
+    pub(crate) platform: BTreeSet<u64>,
+    pub(crate) quoting_enclave: BTreeSet<u64>,
+}
+
+impl LevelDates {
+    fn read(tcb_info: &TcbInfo, qe_identity: &QeIdentity) -> Result<Self, CollateralError> {
+        let levels = tcb_info.tcb_levels.iter().map(|level| &level.tcb_date);
+        let modules = tcb_info.tdx_module_identities.iter();
+        let module_levels = modules.flat_map(|module| &module.tcb_levels);
+        let module_levels = module_levels.map(|level| &level.tcb_date);
+        let enclaves = qe_identity.tcb_levels.iter().map(|level| &level.tcb_date);
+        let seconds = |part, date: &String| epoch_s(date).ok_or(CollateralError::Dates(part));
+        Ok(Self {
+            platform: levels
+                .chain(module_levels)
+                .map(|date| seconds(CollateralPart::TcbInfo, date))
+                .collect::<Result<_, _>>()?,
+            quoting_enclave: enclaves
+                .map(|date| seconds(CollateralPart::QeIdentity, date))
+                .collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 /// A dated part of the collateral.
@@ -100,6 +131,15 @@ impl Collateral {
         self.pce_id
     }
 
+    /// FMSPC and CA that it is for; `None` where the PCK CRL is of neither of Intel's PCK CAs.
+    #[must_use]
+    pub fn family(&self) -> Option<Family> {
+        self.pck_ca.map(|ca| Family {
+            fmspc: self.fmspc,
+            ca,
+        })
+    }
+
     /// Lower of the evaluation numbers of TCB info and QE identity: which TCB recovery event they know of.
     #[must_use]
     pub const fn evaluation_data_number(&self) -> u32 {
@@ -132,6 +172,10 @@ impl Collateral {
             .unwrap_or_default()
     }
 
+    pub(crate) const fn level_dates(&self) -> &LevelDates {
+        &self.level_dates
+    }
+
     pub(crate) const fn parts(&self) -> &QuoteCollateralV3 {
         &self.parts
     }
@@ -155,13 +199,17 @@ impl Collateral {
                 });
             }
         };
+        let (root_crl, _) = updates(CollateralPart::RootCrl, &parts.root_ca_crl)?;
+        let (pck_crl, pck_ca) = updates(CollateralPart::PckCrl, &parts.pck_crl)?;
         Ok(Self {
             tee,
+            pck_ca,
             fmspc: digits("fmspc", &tcb_info.fmspc)?,
             pce_id: digits("pceId", &tcb_info.pce_id)?,
             evaluation_data_number: tcb_info
                 .tcb_evaluation_data_number
                 .min(qe_identity.tcb_evaluation_data_number),
+            level_dates: LevelDates::read(&tcb_info, &qe_identity)?,
             validities: [
                 dates(
                     CollateralPart::TcbInfo,
@@ -173,8 +221,8 @@ impl Collateral {
                     &qe_identity.issue_date,
                     &qe_identity.next_update,
                 )?,
-                updates(CollateralPart::RootCrl, &parts.root_ca_crl)?,
-                updates(CollateralPart::PckCrl, &parts.pck_crl)?,
+                root_crl,
+                pck_crl,
             ],
             parts,
         })
@@ -240,12 +288,8 @@ fn dates(
     issued: &str,
     next_update: &str,
 ) -> Result<Validity, CollateralError> {
-    let seconds = |text: &str| {
-        let time: jiff::Timestamp = text.parse().ok()?;
-        u64::try_from(time.as_second()).ok()
-    };
-    seconds(issued)
-        .zip(seconds(next_update))
+    epoch_s(issued)
+        .zip(epoch_s(next_update))
         .map(|(issued_s, next_update_s)| Validity {
             part,
             issued_s,
@@ -254,7 +298,14 @@ fn dates(
         .ok_or(CollateralError::Dates(part))
 }
 
-fn updates(part: CollateralPart, der: &[u8]) -> Result<Validity, CollateralError> {
+/// RFC 3339 in seconds since the Unix epoch.
+pub(crate) fn epoch_s(text: &str) -> Option<u64> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_second()).ok()
+}
+
+/// A CRL's dates, and the PCK CA that issued it if one did.
+fn updates(part: CollateralPart, der: &[u8]) -> Result<(Validity, Option<PckCa>), CollateralError> {
     let (_, list) =
         CertificateRevocationList::from_der(der).map_err(|_| CollateralError::Crl(part))?;
     let issued_s = u64::try_from(list.last_update().timestamp()).ok();
@@ -268,6 +319,7 @@ fn updates(part: CollateralPart, der: &[u8]) -> Result<Validity, CollateralError
             issued_s,
             next_update_s,
         })
+        .map(|validity| (validity, PckCa::from_name(list.issuer())))
         .ok_or(CollateralError::Dates(part))
 }
 

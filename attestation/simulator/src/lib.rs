@@ -1,8 +1,8 @@
 //! INSECURE, for tests and the devnet only, never shipped: forges TDX quotes, collateral and a whole PKI from a number.
 //!
 //! A fake forges the input; it never skips the check. Everything made here is signed under a root of its own, and the real
-//! verifier accepts it only when a test hands it that root. Every certificate is named `SIMULATED - not Intel`, and anyone
-//! who knows the seed knows every private key.
+//! verifier accepts it only when a test hands it that root. Every certificate is named `SIMULATED - not Intel` or
+//! `SIMULATED - not NVIDIA`, and anyone who knows the seed knows every private key.
 //!
 //! One seed is one hierarchy (root, PCK Platform CA, TCB signer) with up to 65,536 machines under it. Keys, serials, names,
 //! dates, measurements and even signatures (RFC 6979) are functions of the seed, so that processes which share nothing but
@@ -24,19 +24,22 @@
 
 pub mod broker;
 mod collateral;
+mod event_log;
+pub mod gpu;
 mod keys;
+pub mod pcs;
 mod pki;
 mod policy;
 mod quote;
 mod sgx_extension;
 mod worker;
 
-pub use collateral::{CollateralOptions, CollateralSigner, FMSPC, PCE_ID};
+pub use collateral::{CollateralOptions, CollateralSigner, FMSPC, LEVEL_DATE_S, PCE_ID};
 pub use policy::MACHINES_ENROLLED_COUNT;
 pub use quote::{QuoteVersion, TdOptions};
 pub use worker::OneWorker;
 
-use attestation::{Collateral, TrustAnchor};
+use attestation::{Collateral, EventLog, TrustAnchor};
 use keys::{Seed, SeededKey};
 use pki::{Authority, Pki};
 use sgx_extension::PckFacts;
@@ -129,17 +132,24 @@ impl SimulatedPlatform {
             tee_tcb_svn2: quote::TEE_TCB_SVN,
             mr_seam: self.seed.bytes("MRSEAM"),
             mrtd: self.seed.bytes("MRTD"),
-            rtmrs: [
-                self.seed.bytes("RTMR0"),
-                self.seed.bytes("RTMR1"),
-                self.seed.bytes("RTMR2"),
-                [0; 48],
-            ],
+            rtmrs: event_log::rtmrs(self.seed),
             mr_config_id: [0; 48],
             mr_owner: [0; 48],
             mr_owner_config: [0; 48],
             mr_service_td: [0; 48],
         }
+    }
+
+    /// The event log that replays to the registers of [`SimulatedPlatform::td`], closed.
+    #[must_use]
+    pub fn event_log(&self) -> EventLog {
+        event_log::event_log(self.seed)
+    }
+
+    /// The log area from which its firmware's part was read, as Linux shows it: 64 KiB, padded.
+    #[must_use]
+    pub fn ccel_area(&self) -> Vec<u8> {
+        event_log::ccel_area(self.seed)
     }
 
     /// A TDX quote of `td` over `report_data`, signed as a quoting enclave of this machine would.
@@ -167,6 +177,15 @@ impl SimulatedPlatform {
     #[must_use]
     pub fn collateral_json(&self, options: &CollateralOptions) -> String {
         collateral::encode(self, options)
+    }
+
+    /// The same collateral as the parts of which Intel's service makes its answers.
+    #[must_use]
+    pub fn pcs_parts(&self, options: &CollateralOptions) -> pcs::PcsParts {
+        match pcs::PcsParts::of_json(&self.collateral_json(options)) {
+            Some(parts) => parts,
+            None => unreachable!("forged collateral always has its parts"),
+        }
     }
 
     /// The TCB signer's signature over a statement of the collateral that a test has written or changed.

@@ -9,7 +9,11 @@
 //! service TD *verifies* here, and is refused by the appraisal with the code of that rule.
 
 #[cfg(test)]
+mod collateral;
+#[cfg(test)]
 mod differential;
+#[cfg(test)]
+mod event_logs;
 #[cfg(test)]
 mod flips;
 #[cfg(test)]
@@ -19,7 +23,11 @@ mod manifest;
 #[cfg(test)]
 mod mutation;
 #[cfg(test)]
+mod nvidia;
+#[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod rim;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

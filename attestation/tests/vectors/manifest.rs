@@ -1,13 +1,11 @@
 //! The manifest's table, row by row.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use attestation::{
     Appraiser, Binding, Collateral, ErrorCode, Evidence, Quote, Role, SuiteHash, TrustAnchor,
     Verifier,
+    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
 };
 
 use crate::{policy::policy_for, support, table::Table};
@@ -213,8 +211,10 @@ fn refused_by_every_policy(
     };
     let transcript = Appraiser {
         verifier,
+        gpu_verifier: &GpuVerifier::new(GpuTrustAnchor::nvidia()),
         policy: &policy,
         collateral,
+        references: &VerifiedReferences::default(),
     }
     .audit(&evidence, &binding, now_s);
     let mut codes = transcript.steps.iter().filter_map(|step| step.code);
@@ -257,21 +257,15 @@ fn wanted_codes(row: &Row) -> Vec<ErrorCode> {
 }
 
 pub(crate) fn rows(directory: &Path) -> Vec<Row> {
-    let manifest = fs::read_to_string(directory.join("MANIFEST.tsv")).unwrap();
-    let mut lines = manifest
-        .lines()
-        .map(|line| line.split('\t').collect::<Vec<_>>());
-    let header = lines.next().unwrap();
-    let column = |name: &str| header.iter().position(|&title| title == name).unwrap();
-    let (file, collateral, time) = (column("file"), column("collateral"), column("time"));
-    let (expect, detail) = (column("expect"), column("detail"));
-    let rows = lines.map(|fields| Row {
-        file: fields[file].to_owned(),
-        collateral: fields[collateral].to_owned(),
-        time_s: fields[time].parse().unwrap_or_default(),
-        expect: fields[expect].to_owned(),
-        detail: fields[detail].to_owned(),
-    });
-    rows.filter(|row| row.file.starts_with("quotes/") || is_case(&row.file))
+    support::manifest(directory)
+        .iter()
+        .filter(|row| row["file"].starts_with("quotes/") || is_case(&row["file"]))
+        .map(|row| Row {
+            file: row["file"].clone(),
+            collateral: row["collateral"].clone(),
+            time_s: row["time"].parse().unwrap_or_default(),
+            expect: row["expect"].clone(),
+            detail: row["detail"].clone(),
+        })
         .collect()
 }

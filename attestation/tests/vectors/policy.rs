@@ -16,6 +16,8 @@ statuses_allowed = ["UpToDate", "SWHardeningNeeded", "ConfigurationNeeded", "Con
     "OutOfDate", "OutOfDateConfigurationNeeded", "TDRelaunchAdvised", "TDRelaunchAdvisedConfigurationNeeded"]
 advisories_denied = []
 evaluation_data_number_min = 0
+statuses_in_grace = []
+grace_days = 0
 [collateral]
 grace_hours = 0
 [td]

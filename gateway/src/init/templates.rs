@@ -33,8 +33,13 @@ address = "{METRICS_ADDRESS_DEFAULT}"
 [attestation]
 appraisal_policy = "appraisal-policy.toml"
 # A folder of *.json, each one platform family's collateral (QuoteCollateralV3, as PCCS clients write it). Read again every
-# minute. Collateral ends at its nextUpdate, some 30 days after it was issued: renew the files before.
+# minute. Collateral ends at its nextUpdate, some 30 days after it was issued.
 collateral_dir = "collateral"
+# Who is asked for collateral, in this order: a PCCS of your own, "https://api.trustedservices.intel.com" (Intel's PCS). What
+# comes is verified, written to that folder and renewed before it ends; nothing older replaces what is there. Empty: nobody.
+pccs_urls = []
+# The CA (PEM) of a PCCS whose certificate is not from a public one.
+# pccs_ca = "tls/pccs-ca.pem"
 # How often a worker attests again on its live connection, give or take a fifth. 60 to 86400.
 reattest_interval_s = {REATTEST_INTERVAL_S_DEFAULT}
 # How old a connection may become. 600 to 604800.
@@ -63,6 +68,10 @@ statuses_allowed = ["UpToDate", "SWHardeningNeeded"]
 advisories_denied = []
 # Collateral that knows of this TCB recovery event at least. `cocoon-attest verify` shows the number of yours.
 evaluation_data_number_min = 17
+# Allowed as well, for so many days after Intel described a better level: time to patch. Every verdict and the metrics count
+# the days down; then E410 refuses. An empty list and 0 days: no grace.
+statuses_in_grace = ["OutOfDate"]
+grace_days = 30
 
 [collateral]
 # For how many hours collateral counts after its end. 0: not at all.
@@ -80,7 +89,8 @@ xfam_required = "FILL-IN"
 mr_config_ids = ["000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]
 mr_owners = ["000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]
 mr_owner_configs = ["000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]
-# Zeros where the image extends nothing at run time.
+# Zeros where the image extends nothing at run time. "replayed" takes what the event log replays to, if the log is closed
+# exactly once; it needs event_log = "required" below.
 rtmr3s = ["000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]
 service_td = "absent"
 
@@ -109,8 +119,27 @@ enrolled = ["FILL-IN"]
 revoked = []
 
 [evidence]
+# "required": the worker sends its event log, which must replay to the quote's four registers. Or "not-required".
 event_log = "not-required"
-gpu = "not-required"
+# "if-claimed": a worker that computes on GPUs shows NVIDIA's evidence for each of them. "required": so does every worker, and
+# one without a GPU is refused. "not-required": no GPU counts as attested, and the table [gpu] is left out.
+gpu = "if-claimed"
+
+[gpu]
+# NVIDIA's driver, this version at least and none of those.
+driver_version_min = "550.90.07"
+driver_versions_denied = []
+# The VBIOS, by architecture (hopper, blackwell; ls10 for NVSwitches); an architecture that is not here is refused.
+vbios_versions_min = { hopper = "96.00.9F.00.01", blackwell = "97.00.88.00.0F" }
+# "required": measurements are compared with NVIDIA's reference integrity manifests (RIM) of driver and VBIOS.
+reference_measurements = "required"
+# "required": for each certificate of a GPU the worker staples a response of NVIDIA's OCSP service, in date or overdue by so
+# many hours at most.
+ocsp = "required"
+ocsp_grace_hours = 0
+# Serials of GPU certificates that may serve, or "any"; and those that may not. `cocoon-attest inspect` shows them.
+enrolled = "any"
+revoked = []
 "#;
 
 /// What to do with what was written.
@@ -126,7 +155,8 @@ Access token of user `operator`, role operator. It is shown this once and stored
 
 Next:
   1. Complete {dir}/appraisal-policy.toml: every FILL-IN.
-  2. Put Intel's collateral for your platforms into {dir}/collateral/, one JSON file each.
+  2. Collateral: set pccs_urls in {dir}/gateway.toml, or put a file for each of your platforms into
+     {dir}/collateral/ (`cocoon-attest collateral fetch --store {dir}/collateral`).
   3. cocoon-gateway config check --config {dir}/gateway.toml
   4. cocoon-gateway run --config {dir}/gateway.toml
   5. Enrol workers: POST https://{hostname}:{api_port}/v1/workers (`cocoon-admin worker create`); clients and operators

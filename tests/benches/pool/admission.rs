@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use attestation::{AppraisalPolicy, Appraiser, Binding, Collateral, Evidence, Verifier};
+use attestation::{
+    AppraisalPolicy, Appraiser, Binding, Collateral, Evidence, Verifier,
+    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
+};
 use channel::{
     Admission, Admitted, Attester, AttesterError, GatewayIdentity, GatewayTls, Identity,
     OpaqueEvidence, Presented, Refusal, Verdict, WorkerTls,
@@ -24,7 +27,7 @@ struct Worker(SimulatedPlatform);
 impl Worker {
     fn evidence_for(&self, binding: &Binding) -> Evidence {
         let claims = self.0.claims(binding).encode().unwrap();
-        self.0.evidence(binding, claims)
+        self.0.evidence(binding, claims, None)
     }
 }
 
@@ -37,6 +40,7 @@ impl Attester for Worker {
 /// A gateway that appraises.
 struct Gateway {
     verifier: Verifier,
+    gpu_verifier: GpuVerifier,
     policy: AppraisalPolicy,
     collateral: Collateral,
     now_s: u64,
@@ -46,8 +50,10 @@ impl Gateway {
     fn appraise(&self, evidence: &Evidence, binding: &Binding) -> Result<(), attestation::Refusal> {
         let appraiser = Appraiser {
             verifier: &self.verifier,
+            gpu_verifier: &self.gpu_verifier,
             policy: &self.policy,
             collateral: &self.collateral,
+            references: &VerifiedReferences::default(),
         };
         appraiser
             .appraise(evidence, binding, &OneWorker, self.now_s)
@@ -132,6 +138,7 @@ pub(crate) fn benchmark(criterion: &mut Criterion) {
     let platform = SimulatedPlatform::from_seed(1);
     let gateway = Gateway {
         verifier: Verifier::new(platform.trust_anchor()),
+        gpu_verifier: GpuVerifier::new(GpuTrustAnchor::nvidia()),
         policy: AppraisalPolicy::from_toml(&platform.policy_toml()).unwrap(),
         collateral: platform.collateral(&CollateralOptions::at(now_s)),
         now_s,

@@ -9,4 +9,6 @@
 mod admission;
 mod broker;
 mod determinism;
+mod event_log;
+mod gpu;
 mod verification;
