@@ -118,8 +118,7 @@ impl AttestationRecord {
         policy: &AppraisalPolicy,
         now_s: u64,
     ) -> Transcript {
-        let references =
-            VerifiedReferences::verify(&self.references, gpu_verifier.anchor().rim_root());
+        let references = VerifiedReferences::verify(&self.references, gpu_verifier.anchor());
         Appraiser {
             verifier,
             gpu_verifier,

@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{
-    Exit, collateral::Listing, explain::Explanation, output::Document, verdict::Verdict,
-};
+use crate::{Exit, collateral::Listing, explain::Explanation, output::Document, verdict::Verdict};
 
 /// An answer in both renderings, and how the process then ends.
 #[derive(Debug)]

@@ -10,9 +10,7 @@ mod verify;
 use clap::{Parser, Subcommand};
 
 pub(crate) use {
-    collateral::{
-        Collateral, CollateralExport, CollateralFetch, CollateralImport, CollateralShow,
-    },
+    collateral::{Collateral, CollateralExport, CollateralFetch, CollateralImport, CollateralShow},
     explain::Explain,
     inspect::Inspect,
     receipt::{Receipt, ReceiptVerify},

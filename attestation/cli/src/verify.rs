@@ -113,7 +113,7 @@ fn record(
         gpu_verifier: &gpu_verifier,
         policy: &policy,
         collateral: &collateral,
-        references: &VerifiedReferences::verify(record.references(), world.gpu_anchor.rim_root()),
+        references: &VerifiedReferences::verify(record.references(), &world.gpu_anchor),
     };
     Ok(Findings {
         transcript: appraiser.audit(record.evidence(), record.binding(), now_s),
