@@ -22,7 +22,7 @@ pub(super) const GATEWAY_CONFIG: &str = "gateway.toml";
 const POOL_CA: &str = "tls/pool-ca.pem";
 /// What clients trust.
 pub(super) const API_CA: &str = "tls/api-ca.pem";
-const APPRAISAL_POLICY: &str = "appraisal-policy.toml";
+pub(super) const APPRAISAL_POLICY: &str = "appraisal-policy.toml";
 /// What the simulated TDs measured, as files that their workers read.
 const CCEL: &str = "ccel";
 const RUN_TIME_EVENTS: &str = "run-time-events";
