@@ -9,6 +9,7 @@ use std::{fs, hint::black_box, path::Path};
 
 use attestation::{
     Appraiser, Binding, Collateral, Evidence, Quote, Role, SuiteHash, TrustAnchor, Verifier,
+    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use dcap_qvl::{QuoteCollateralV3, QuotePolicy, verify::QuoteVerifier};

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use attestation::{
     AppraisalPolicy, Appraiser, AttestationResult, Binding, Collateral, Evidence, Quote, Refusal,
     Role, SuiteHash, TrustAnchor, VerifiedQuote, Verifier,
+    gpu::{GpuVerifier, VerifiedReferences},
 };
 use simulator::{CollateralOptions, OneWorker, QuoteVersion, SimulatedPlatform};
 
@@ -16,6 +17,8 @@ pub(crate) struct Scene {
     pub(crate) platform: SimulatedPlatform,
     pub(crate) collateral: Collateral,
     pub(crate) verifier: Verifier,
+    pub(crate) gpu_verifier: GpuVerifier,
+    pub(crate) references: VerifiedReferences,
     /// The same verifier under a root that signed none of this.
     pub(crate) foreign: Verifier,
     pub(crate) policy: AppraisalPolicy,
@@ -55,6 +58,8 @@ impl Scene {
         Self {
             policy: AppraisalPolicy::from_toml(&platform.policy_toml()).expect("the policy parses"),
             foreign: Verifier::new(TrustAnchor::intel()),
+            gpu_verifier: GpuVerifier::new(platform.gpu_trust_anchor()),
+            references: VerifiedReferences::default(),
             platform,
             collateral,
             verifier,
@@ -68,8 +73,10 @@ impl Scene {
     pub(crate) fn appraise(&self, evidence: &Evidence) -> Result<AttestationResult, Refusal> {
         let appraiser = Appraiser {
             verifier: &self.verifier,
+            gpu_verifier: &self.gpu_verifier,
             policy: &self.policy,
             collateral: &self.collateral,
+            references: &self.references,
         };
         appraiser.appraise(evidence, &self.binding, &OneWorker, NOW_S)
     }

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use attestation::{AppraisalPolicy, Appraiser, Binding, Collateral, Evidence, Verifier};
+use attestation::{
+    AppraisalPolicy, Appraiser, Binding, Collateral, Evidence, Verifier,
+    gpu::{GpuVerifier, VerifiedReferences},
+};
 use channel::{
     Admission, Admitted, Attester, AttesterError, GatewayIdentity, GatewayTls, Identity,
     OpaqueEvidence, Presented, Refusal, Verdict, WorkerTls,
@@ -37,6 +40,8 @@ impl Attester for Worker {
 /// A gateway that appraises.
 struct Gateway {
     verifier: Verifier,
+    gpu_verifier: GpuVerifier,
+    references: VerifiedReferences,
     policy: AppraisalPolicy,
     collateral: Collateral,
     now_s: u64,
@@ -46,8 +51,10 @@ impl Gateway {
     fn appraise(&self, evidence: &Evidence, binding: &Binding) -> Result<(), attestation::Refusal> {
         let appraiser = Appraiser {
             verifier: &self.verifier,
+            gpu_verifier: &self.gpu_verifier,
             policy: &self.policy,
             collateral: &self.collateral,
+            references: &self.references,
         };
         appraiser
             .appraise(evidence, binding, &OneWorker, self.now_s)
@@ -132,6 +139,8 @@ pub(crate) fn benchmark(criterion: &mut Criterion) {
     let platform = SimulatedPlatform::from_seed(1);
     let gateway = Gateway {
         verifier: Verifier::new(platform.trust_anchor()),
+        gpu_verifier: GpuVerifier::new(platform.gpu_trust_anchor()),
+        references: VerifiedReferences::default(),
         policy: AppraisalPolicy::from_toml(&platform.policy_toml()).unwrap(),
         collateral: platform.collateral(&CollateralOptions::at(now_s)),
         now_s,

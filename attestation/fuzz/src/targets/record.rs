@@ -30,13 +30,15 @@ fn run(json: &[u8]) {
     let text = serde_json::to_string(&record).expect("a record serialises");
     let again: AttestationRecord = serde_json::from_str(&text).expect("its own JSON parses");
     assert_eq!(again, record);
-    let Ok(transcript) = record.audit(&SCENE.verifier) else {
+    let Ok(transcript) = record.audit(&SCENE.verifier, &SCENE.gpu_verifier) else {
         return;
     };
     assert_eq!(transcript.time_s, record.time_s());
     if transcript.refusal().is_none() {
         assert_eq!(record.evidence().claims, SCENE.evidence.claims);
-        let foreign = record.audit(&SCENE.foreign).expect("the policy has parsed");
+        let foreign = record
+            .audit(&SCENE.foreign, &SCENE.gpu_verifier)
+            .expect("the policy has parsed");
         assert!(foreign.refusal().is_some());
     }
 }
@@ -44,10 +46,12 @@ fn run(json: &[u8]) {
 fn seeds(seeds: &mut Seeds) {
     let appraiser = Appraiser {
         verifier: &SCENE.verifier,
+        gpu_verifier: &SCENE.gpu_verifier,
         policy: &SCENE.policy,
         collateral: &SCENE.collateral,
+        references: &SCENE.references,
     };
     let transcript = appraiser.audit(&SCENE.evidence, &SCENE.binding, NOW_S);
-    let record = appraiser.record(&SCENE.evidence, &SCENE.binding, &transcript);
+    let record = appraiser.record(&SCENE.evidence, &SCENE.binding, &transcript, &[]);
     seeds.add(serde_json::to_vec(&record).expect("a record serialises"));
 }
