@@ -7,6 +7,8 @@
 mod answer;
 mod arguments;
 mod checks;
+mod collateral;
+mod explain;
 mod input;
 mod inspect;
 mod output;
@@ -22,7 +24,7 @@ use std::{
     process::{ExitCode, Termination},
 };
 
-use attestation::TrustAnchor;
+use attestation::{TrustAnchor, gpu::GpuTrustAnchor};
 use clap::Parser;
 use serde_json::json;
 
@@ -35,6 +37,8 @@ use crate::{
 pub struct World<'a> {
     /// The root that verdicts end in.
     pub anchor: TrustAnchor,
+    /// The roots that GPU evidence ends in.
+    pub gpu_anchor: GpuTrustAnchor,
     /// What `--time now` means, in seconds since the epoch.
     pub now_s: &'a dyn Fn() -> u64,
     /// Standard input, for `-`.
@@ -63,6 +67,8 @@ pub enum Exit {
     Error,
     /// 2: the evidence was refused, or a step failed.
     Findings,
+    /// 3: no source of collateral had what was asked for.
+    Unreachable,
 }
 
 impl Termination for Exit {
@@ -71,6 +77,7 @@ impl Termination for Exit {
             Self::Success => ExitCode::SUCCESS,
             Self::Error => ExitCode::from(1),
             Self::Findings => ExitCode::from(2),
+            Self::Unreachable => ExitCode::from(3),
         }
     }
 }
@@ -94,9 +101,11 @@ where
 fn answer(command: Command, world: &mut World<'_>) -> anyhow::Result<Answer> {
     match command {
         Command::Inspect(arguments) => inspect::run(&arguments, world),
+        Command::Explain(arguments) => explain::run(&arguments, world),
         Command::ReportData(arguments) => report_data::run(&arguments, world),
         Command::Verify(arguments) => verify::run(&arguments, world),
         Command::Receipt(Receipt::Verify(arguments)) => receipt::run(&arguments, world),
+        Command::Collateral(command) => collateral::run(&command, world),
     }
 }
 

@@ -79,6 +79,7 @@ pub(crate) fn simulated_with_input(
     let (mut output, mut errors) = (Vec::new(), Vec::new());
     let world = World {
         anchor: platform.trust_anchor(),
+        gpu_anchor: attestation::gpu::GpuTrustAnchor::nvidia(),
         now_s: &|| NOW_S,
         input: &mut input,
         output: &mut output,
@@ -88,6 +89,7 @@ pub(crate) fn simulated_with_input(
         Exit::Success => 0,
         Exit::Error => 1,
         Exit::Findings => 2,
+        Exit::Unreachable => 3,
     };
     Said {
         exit,

@@ -5,6 +5,8 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod collateral;
+mod explain;
 mod harness;
 mod inspect;
 mod receipt;

@@ -7,11 +7,13 @@ fn help_documents_the_exit_codes() {
     for arguments in [
         &["--help"][..],
         &["verify", "--help"],
+        &["explain", "--help"],
         &["receipt", "verify", "--help"],
+        &["collateral", "fetch", "--help"],
     ] {
         let said = shipped(arguments);
         assert_eq!(said.exit, 0, "{arguments:?}");
-        for code in ["0  ", "1  ", "2  ", "3, 4  "] {
+        for code in ["0  ", "1  ", "2  ", "3  ", "4  "] {
             assert!(said.output.contains(code), "{arguments:?}: {}", said.output);
         }
     }
@@ -36,6 +38,7 @@ fn no_command_takes_a_root() {
     for command in [
         &["inspect"][..],
         &["verify"],
+        &["explain"],
         &["report-data"],
         &["receipt", "verify"],
     ] {

@@ -1,0 +1,20 @@
+//! `collateral`: Intel's collateral from the network or a bundle into a store, and what is in one.
+
+mod fetch;
+mod listing;
+mod show;
+mod transfer;
+
+pub(crate) use listing::Listing;
+
+use crate::{World, answer::Answer, arguments::Collateral};
+
+pub(crate) fn run(command: &Collateral, world: &mut World<'_>) -> anyhow::Result<Answer> {
+    let listing = match command {
+        Collateral::Fetch(arguments) => fetch::run(arguments, world),
+        Collateral::Show(arguments) => show::run(arguments, world),
+        Collateral::Import(arguments) => transfer::import(arguments, world),
+        Collateral::Export(arguments) => transfer::export(arguments, world),
+    };
+    Ok(Answer::Collateral(listing?))
+}
