@@ -4,6 +4,7 @@
 //! ends the appraisal, since nothing it says can be looked at. Behind that, every step is taken even after one has
 //! failed: an operator wants to see all that is wrong at once. The first failure names the refusal.
 
+mod event_log;
 mod measurements;
 mod quote_alone;
 mod steps;
@@ -11,6 +12,7 @@ mod tcb;
 mod td;
 mod worker;
 
+use crate::policy::GpuDemand;
 use crate::{
     AppraisalPolicy, AttestationRecord, AttestationResult, Binding, Claims, Collateral, Enrolment,
     ErrorCode, Evidence, Quote, Refusal, Transcript, VerifiedQuote, Verifier, VerifyError,
@@ -111,7 +113,7 @@ impl Appraiser<'_> {
         };
         report_data(steps, evidence, binding, &verified);
         td::appraise(steps, self.policy, &verified);
-        tcb::appraise(steps, self.policy, verified.tcb());
+        let tcb_grace_left_s = tcb::appraise(steps, self.policy, verified.tcb(), now_s);
         measurements::appraise(steps, self.policy, &verified, evidence);
         let claims = Claims::decode(&evidence.claims);
         worker::platform(
@@ -121,7 +123,7 @@ impl Appraiser<'_> {
             claims.as_ref().ok(),
             enrolment,
         );
-        device_evidence(steps, evidence);
+        device_evidence(steps, &self.policy.gpu, evidence);
         let claims = worker::claims(steps, claims, binding, enrolment)?;
         let policy_digest = self.policy.digest();
         Some(Findings {
@@ -129,6 +131,7 @@ impl Appraiser<'_> {
             claims,
             policy_digest,
             collateral_grace_used_s,
+            tcb_grace_left_s,
         })
     }
 
@@ -209,13 +212,18 @@ fn report_data(
     );
 }
 
-/// Step 10. The policy knows no other value than `not-required` today.
-fn device_evidence(steps: &mut Steps, evidence: &Evidence) {
+/// Step 10.
+fn device_evidence(steps: &mut Steps, demand: &GpuDemand, evidence: &Evidence) {
     let seen = match &evidence.device_evidence {
         None => "none came".to_owned(),
         Some(bytes) => format!("{} bytes came; not appraised", bytes.len()),
     };
-    steps
-        .step(10, "GPU evidence", "nothing: the policy says not-required")
-        .skip(seen);
+    match demand {
+        GpuDemand::NotRequired => steps
+            .step(10, "GPU evidence", "nothing: the policy says not-required")
+            .skip(seen),
+        GpuDemand::Required(_) | GpuDemand::IfClaimed(_) => steps
+            .step(10, "GPU evidence", "evidence of each claimed GPU")
+            .skip_required(seen),
+    }
 }

@@ -5,7 +5,7 @@
 //! are signed, CRLs and signatures in hexadecimal. Parsing reads dates and names; nothing is believed before
 //! [`crate::Verifier`] has followed the signatures.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use dcap_qvl::{QeIdentity, QuoteCollateralV3, TcbInfo};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -32,6 +32,36 @@ pub struct Collateral {
     pck_ca: Option<PckCa>,
     evaluation_data_number: u32,
     validities: [Validity; 4],
+    level_dates: LevelDates,
+}
+
+/// The dates of the TCB levels that Intel describes, in seconds since the Unix epoch, ascending. Of a level's date it says that
+/// a platform of that level is safe from everything published before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LevelDates {
+    /// The platform's and the TDX module's.
+    pub(crate) platform: BTreeSet<u64>,
+    pub(crate) quoting_enclave: BTreeSet<u64>,
+}
+
+impl LevelDates {
+    fn read(tcb_info: &TcbInfo, qe_identity: &QeIdentity) -> Result<Self, CollateralError> {
+        let levels = tcb_info.tcb_levels.iter().map(|level| &level.tcb_date);
+        let modules = tcb_info.tdx_module_identities.iter();
+        let module_levels = modules.flat_map(|module| &module.tcb_levels);
+        let module_levels = module_levels.map(|level| &level.tcb_date);
+        let enclaves = qe_identity.tcb_levels.iter().map(|level| &level.tcb_date);
+        let seconds = |part, date: &String| epoch_s(date).ok_or(CollateralError::Dates(part));
+        Ok(Self {
+            platform: levels
+                .chain(module_levels)
+                .map(|date| seconds(CollateralPart::TcbInfo, date))
+                .collect::<Result<_, _>>()?,
+            quoting_enclave: enclaves
+                .map(|date| seconds(CollateralPart::QeIdentity, date))
+                .collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 /// A dated part of the collateral.
@@ -142,6 +172,10 @@ impl Collateral {
             .unwrap_or_default()
     }
 
+    pub(crate) const fn level_dates(&self) -> &LevelDates {
+        &self.level_dates
+    }
+
     pub(crate) const fn parts(&self) -> &QuoteCollateralV3 {
         &self.parts
     }
@@ -175,6 +209,7 @@ impl Collateral {
             evaluation_data_number: tcb_info
                 .tcb_evaluation_data_number
                 .min(qe_identity.tcb_evaluation_data_number),
+            level_dates: LevelDates::read(&tcb_info, &qe_identity)?,
             validities: [
                 dates(
                     CollateralPart::TcbInfo,
@@ -253,18 +288,20 @@ fn dates(
     issued: &str,
     next_update: &str,
 ) -> Result<Validity, CollateralError> {
-    let seconds = |text: &str| {
-        let time: jiff::Timestamp = text.parse().ok()?;
-        u64::try_from(time.as_second()).ok()
-    };
-    seconds(issued)
-        .zip(seconds(next_update))
+    epoch_s(issued)
+        .zip(epoch_s(next_update))
         .map(|(issued_s, next_update_s)| Validity {
             part,
             issued_s,
             next_update_s,
         })
         .ok_or(CollateralError::Dates(part))
+}
+
+/// RFC 3339 in seconds since the Unix epoch.
+pub(crate) fn epoch_s(text: &str) -> Option<u64> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_second()).ok()
 }
 
 /// A CRL's dates, and the PCK CA that issued it if one did.

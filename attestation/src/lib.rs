@@ -29,8 +29,10 @@ mod codes;
 pub mod collateral;
 mod digest;
 mod enrolment;
+pub mod event_log;
 pub mod evidence;
 mod family;
+pub mod gpu;
 pub mod policy;
 mod quote;
 mod record;
@@ -50,6 +52,7 @@ pub use enrolment::{
     Enrolment, EnrolmentMacMismatch, EnrolmentSecret, PlatformStanding, SECRET_BYTES_MIN,
     enrolment_mac,
 };
+pub use event_log::{EventLog, EventLogError};
 pub use evidence::{Evidence, EvidenceError, EvidenceMember};
 pub use family::{Family, FamilyError, PckCa, PckCaError};
 pub use policy::{AppraisalPolicy, PolicyError};

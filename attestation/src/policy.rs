@@ -11,6 +11,8 @@
 //! statuses_allowed = ["UpToDate"]          # Intel's spelling; "Revoked" is never allowed
 //! advisories_denied = ["INTEL-SA-00837"]
 //! evaluation_data_number_min = 17
+//! statuses_in_grace = ["OutOfDate"]        # allowed too, for so many days after Intel described a better level
+//! grace_days = 30
 //!
 //! [collateral]
 //! grace_hours = 0                          # for how long expired collateral still counts
@@ -23,7 +25,7 @@
 //! mr_config_ids = ["00…"]                  # 48 bytes each
 //! mr_owners = ["00…"]
 //! mr_owner_configs = ["00…"]
-//! rtmr3s = ["00…"]                         # zeros where nothing is extended at run time
+//! rtmr3s = ["00…"]                         # zeros where nothing is extended at run time; or "replayed": what the log says
 //! service_td = "absent"                    # the only value understood today
 //!
 //! [seam]
@@ -45,25 +47,42 @@
 //! revoked = []
 //!
 //! [evidence]
-//! event_log = "not-required"               # the only value understood today
-//! gpu = "not-required"                     # the only value understood today
+//! event_log = "required"                   # or "not-required"
+//! gpu = "if-claimed"                       # or "required" (of every worker), or "not-required"
+//!
+//! [gpu]                                    # there unless `evidence.gpu` is "not-required"
+//! driver_version_min = "550.90.07"
+//! driver_versions_denied = []
+//! vbios_versions_min = { hopper = "96.00.9f.00.01" } # an architecture that is not here is refused
+//! reference_measurements = "required"      # or "not-required"
+//! ocsp = "required"                        # or "not-required": a stapled response for each certificate
+//! ocsp_grace_hours = 0
+//! enrolled = "any"                         # or a list of certificate serials
+//! revoked = []
 //! ```
 
+mod gpu;
 mod reader;
+mod values;
 
 use std::collections::BTreeSet;
 
 use crate::{Measurement, TcbStatus, digest::sha256};
+pub(crate) use gpu::GpuRules;
+pub use gpu::OCSP_GRACE_HOURS_MAX;
 use reader::{Reader, Table};
+use values::{advisory, bytes, measurements, name, status};
 
 /// A policy is written by hand; a fleet's reference values fit many times over.
 pub const POLICY_BYTES_MAX: usize = 1024 * 1024;
 /// A grace longer than a month is no grace but a decision not to look.
 pub const GRACE_HOURS_MAX: u32 = 24 * 30;
+/// A platform that lacks an update for a year is not being updated.
+pub const TCB_GRACE_DAYS_MAX: u32 = 366;
 /// Names of profiles and releases are read in tables.
 pub const NAME_BYTES_MAX: usize = 128;
-/// Intel pads its advisories' numbers with zeros.
-const ADVISORY_DIGITS: usize = 5;
+const HOUR_S: u64 = 3600;
+pub(crate) const DAY_S: u64 = 24 * HOUR_S;
 /// The one version of this file's schema.
 const SCHEMA: u32 = 1;
 
@@ -78,11 +97,33 @@ pub struct AppraisalPolicy {
     pub(crate) platform_profiles: Vec<PlatformProfile>,
     pub(crate) releases: Vec<Release>,
     pub(crate) platforms: PlatformRules,
+    pub(crate) event_log: Demand,
+    pub(crate) gpu: GpuDemand,
+}
+
+/// Whether a kind of evidence must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Demand {
+    Required,
+    NotRequired,
+}
+
+/// Of whom GPU evidence is demanded, and what of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum GpuDemand {
+    /// Of every worker.
+    Required(GpuRules),
+    /// Of a worker that claims GPUs, for each of them.
+    IfClaimed(GpuRules),
+    /// Of nobody; what comes is not appraised, and no GPU counts as attested.
+    NotRequired,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TcbRules {
     pub(crate) statuses_allowed: BTreeSet<TcbStatus>,
+    pub(crate) statuses_in_grace: BTreeSet<TcbStatus>,
+    pub(crate) grace_s: u64,
     pub(crate) advisories_denied: BTreeSet<String>,
     pub(crate) evaluation_data_number_min: u32,
 }
@@ -94,7 +135,15 @@ pub(crate) struct TdRules {
     pub(crate) mr_config_ids: BTreeSet<Measurement>,
     pub(crate) mr_owners: BTreeSet<Measurement>,
     pub(crate) mr_owner_configs: BTreeSet<Measurement>,
-    pub(crate) rtmr3s: BTreeSet<Measurement>,
+    pub(crate) rtmr3s: Rtmr3Rule,
+}
+
+/// What RTMR3 may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rtmr3Rule {
+    /// What the event log replays to, its closing event included.
+    Replayed,
+    Listed(BTreeSet<Measurement>),
 }
 
 /// Eight bytes of which the masked bits must have the required value.
@@ -212,17 +261,29 @@ fn read(text: &str, reader: &mut Reader, table: toml::Table) -> Option<Appraisal
     let evidence = root
         .table(reader, "evidence")
         .and_then(|table| read_evidence(reader, table));
+    let gpu = gpu::read(reader, &mut root, evidence.map(|(_, gpu)| gpu));
+    if let (Some(td), Some((Demand::NotRequired, _))) = (&td, evidence)
+        && td.rtmr3s == Rtmr3Rule::Replayed
+    {
+        root.mistake(
+            reader,
+            "td.rtmr3s",
+            "`replayed` wants evidence.event_log = \"required\"",
+        );
+    }
     root.close(reader);
-    schema.and(evidence)?;
+    schema?;
     Some(AppraisalPolicy {
         text: text.to_owned(),
         tcb: tcb?,
-        collateral_grace_s: u64::from(grace_hours?).saturating_mul(3600),
+        collateral_grace_s: u64::from(grace_hours?).saturating_mul(HOUR_S),
         td: td?,
         seam: seam?,
         platform_profiles: profiles?,
         releases: releases?,
         platforms: platforms?,
+        event_log: evidence?.0,
+        gpu: gpu?,
     })
 }
 
@@ -231,9 +292,22 @@ fn read_tcb(reader: &mut Reader, mut table: Table) -> Option<TcbRules> {
     let advisories_denied = table.set(reader, "advisories_denied", advisory);
     let evaluation_data_number_min =
         table.number(reader, "evaluation_data_number_min", 0..=u32::MAX);
+    let statuses_in_grace = table.set(reader, "statuses_in_grace", status);
+    let grace_days = table.number(reader, "grace_days", 0..=TCB_GRACE_DAYS_MAX);
+    if let (Some(allowed), Some(graced)) = (&statuses_allowed, &statuses_in_grace)
+        && let Some(both) = allowed.intersection(graced).next()
+    {
+        table.mistake(
+            reader,
+            "statuses_in_grace",
+            format!("`{both}` is allowed already, without an end"),
+        );
+    }
     table.close(reader);
     Some(TcbRules {
         statuses_allowed: statuses_allowed?,
+        statuses_in_grace: statuses_in_grace?,
+        grace_s: u64::from(grace_days?).saturating_mul(DAY_S),
         advisories_denied: advisories_denied?,
         evaluation_data_number_min: evaluation_data_number_min?,
     })
@@ -245,7 +319,7 @@ fn read_td(reader: &mut Reader, mut table: Table) -> Option<TdRules> {
     let mr_config_ids = table.set(reader, "mr_config_ids", bytes::<48>);
     let mr_owners = table.set(reader, "mr_owners", bytes::<48>);
     let mr_owner_configs = table.set(reader, "mr_owner_configs", bytes::<48>);
-    let rtmr3s = table.set(reader, "rtmr3s", bytes::<48>);
+    let rtmr3s = table.word_or_set(reader, "rtmr3s", "replayed", bytes::<48>);
     let service_td = table.word(reader, "service_td", "absent");
     table.close(reader);
     service_td?;
@@ -255,7 +329,10 @@ fn read_td(reader: &mut Reader, mut table: Table) -> Option<TdRules> {
         mr_config_ids: measurements(mr_config_ids?),
         mr_owners: measurements(mr_owners?),
         mr_owner_configs: measurements(mr_owner_configs?),
-        rtmr3s: measurements(rtmr3s?),
+        rtmr3s: match rtmr3s? {
+            Allowed::Any => Rtmr3Rule::Replayed,
+            Allowed::Listed(values) => Rtmr3Rule::Listed(measurements(values)),
+        },
     })
 }
 
@@ -329,60 +406,34 @@ fn read_platforms(reader: &mut Reader, mut table: Table) -> Option<PlatformRules
     })
 }
 
-fn read_evidence(reader: &mut Reader, mut table: Table) -> Option<()> {
-    let event_log = table.word(reader, "event_log", "not-required");
-    let gpu = table.word(reader, "gpu", "not-required");
+/// What `evidence.gpu` says; the rules stand in a table of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GpuWord {
+    Required,
+    IfClaimed,
+    NotRequired,
+}
+
+fn read_evidence(reader: &mut Reader, mut table: Table) -> Option<(Demand, GpuWord)> {
+    let event_log = table.choice(reader, "event_log", &DEMANDS);
+    let gpu = table.choice(
+        reader,
+        "gpu",
+        &[
+            ("required", GpuWord::Required),
+            ("if-claimed", GpuWord::IfClaimed),
+            ("not-required", GpuWord::NotRequired),
+        ],
+    );
     table.close(reader);
-    event_log.and(gpu)
+    event_log.zip(gpu)
 }
 
-fn status(text: &str) -> Result<TcbStatus, String> {
-    match text.parse() {
-        Ok(TcbStatus::Revoked) => Err("`Revoked` is never allowed".to_owned()),
-        Ok(status) => Ok(status),
-        Err(_) => Err(format!(
-            "`{text}` is no TCB status; one of {}",
-            TcbStatus::ALL
-                .iter()
-                .map(|status| status.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
-        )),
-    }
-}
-
-fn advisory(text: &str) -> Result<String, String> {
-    let number = text.strip_prefix("INTEL-SA-").unwrap_or_default();
-    // Advisories are compared as texts: one in another spelling would be denied in vain.
-    if number.len() != ADVISORY_DIGITS || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!(
-            "`{text}` is no advisory of the form INTEL-SA-00837"
-        ));
-    }
-    Ok(text.to_owned())
-}
-
-fn name(text: &str) -> Result<String, String> {
-    let fits = (1..=NAME_BYTES_MAX).contains(&text.len());
-    if fits && !text.chars().any(char::is_control) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!(
-            "a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"
-        ))
-    }
-}
-
-fn bytes<const N: usize>(text: &str) -> Result<[u8; N], String> {
-    let mut bytes = [0; N];
-    hex::decode_to_slice(text, &mut bytes)
-        .map_err(|_| format!("wants {N} bytes in hexadecimal"))?;
-    Ok(bytes)
-}
-
-fn measurements(values: BTreeSet<[u8; 48]>) -> BTreeSet<Measurement> {
-    values.into_iter().map(Measurement).collect()
-}
+/// The words for a demand.
+const DEMANDS: [(&str, Demand); 2] = [
+    ("required", Demand::Required),
+    ("not-required", Demand::NotRequired),
+];
 
 /// Why a text is no appraisal policy.
 #[derive(Debug, thiserror::Error)]

@@ -16,6 +16,7 @@ pub(crate) struct Findings {
     pub(crate) claims: Claims,
     pub(crate) policy_digest: [u8; 32],
     pub(crate) collateral_grace_used_s: u64,
+    pub(crate) tcb_grace_left_s: Option<u64>,
 }
 
 impl AttestationResult {
@@ -60,6 +61,12 @@ impl AttestationResult {
     #[must_use]
     pub const fn collateral_grace_used_s(&self) -> u64 {
         self.findings.collateral_grace_used_s
+    }
+
+    /// For how many seconds the policy's grace for an outdated TCB still lasts; `None` where it was not needed.
+    #[must_use]
+    pub const fn tcb_grace_left_s(&self) -> Option<u64> {
+        self.findings.tcb_grace_left_s
     }
 }
 

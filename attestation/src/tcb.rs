@@ -84,6 +84,9 @@ pub struct TcbVerdict {
     pub evaluation_data_number: u32,
     /// The date of the platform's TCB level (RFC 3339).
     pub level_date: String,
+    /// Since when a better level is described, in seconds since the Unix epoch: the date of the level after the platform's or the
+    /// quoting enclave's, whichever is earlier and not up to date. A grace counts from here. `None` where both are up to date.
+    pub superseded_s: Option<u64>,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod classify;
 mod collateral;
 mod error;
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, ops::Bound};
 
 use dcap_qvl::{QuoteClaims, QuoteCollateralV3, QuotePolicy, intel, verify::QuoteVerifier};
 use serde::Serialize;
@@ -18,7 +18,8 @@ pub use error::{CertificateChain, ChainFault, Details, VerifyError};
 
 use crate::{
     Collateral, PckCertificate, Quote, QuoteBody, ReportData, TcbVerdict, TdQuoteBody, TrustAnchor,
-    anchor::Root, collateral::SIGNATURE_BYTES,
+    anchor::Root,
+    collateral::{LevelDates, SIGNATURE_BYTES, epoch_s},
 };
 
 /// Certification data that is the PCK certificate chain itself, in PEM.
@@ -198,7 +199,7 @@ impl VerifiedQuote {
             quote_version: quote.version(),
             body: quote.body().clone(),
             platform,
-            tcb: tcb_verdict(claims),
+            tcb: tcb_verdict(claims, collateral.level_dates()),
             collateral_next_update_s: collateral.next_update_s(),
         })
     }
@@ -270,7 +271,7 @@ fn platform(claims: &QuoteClaims) -> Result<PckCertificate, VerifyError> {
     })
 }
 
-fn tcb_verdict(claims: &QuoteClaims) -> TcbVerdict {
+fn tcb_verdict(claims: &QuoteClaims, dates: &LevelDates) -> TcbVerdict {
     let platform = &claims.platform;
     let current = platform
         .current_tcb_level
@@ -295,5 +296,36 @@ fn tcb_verdict(claims: &QuoteClaims) -> TcbVerdict {
         advisory_ids: advisory_ids.into_iter().collect(),
         evaluation_data_number: claims.tcb.eval_data_number,
         level_date: platform.tcb_level.tcb_date.clone(),
+        superseded_s: superseded_s(claims, dates),
     }
+}
+
+/// The earliest date at which Intel described a level better than one that is not up to date. Where none is newer, a level was
+/// never good, and its own date counts.
+fn superseded_s(claims: &QuoteClaims, dates: &LevelDates) -> Option<u64> {
+    let platform = &claims.platform;
+    let platform_levels = [
+        Some(&platform.tcb_level),
+        platform.current_tcb_level.as_ref(),
+    ];
+    let platform_levels = platform_levels
+        .into_iter()
+        .flatten()
+        .map(|level| (level.tcb_status, &level.tcb_date, &dates.platform));
+    let enclave = &claims.qe.tcb_level;
+    let enclave_level = (
+        enclave.tcb_status,
+        &enclave.tcb_date,
+        &dates.quoting_enclave,
+    );
+    platform_levels
+        .chain([enclave_level])
+        .filter(|(status, ..)| *status != dcap_qvl::TcbStatus::UpToDate)
+        .map(|(_, date, known)| {
+            // A date that does not parse is 1970: no grace is left.
+            let own_s = epoch_s(date).unwrap_or(0);
+            let newer = (Bound::Excluded(own_s), Bound::Unbounded);
+            known.range(newer).next().copied().unwrap_or(own_s)
+        })
+        .min()
 }

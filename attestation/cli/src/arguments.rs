@@ -1,14 +1,20 @@
 //! The command line: what may be asked, in nouns and verbs.
 
 mod collateral;
+mod inspect;
+mod receipt;
+mod report_data;
+mod verify;
 
-pub(crate) use collateral::{
-    Collateral, CollateralExport, CollateralFetch, CollateralImport, CollateralShow,
+use clap::{Parser, Subcommand};
+
+pub(crate) use {
+    collateral::{Collateral, CollateralExport, CollateralFetch, CollateralImport, CollateralShow},
+    inspect::Inspect,
+    receipt::{Receipt, ReceiptVerify},
+    report_data::ReportData,
+    verify::Verify,
 };
-
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand};
 
 /// What the exit codes mean; scripts rely on them.
 const EXIT_CODES: &str = "\
@@ -49,110 +55,4 @@ pub(crate) enum Command {
     /// Intel's collateral: fetch it, show it, carry it from one store to another.
     #[command(subcommand)]
     Collateral(Collateral),
-}
-
-/// Arguments of `inspect`.
-#[derive(Debug, Args)]
-pub(crate) struct Inspect {
-    /// The quote: raw, hexadecimal or base64. `-` reads standard input.
-    #[arg(value_name = "FILE")]
-    pub(crate) quote: PathBuf,
-}
-
-/// Arguments of `verify`.
-#[derive(Debug, Args)]
-pub(crate) struct Verify {
-    /// The quote: raw, hexadecimal or base64. `-` reads standard input.
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "record",
-        conflicts_with = "record"
-    )]
-    pub(crate) quote: Option<PathBuf>,
-
-    /// Intel's collateral for the quote's platform, as JSON. A record brings its own.
-    #[arg(long, value_name = "FILE", required_unless_present = "record")]
-    pub(crate) collateral: Option<PathBuf>,
-
-    /// The appraisal policy, as TOML. A record brings its own.
-    #[arg(long, value_name = "FILE", required_unless_present = "record")]
-    pub(crate) policy: Option<PathBuf>,
-
-    /// The time to verify at: RFC 3339, seconds since the epoch, or `now`. A record brings its own.
-    #[arg(long, value_name = "TIME", required_unless_present = "record")]
-    pub(crate) time: Option<String>,
-
-    /// The report data that the quote must carry, 128 hexadecimal digits. Without it, its freshness is not judged.
-    #[arg(long, value_name = "HEX", conflicts_with = "record")]
-    pub(crate) report_data: Option<String>,
-
-    /// An attestation record of the gateway: appraises it again, whole.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
-}
-
-/// Arguments of `report-data`: a file, or every fact on the command line.
-#[derive(Debug, Args)]
-pub(crate) struct ReportData {
-    /// The facts as JSON: `binding` with the five members that flags name below, `device_evidence`, `claims`; bytes in
-    /// hexadecimal. `-` reads standard input.
-    #[arg(value_name = "FILE", conflicts_with_all = ["role", "hash", "exported", "attester_spki", "peer_spki"])]
-    pub(crate) facts: Option<PathBuf>,
-
-    /// Who attests: `client` or `server` of the TLS connection.
-    #[arg(long, required_unless_present = "facts")]
-    pub(crate) role: Option<String>,
-
-    /// Hash of the negotiated cipher suite: `sha256` or `sha384`.
-    #[arg(long, required_unless_present = "facts")]
-    pub(crate) hash: Option<String>,
-
-    /// The exporter's 32 bytes.
-    #[arg(long, value_name = "HEX", required_unless_present = "facts")]
-    pub(crate) exported: Option<String>,
-
-    /// SPKI (DER) of the attester's leaf certificate.
-    #[arg(long, value_name = "HEX", required_unless_present = "facts")]
-    pub(crate) attester_spki: Option<String>,
-
-    /// SPKI (DER) of the peer's leaf certificate.
-    #[arg(long, value_name = "HEX", required_unless_present = "facts")]
-    pub(crate) peer_spki: Option<String>,
-
-    /// Device evidence as sent; absent means none was sent.
-    #[arg(long, value_name = "HEX", default_value = "", conflicts_with = "facts")]
-    pub(crate) device_evidence: String,
-
-    /// Claims as sent; absent means none were sent.
-    #[arg(long, value_name = "HEX", default_value = "", conflicts_with = "facts")]
-    pub(crate) claims: String,
-}
-
-/// The verbs of `receipt`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Receipt {
-    /// Verify a receipt: signature, receipt key, claims, report data, and Intel's root.
-    #[command(after_help = EXIT_CODES)]
-    Verify(ReceiptVerify),
-}
-
-/// Arguments of `receipt verify`.
-#[derive(Debug, Args)]
-pub(crate) struct ReceiptVerify {
-    /// The receipt, as the gateway's API returned it.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) receipt: PathBuf,
-
-    /// The attestation record that the receipt points at.
-    #[arg(long, value_name = "RECORD.json")]
-    pub(crate) attestation: PathBuf,
-
-    /// Appraise by this policy instead of the record's own.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) policy: Option<PathBuf>,
-
-    /// Appraise at this time instead of the record's own: RFC 3339, seconds since the epoch, or `now`.
-    #[arg(long, value_name = "TIME")]
-    pub(crate) time: Option<String>,
 }

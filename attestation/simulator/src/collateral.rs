@@ -21,6 +21,9 @@ pub const PCE_ID: [u8; 2] = [0, 0];
 /// The TCB recovery event that good collateral knows of, and the floor of the policy.
 pub(crate) const EVALUATION_NUMBER: u32 = 17;
 
+/// The date of every level but a better one: 2024-01-01, in seconds since the epoch.
+pub const LEVEL_DATE_S: u64 = 1_704_067_200;
+
 /// What the collateral says. [`CollateralOptions::at`] is the collateral of a platform in good order; tests change one field.
 #[derive(Clone, Debug)]
 pub struct CollateralOptions {
@@ -32,7 +35,9 @@ pub struct CollateralOptions {
     pub valid_for_s: u64,
     /// The status of the TCB level that the platform meets.
     pub tcb_status: TcbStatus,
-    /// The advisories of that level.
+    /// The date of a better level that the platform does not meet, in seconds since the epoch; `None`: there is none.
+    pub superseded_s: Option<u64>,
+    /// The advisories of the level that it meets.
     pub advisory_ids: Vec<String>,
     /// The status of the TDX module's level.
     pub module_status: TcbStatus,
@@ -74,6 +79,7 @@ impl CollateralOptions {
             issued_before_s: 60 * 60,
             valid_for_s: 30 * 24 * 60 * 60,
             tcb_status: TcbStatus::UpToDate,
+            superseded_s: None,
             advisory_ids: Vec::new(),
             module_status: TcbStatus::UpToDate,
             qe_status: TcbStatus::UpToDate,
@@ -156,10 +162,26 @@ fn pck_revocation_list(platform: &SimulatedPlatform, options: &CollateralOptions
 const NO_ATTRIBUTES: &str = "0000000000000000";
 const ALL_ATTRIBUTES: &str = "FFFFFFFFFFFFFFFF";
 
-/// TCB info v3 of Intel's PCS API v4. The first level is the platform's own; the second is one that everything meets.
+/// TCB info v3 of Intel's PCS API v4: a better level if there is one, the platform's own, and one that everything meets.
 fn tcb_info(platform: &SimulatedPlatform, options: &CollateralOptions) -> Value {
     let facts = &platform.facts;
     let module_signer = hex::encode_upper(quote::MR_SIGNER_SEAM);
+    let better = options.superseded_s.map(|date_s| {
+        let tcb = platform_tcb(&facts.cpu_svn, facts.pce_svn + 1, &quote::TEE_TCB_SVN);
+        dated_level(&tcb, date_s, TcbStatus::UpToDate, &[])
+    });
+    let known = [
+        level(
+            &platform_tcb(&facts.cpu_svn, facts.pce_svn, &quote::TEE_TCB_SVN),
+            options.tcb_status,
+            &options.advisory_ids,
+        ),
+        level(
+            &platform_tcb(&[0; 16], 0, &[0; 16]),
+            TcbStatus::OutOfDate,
+            &["INTEL-SA-00000".to_owned()],
+        ),
+    ];
     json!({
         "id": "TDX",
         "version": 3,
@@ -181,14 +203,7 @@ fn tcb_info(platform: &SimulatedPlatform, options: &CollateralOptions) -> Value 
             "attributesMask": ALL_ATTRIBUTES,
             "tcbLevels": [level(&json!({ "isvsvn": quote::MODULE_SVN }), options.module_status, &[])],
         }],
-        "tcbLevels": [
-            level(
-                &platform_tcb(&facts.cpu_svn, facts.pce_svn, &quote::TEE_TCB_SVN),
-                options.tcb_status,
-                &options.advisory_ids,
-            ),
-            level(&platform_tcb(&[0; 16], 0, &[0; 16]), TcbStatus::OutOfDate, &["INTEL-SA-00000".to_owned()]),
-        ],
+        "tcbLevels": better.into_iter().chain(known).collect::<Vec<_>>(),
     })
 }
 
@@ -211,9 +226,13 @@ fn qe_identity(platform: &SimulatedPlatform, options: &CollateralOptions) -> Val
 }
 
 fn level(tcb: &Value, status: TcbStatus, advisory_ids: &[String]) -> Value {
+    dated_level(tcb, LEVEL_DATE_S, status, advisory_ids)
+}
+
+fn dated_level(tcb: &Value, date_s: u64, status: TcbStatus, advisory_ids: &[String]) -> Value {
     let mut level = json!({
         "tcb": tcb,
-        "tcbDate": "2024-01-01T00:00:00Z",
+        "tcbDate": rfc3339(date_s),
         "tcbStatus": status.to_string(),
     });
     // Intel leaves the member out where there is none.

@@ -21,6 +21,8 @@ schema = 1
 statuses_allowed = ["UpToDate"]
 advisories_denied = []
 evaluation_data_number_min = {EVALUATION_NUMBER}
+statuses_in_grace = []
+grace_days = 0
 
 [collateral]
 grace_hours = 0

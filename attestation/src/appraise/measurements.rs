@@ -3,11 +3,14 @@
 //! Platform profiles (firmware and VM shape: MRTD, RTMR0) and releases (boot image: RTMR1, RTMR2) are apart, so that
 //! ten shapes and ten releases are twenty entries and not a hundred.
 
-use crate::{AppraisalPolicy, ErrorCode, Evidence, VerifiedQuote};
+use crate::{AppraisalPolicy, ErrorCode, Evidence, VerifiedQuote, policy::Rtmr3Rule};
 
-use super::steps::{Steps, Verdict, list};
+use super::{
+    event_log,
+    steps::{Steps, Verdict, list},
+};
 
-const NUMBER: u8 = 8;
+pub(super) const NUMBER: u8 = 8;
 
 pub(super) fn appraise(
     steps: &mut Steps,
@@ -54,24 +57,14 @@ pub(super) fn appraise(
             |known| known.name.clone(),
         ),
     );
-    let known = &policy.td.rtmr3s;
-    steps
-        .step(NUMBER, "RTMR3", format!("one of {}", list(known)))
-        .end(
-            Verdict::from(known.contains(&rtmr3)),
-            ErrorCode::Rtmr3Unknown,
-            rtmr3.to_string(),
-        );
-    event_log(steps, evidence);
-}
-
-/// The policy knows no other value than `not-required` today.
-fn event_log(steps: &mut Steps, evidence: &Evidence) {
-    let seen = match &evidence.event_log {
-        None => "none came".to_owned(),
-        Some(bytes) => format!("{} bytes came; not replayed", bytes.len()),
-    };
-    steps
-        .step(NUMBER, "event log", "nothing: the policy says not-required")
-        .skip(seen);
+    if let Rtmr3Rule::Listed(known) = &policy.td.rtmr3s {
+        steps
+            .step(NUMBER, "RTMR3", format!("one of {}", list(known)))
+            .end(
+                Verdict::from(known.contains(&rtmr3)),
+                ErrorCode::Rtmr3Unknown,
+                rtmr3.to_string(),
+            );
+    }
+    event_log::appraise(steps, policy.event_log, evidence, &td.rtmrs);
 }

@@ -51,7 +51,8 @@ impl Appraiser<'_> {
             ),
         }
         td::appraise(steps, self.policy, &verified);
-        tcb::appraise(steps, self.policy, verified.tcb());
+        // Nobody keeps an account of the grace of a quote alone; the transcript says what is left.
+        let _ = tcb::appraise(steps, self.policy, verified.tcb(), now_s);
         let evidence = Evidence {
             quote: quote.to_vec(),
             claims: Vec::new(),

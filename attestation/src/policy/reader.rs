@@ -1,6 +1,9 @@
 //! Reads a TOML table key by key and collects every mistake with the path of its key.
 
-use std::{collections::BTreeSet, ops::RangeInclusive};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use toml::Value;
 
@@ -118,13 +121,53 @@ impl Table {
 
     /// A text that has one permitted value today.
     pub(super) fn word(&mut self, reader: &mut Reader, key: &str, word: &str) -> Option<()> {
-        match self.take(reader, key)?.as_str() {
-            Some(text) if text == word => Some(()),
-            _ => reader.mistake(
-                &self.path(key),
-                format!("wants `{word}`, the only value that this release understands; others come later"),
-            ),
+        self.choice(reader, key, &[(word, ())])
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        reader: &mut Reader,
+        key: &str,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        let value = self.take(reader, key)?;
+        let chosen = choices
+            .iter()
+            .find(|(word, _)| value.as_str() == Some(word));
+        if let Some((_, meaning)) = chosen {
+            return Some(*meaning);
         }
+        let words: Vec<_> = choices
+            .iter()
+            .map(|(word, _)| format!("`{word}`"))
+            .collect();
+        reader.mistake(&self.path(key), format!("wants {}", words.join(" or ")))
+    }
+
+    /// A table from names to texts.
+    pub(super) fn map<K: Ord, V>(
+        &mut self,
+        reader: &mut Reader,
+        key: &str,
+        parse_key: fn(&str) -> Result<K, String>,
+        parse: fn(&str) -> Result<V, String>,
+    ) -> Option<BTreeMap<K, V>> {
+        let table = self.table(reader, key)?;
+        let entries = table.entries.iter().map(|(name, value)| {
+            let path = table.path(name);
+            let name = match parse_key(name) {
+                Ok(name) => Some(name),
+                Err(mistake) => reader.mistake(&path, mistake),
+            };
+            name.zip(text(reader, &path, value, parse))
+        });
+        entries.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    /// Whether the key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
     }
 
     pub(super) fn value<T>(
@@ -153,8 +196,19 @@ impl Table {
         key: &str,
         parse: fn(&str) -> Result<T, String>,
     ) -> Option<Allowed<T>> {
+        self.word_or_set(reader, key, "any", parse)
+    }
+
+    /// A list, or the word that stands for [`Allowed::Any`] in its place.
+    pub(super) fn word_or_set<T: Ord>(
+        &mut self,
+        reader: &mut Reader,
+        key: &str,
+        word: &str,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Option<Allowed<T>> {
         match self.take(reader, key)? {
-            Value::String(text) if text == "any" => Some(Allowed::Any),
+            Value::String(text) if text == word => Some(Allowed::Any),
             value => set(reader, &self.path(key), value, parse).map(Allowed::Listed),
         }
     }

@@ -12,6 +12,8 @@ schema = 1
 statuses_allowed = ["UpToDate", "SWHardeningNeeded"]
 advisories_denied = ["INTEL-SA-00837"]
 evaluation_data_number_min = 17
+statuses_in_grace = ["OutOfDate"]
+grace_days = 30
 [collateral]
 grace_hours = 2
 [td]
@@ -39,8 +41,17 @@ rtmr2 = "{ZERO}"
 enrolled = "any"
 revoked = ["d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0"]
 [evidence]
-event_log = "not-required"
-gpu = "not-required"
+event_log = "required"
+gpu = "if-claimed"
+[gpu]
+driver_version_min = "550.90.07"
+driver_versions_denied = ["555.01"]
+vbios_versions_min = {{ hopper = "96.00.9F.00.01" }}
+reference_measurements = "required"
+ocsp = "required"
+ocsp_grace_hours = 1
+enrolled = "any"
+revoked = ["0123"]
 "#
     )
 }
@@ -61,6 +72,32 @@ fn a_complete_policy_parses() {
     assert_eq!(
         policy.digest(),
         AppraisalPolicy::from_toml(policy.text()).unwrap().digest()
+    );
+}
+
+#[test]
+fn rules_that_nobody_would_apply_are_a_mistake() {
+    let without_gpu = policy_toml().replace("if-claimed", "not-required");
+    assert_eq!(
+        mistakes(&without_gpu),
+        ["gpu: is never applied: evidence.gpu is \"not-required\""]
+    );
+    let (before, _) = without_gpu.split_once("[gpu]").unwrap();
+    assert!(AppraisalPolicy::from_toml(before).is_ok());
+    let table_missing = policy_toml();
+    let (before, _) = table_missing.split_once("[gpu]").unwrap();
+    assert_eq!(mistakes(before), ["gpu: missing"]);
+}
+
+#[test]
+fn a_register_is_replayed_only_from_a_log_that_is_required() {
+    let replayed =
+        policy_toml().replace(&format!("rtmr3s = [\"{ZERO}\"]"), "rtmr3s = \"replayed\"");
+    assert!(AppraisalPolicy::from_toml(&replayed).is_ok());
+    let without_log = replayed.replace("event_log = \"required\"", "event_log = \"not-required\"");
+    assert_eq!(
+        mistakes(&without_log),
+        ["td.rtmr3s: `replayed` wants evidence.event_log = \"required\""]
     );
 }
 
@@ -102,7 +139,12 @@ fn all_mistakes_are_reported_at_once() {
         .replace(r#""UpToDate""#, r#""uptodate", "Revoked""#)
         .replace("INTEL-SA-00837", "SA-1")
         .replace("grace_hours = 2", "grace_hours = 100000\ngrace_days = 1")
-        .replace("not-required", "required")
+        .replace(r#""required""#, r#""wanted""#)
+        .replace("if-claimed", "maybe")
+        .replace("550.90.07", "550")
+        .replace("96.00.9F.00.01", "96.00.9F.00")
+        .replace("hopper", "grasshopper")
+        .replace(r#""0123""#, r#""x""#)
         .replace("absent", "any")
         .replace("d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0", "d0");
     let found = mistakes(&text);
@@ -115,15 +157,21 @@ fn all_mistakes_are_reported_at_once() {
         "collateral.grace_days: unknown key",
         "td.service_td: wants `absent`",
         "platforms.revoked[0]: wants 16 bytes",
-        "evidence.event_log: wants `not-required`",
-        "evidence.gpu: wants `not-required`",
+        "evidence.event_log: wants `required` or `not-required`",
+        "evidence.gpu: wants `required` or `if-claimed` or `not-required`",
+        "gpu.driver_version_min: `550` is no driver version",
+        "gpu.vbios_versions_min.grasshopper: is no known architecture",
+        "gpu.vbios_versions_min.grasshopper: `96.00.9F.00` is no VBIOS version",
+        "gpu.reference_measurements: wants `required` or `not-required`",
+        "gpu.ocsp: wants `required` or `not-required`",
+        "gpu.revoked[0]: wants a certificate's serial",
     ] {
         assert!(
             found.iter().any(|mistake| mistake.starts_with(path)),
             "{path} is not in {found:#?}"
         );
     }
-    assert_eq!(found.len(), 10, "{found:#?}");
+    assert_eq!(found.len(), 16, "{found:#?}");
 }
 
 /// An advisory that Intel cannot have written would be denied in vain.
@@ -163,12 +211,17 @@ fn contradictions_and_wrong_shapes_are_mistakes() {
         mistakes(&contradiction),
         ["td.attributes_required: sets bits that attributes_mask leaves out"]
     );
-    let shape = policy_toml().replace(r#"enrolled = "any""#, r#"enrolled = "all""#);
+    let shape = policy_toml().replacen(r#"enrolled = "any""#, r#"enrolled = "all""#, 1);
     assert_eq!(mistakes(&shape), ["platforms.enrolled: wants a list"]);
     let table = policy_toml()
         .replace("[collateral]\ngrace_hours = 2\n", "")
         .replace("schema = 1", "schema = 1\ncollateral = 3");
     assert_eq!(mistakes(&table), ["collateral: wants a table"]);
+    let endless = policy_toml().replace(r#"["OutOfDate"]"#, r#"["SWHardeningNeeded"]"#);
+    assert_eq!(
+        mistakes(&endless),
+        ["tcb.statuses_in_grace: `SWHardeningNeeded` is allowed already, without an end"]
+    );
     let root = policy_toml().replace("schema = 1", "schema = 1\ndebug = true");
     assert_eq!(mistakes(&root), ["debug: unknown key"]);
     assert!(matches!(

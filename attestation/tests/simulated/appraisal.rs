@@ -148,6 +148,52 @@ fn the_tcb_is_as_the_policy_says() {
     ]);
 }
 
+const DAY_S: u64 = 24 * 60 * 60;
+
+/// A platform that a better level has overtaken, so many days before the scene's time, under thirty days of grace.
+fn superseded(days: u64) -> Scene {
+    let mut scene = Scene::new();
+    scene.collateral.tcb_status = TcbStatus::OutOfDate;
+    scene.collateral.superseded_s = Some(NOW_S - days * DAY_S);
+    scene.replace_policy(
+        "statuses_in_grace = []",
+        "statuses_in_grace = [\"OutOfDate\"]",
+    );
+    scene.replace_policy("grace_days = 0", "grace_days = 30");
+    scene
+}
+
+#[test]
+fn the_grace_for_an_outdated_tcb_counts_down_and_ends() {
+    for (days, left_days) in [(0, 30), (12, 18), (29, 1)] {
+        let result = superseded(days).appraise().unwrap();
+        assert_eq!(result.tcb_grace_left_s(), Some(left_days * DAY_S));
+        let transcript = result.transcript().to_string();
+        let seen = format!("{left_days} days of grace left");
+        assert!(transcript.contains(&seen), "{transcript}");
+    }
+    for days in [30, 31, 3000] {
+        let refusal = superseded(days).appraise().unwrap_err();
+        assert_eq!(codes(&refusal.transcript), [ErrorCode::TcbGraceEnded]);
+    }
+    assert_eq!(Scene::new().appraise().unwrap().tcb_grace_left_s(), None);
+}
+
+/// Where nothing better is described, the level itself was never good: its own date counts.
+#[test]
+fn an_outdated_level_without_a_better_one_has_no_grace_from_today() {
+    let mut scene = superseded(0);
+    scene.collateral.superseded_s = None;
+    const { assert!(NOW_S > simulator::LEVEL_DATE_S + 30 * DAY_S) };
+    assert_eq!(scene.appraise().unwrap_err().code, ErrorCode::TcbGraceEnded);
+    let mut enclave = superseded(0);
+    enclave.collateral.qe_status = TcbStatus::OutOfDate;
+    assert_eq!(
+        enclave.appraise().unwrap_err().code,
+        ErrorCode::TcbGraceEnded
+    );
+}
+
 /// The library converges a TD 1.5's two TCBs like Intel's: it reports the launch's unless the present one is better.
 #[test]
 fn a_present_tcb_that_is_worse_than_the_launchs_is_refused() {

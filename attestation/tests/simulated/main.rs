@@ -7,6 +7,8 @@ mod collateral;
 #[cfg(test)]
 mod collateral_alone;
 #[cfg(test)]
+mod event_log;
+#[cfg(test)]
 mod record;
 #[cfg(test)]
 mod scene;

@@ -11,10 +11,16 @@
 #[cfg(test)]
 mod collateral;
 #[cfg(test)]
+mod event_logs;
+#[cfg(test)]
 mod flips;
 #[cfg(test)]
 mod known_answer;
 #[cfg(test)]
 mod manifest;
+#[cfg(test)]
+mod nvidia;
+#[cfg(test)]
+mod rim;
 #[cfg(test)]
 mod support;

@@ -68,6 +68,10 @@ statuses_allowed = ["UpToDate", "SWHardeningNeeded"]
 advisories_denied = []
 # Collateral that knows of this TCB recovery event at least. `cocoon-attest verify` shows the number of yours.
 evaluation_data_number_min = 17
+# Allowed as well, for so many days after Intel described a better level: time to patch. Every verdict and the metrics count
+# the days down; then E410 refuses. An empty list and 0 days: no grace.
+statuses_in_grace = ["OutOfDate"]
+grace_days = 30
 
 [collateral]
 # For how many hours collateral counts after its end. 0: not at all.
@@ -85,7 +89,8 @@ xfam_required = "FILL-IN"
 mr_config_ids = ["000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]
 mr_owners = ["000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]
 mr_owner_configs = ["000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]
-# Zeros where the image extends nothing at run time.
+# Zeros where the image extends nothing at run time. "replayed" takes what the event log replays to, if the log is closed
+# exactly once; it needs event_log = "required" below.
 rtmr3s = ["000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]
 service_td = "absent"
 
@@ -114,8 +119,27 @@ enrolled = ["FILL-IN"]
 revoked = []
 
 [evidence]
+# "required": the worker sends its event log, which must replay to the quote's four registers. Or "not-required".
 event_log = "not-required"
-gpu = "not-required"
+# "if-claimed": a worker that computes on GPUs shows NVIDIA's evidence for each of them. "required": so does every worker, and
+# one without a GPU is refused. "not-required": no GPU counts as attested, and the table [gpu] is left out.
+gpu = "if-claimed"
+
+[gpu]
+# NVIDIA's driver, this version at least and none of those.
+driver_version_min = "550.90.07"
+driver_versions_denied = []
+# The VBIOS, by architecture (hopper, blackwell; ls10 for NVSwitches); an architecture that is not here is refused.
+vbios_versions_min = { hopper = "96.00.9F.00.01", blackwell = "97.00.88.00.0F" }
+# "required": measurements are compared with NVIDIA's reference integrity manifests (RIM) of driver and VBIOS.
+reference_measurements = "required"
+# "required": for each certificate of a GPU the worker staples a response of NVIDIA's OCSP service, in date or overdue by so
+# many hours at most.
+ocsp = "required"
+ocsp_grace_hours = 0
+# Serials of GPU certificates that may serve, or "any"; and those that may not. `cocoon-attest inspect` shows them.
+enrolled = "any"
+revoked = []
 "#;
 
 /// What to do with what was written.
