@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use attestation::{AppraisalPolicy, PolicyError};
+use attestation::{AppraisalPolicy, TrustAnchor, gpu::GpuTrustAnchor};
 use channel::{GatewayIdentity, GatewayTls, IdentityError, TlsConfigError};
 use pccs::CollateralStore;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,7 @@ use crate::gateway::Gateway;
 use crate::limits::SHUTDOWN;
 use crate::listening::Listening;
 use crate::metrics::Metrics;
+use crate::policy_file::{self, PolicyFileError};
 use crate::refresh::Refresh;
 use crate::session::Schedule;
 use crate::store::{OpenError, Store};
@@ -41,12 +43,8 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
-    #[error("the appraisal policy {path} is refused")]
-    Policy {
-        path: PathBuf,
-        #[source]
-        source: PolicyError,
-    },
+    #[error("there is no appraisal policy")]
+    Policy(#[source] PolicyFileError),
     #[error("the worker listener's certificate or key is refused")]
     Identity(#[source] IdentityError),
     #[error("the worker listener's TLS cannot be set up")]
@@ -92,7 +90,8 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let files = Files::read(&config).await?;
     let collateral: Arc<dyn CollateralSource> = Arc::from(world.collateral);
-    let gateway = open(&config, files.policy, world.clock, world.trust_anchor).await?;
+    let anchors = (world.trust_anchor, world.gpu_trust_anchor);
+    let gateway = open(&config, files.policy, world.clock, anchors).await?;
     housekeeping::read_collateral(&gateway, &collateral).await;
     let listeners = Listeners::bind(&config).await?;
     let listening = listeners.addresses()?;
@@ -100,13 +99,12 @@ pub async fn run(
     announce(&gateway, &listening);
 
     let mut tasks = JoinSet::new();
-    let policy_file = config.attestation.appraisal_policy.clone();
     if let Some(client) = files.pccs {
         let store = CollateralStore::at(&config.attestation.collateral_dir);
         let refresh = Refresh::new(&gateway, client, store, Arc::clone(&collateral));
         tasks.spawn(refresh.run());
     }
-    housekeeping::start(&mut tasks, &gateway, collateral, policy_file);
+    housekeeping::start(&mut tasks, &gateway, collateral);
     listeners.serve(&mut tasks, &gateway, files.worker_tls, files.api_tls);
     let ended = tokio::select! {
         () = shutdown.cancelled() => None,
@@ -143,12 +141,9 @@ struct Files {
 
 impl Files {
     async fn read(config: &Config) -> Result<Self, RunError> {
-        let path = &config.attestation.appraisal_policy;
-        let text = String::from_utf8_lossy(&read(path).await?).into_owned();
-        let policy = AppraisalPolicy::from_toml(&text).map_err(|source| RunError::Policy {
-            path: path.clone(),
-            source,
-        })?;
+        let policy = policy_file::read(&config.attestation.appraisal_policy)
+            .await
+            .map_err(RunError::Policy)?;
         let (chain, key) = pair(&config.worker).await?;
         let identity = GatewayIdentity::from_pem(&chain, &key).map_err(RunError::Identity)?;
         let worker_tls = GatewayTls::new(identity).map_err(RunError::WorkerTls)?;
@@ -203,7 +198,7 @@ async fn open(
     config: &Config,
     policy: AppraisalPolicy,
     clock: Arc<dyn crate::world::Clock>,
-    trust_anchor: attestation::TrustAnchor,
+    (trust_anchor, gpu_trust_anchor): (TrustAnchor, GpuTrustAnchor),
 ) -> Result<Arc<Gateway>, RunError> {
     let folder = &config.state_dir;
     tokio::fs::create_dir_all(folder)
@@ -221,6 +216,7 @@ async fn open(
     let metrics = Metrics::default();
     let relying_party = RelyingParty::new(
         trust_anchor,
+        gpu_trust_anchor,
         policy,
         store.clone(),
         Arc::clone(&clock),
@@ -230,8 +226,13 @@ async fn open(
     Ok(Arc::new(Gateway {
         store,
         blobs,
+        sessions: Sessions::new(
+            metrics.sessions(),
+            Arc::clone(&clock),
+            Arc::clone(&relying_party.in_force),
+        ),
         relying_party,
-        sessions: Sessions::new(metrics.sessions(), Arc::clone(&clock)),
+        policy_file: Mutex::new(attestation.appraisal_policy.clone()),
         schedule: Schedule {
             reattest_interval: attestation.reattest_interval,
             reattest_grace: attestation.reattest_grace,
@@ -332,7 +333,7 @@ fn announce(gateway: &Gateway, listening: &Listening) {
         worker = %listening.worker,
         metrics = %listening.metrics,
         trust_anchor,
-        appraisal_policy = hex::encode(party.policy().digest()),
+        appraisal_policy = %party.in_force.policy().document.sha256,
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );

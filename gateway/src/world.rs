@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestation::TrustAnchor;
+use attestation::{TrustAnchor, gpu::GpuTrustAnchor};
 
 /// The gateway's surroundings.
 #[derive(Debug)]
 pub struct World {
     pub clock: Arc<dyn Clock>,
     pub trust_anchor: TrustAnchor,
+    pub gpu_trust_anchor: GpuTrustAnchor,
     pub collateral: Box<dyn CollateralSource>,
 }
 

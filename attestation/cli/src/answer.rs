@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Exit, collateral::Listing, output::Document, verdict::Verdict};
+use crate::{Exit, collateral::Listing, explain::Explanation, output::Document, verdict::Verdict};
 
 /// An answer in both renderings, and how the process then ends.
 #[derive(Debug)]
@@ -11,6 +11,8 @@ pub(crate) enum Answer {
     Information(Document),
     /// Collateral, entry by entry.
     Collateral(Listing),
+    /// An event log, and what it explains.
+    Explanation(Box<Explanation>),
     /// A verdict with its steps.
     Verdict(Box<Verdict>),
 }
@@ -20,6 +22,7 @@ impl Answer {
         match self {
             Self::Information(document) => document.to_text(),
             Self::Collateral(listing) => listing.to_text(),
+            Self::Explanation(explanation) => explanation.to_text(),
             Self::Verdict(verdict) => verdict.to_text(),
         }
     }
@@ -28,6 +31,7 @@ impl Answer {
         match self {
             Self::Information(document) => document.to_json(),
             Self::Collateral(listing) => listing.to_json(),
+            Self::Explanation(explanation) => explanation.to_json(),
             Self::Verdict(verdict) => verdict.to_json(),
         }
     }
@@ -36,8 +40,9 @@ impl Answer {
         match self {
             Self::Information(_) => Exit::Success,
             Self::Collateral(listing) => listing.exit(),
+            Self::Explanation(explanation) if explanation.passed() => Exit::Success,
             Self::Verdict(verdict) if verdict.passed() => Exit::Success,
-            Self::Verdict(_) => Exit::Findings,
+            Self::Explanation(_) | Self::Verdict(_) => Exit::Findings,
         }
     }
 }

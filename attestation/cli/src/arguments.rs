@@ -1,6 +1,7 @@
 //! The command line: what may be asked, in nouns and verbs.
 
 mod collateral;
+mod explain;
 mod inspect;
 mod receipt;
 mod report_data;
@@ -10,6 +11,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use {
     collateral::{Collateral, CollateralExport, CollateralFetch, CollateralImport, CollateralShow},
+    explain::Explain,
     inspect::Inspect,
     receipt::{Receipt, ReceiptVerify},
     report_data::ReportData,
@@ -43,6 +45,9 @@ pub(crate) enum Command {
     /// Show what a quote says, without judging any of it.
     #[command(after_help = EXIT_CODES)]
     Inspect(Inspect),
+    /// Show what an event log says was measured; hold it against a TD's registers, and against another log.
+    #[command(after_help = EXIT_CODES)]
+    Explain(Explain),
     /// Verify a quote and appraise it by a policy; print the transcript.
     #[command(after_help = EXIT_CODES)]
     Verify(Verify),

@@ -8,6 +8,7 @@ mod answer;
 mod arguments;
 mod checks;
 mod collateral;
+mod explain;
 mod input;
 mod inspect;
 mod output;
@@ -23,7 +24,7 @@ use std::{
     process::{ExitCode, Termination},
 };
 
-use attestation::TrustAnchor;
+use attestation::{TrustAnchor, gpu::GpuTrustAnchor};
 use clap::Parser;
 use serde_json::json;
 
@@ -36,6 +37,8 @@ use crate::{
 pub struct World<'a> {
     /// The root that verdicts end in.
     pub anchor: TrustAnchor,
+    /// The roots that GPU evidence ends in.
+    pub gpu_anchor: GpuTrustAnchor,
     /// What `--time now` means, in seconds since the epoch.
     pub now_s: &'a dyn Fn() -> u64,
     /// Standard input, for `-`.
@@ -98,6 +101,7 @@ where
 fn answer(command: Command, world: &mut World<'_>) -> anyhow::Result<Answer> {
     match command {
         Command::Inspect(arguments) => inspect::run(&arguments, world),
+        Command::Explain(arguments) => explain::run(&arguments, world),
         Command::ReportData(arguments) => report_data::run(&arguments, world),
         Command::Verify(arguments) => verify::run(&arguments, world),
         Command::Receipt(Receipt::Verify(arguments)) => receipt::run(&arguments, world),

@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow};
 use attestation::{
     AppraisalPolicy, Appraiser, AttestationRecord, Collateral, ErrorCode, ReportData, Transcript,
     Verifier,
+    gpu::{GpuVerifier, VerifiedReferences},
 };
 
 use crate::{
@@ -72,10 +73,13 @@ fn quote(
         Some(_) => Vec::new(),
         None => vec![NOT_FRESH_NOTE.to_owned()],
     };
+    let gpu_verifier = GpuVerifier::new(world.gpu_anchor.clone());
     let appraiser = Appraiser {
         verifier,
+        gpu_verifier: &gpu_verifier,
         policy: &policy,
         collateral: &collateral,
+        references: &VerifiedReferences::default(),
     };
     Ok(Findings {
         transcript: appraiser.audit_quote(&quote, report_data, now_s),
@@ -103,10 +107,13 @@ fn record(
         Some(text) => input::parse_time(text, world.now_s)?,
         None => record.time_s(),
     };
+    let gpu_verifier = GpuVerifier::new(world.gpu_anchor.clone());
     let appraiser = Appraiser {
         verifier,
+        gpu_verifier: &gpu_verifier,
         policy: &policy,
         collateral: &collateral,
+        references: &VerifiedReferences::verify(record.references(), &world.gpu_anchor),
     };
     Ok(Findings {
         transcript: appraiser.audit(record.evidence(), record.binding(), now_s),

@@ -1,8 +1,8 @@
 //! INSECURE, for tests and the devnet only, never shipped: forges TDX quotes, collateral and a whole PKI from a number.
 //!
 //! A fake forges the input; it never skips the check. Everything made here is signed under a root of its own, and the real
-//! verifier accepts it only when a test hands it that root. Every certificate is named `SIMULATED - not Intel`, and anyone
-//! who knows the seed knows every private key.
+//! verifier accepts it only when a test hands it that root. Every certificate is named `SIMULATED - not Intel` or
+//! `SIMULATED - not NVIDIA`, and anyone who knows the seed knows every private key.
 //!
 //! One seed is one hierarchy (root, PCK Platform CA, TCB signer) with up to 65,536 machines under it. Keys, serials, names,
 //! dates, measurements and even signatures (RFC 6979) are functions of the seed, so that processes which share nothing but
@@ -25,6 +25,7 @@
 pub mod broker;
 mod collateral;
 mod event_log;
+pub mod gpu;
 mod keys;
 pub mod pcs;
 mod pki;
@@ -36,7 +37,7 @@ pub use collateral::{CollateralOptions, CollateralSigner, FMSPC, LEVEL_DATE_S, P
 pub use policy::MACHINES_ENROLLED_COUNT;
 pub use quote::{QuoteVersion, TdOptions};
 
-use attestation::{Collateral, EventLog, TrustAnchor};
+use attestation::{Collateral, EventLog, TrustAnchor, gpu::GpuTrustAnchor};
 use keys::{Seed, SeededKey};
 use pki::{Authority, Pki};
 use sgx_extension::PckFacts;
@@ -109,6 +110,12 @@ impl SimulatedPlatform {
             Ok(anchor) => anchor,
             Err(error) => unreachable!("the forged root is a CA certificate: {error}"),
         }
+    }
+
+    /// The root of the simulated GPUs of this seed, whose label says that it is not NVIDIA's.
+    #[must_use]
+    pub fn gpu_trust_anchor(&self) -> GpuTrustAnchor {
+        gpu::simulated_gpu_anchor(self.seed.0)
     }
 
     /// The platform's identity as its PCK certificate states it.

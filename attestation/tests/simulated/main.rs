@@ -11,6 +11,8 @@ mod event_log;
 #[cfg(test)]
 mod record;
 #[cfg(test)]
+mod rim;
+#[cfg(test)]
 mod scene;
 #[cfg(test)]
 mod verification;

@@ -6,40 +6,93 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use attestation::{Collateral, Family};
 use pccs::limits::WANTED_FAMILIES_MAX;
+use protocol::Sha256Digest;
 use tokio::sync::Notify;
+
+use super::in_force::Replacements;
+use crate::store::Document;
 
 /// Collateral for TDs, by FMSPC and CA.
 #[derive(Debug, Default)]
 pub(crate) struct CollateralShelf {
-    families: RwLock<BTreeMap<Family, Arc<Collateral>>>,
+    families: RwLock<BTreeMap<Family, Arc<Shelved>>>,
+    replacements: Replacements,
     missed: Mutex<BTreeSet<Family>>,
     was_missed: Notify,
 }
 
+/// One family's collateral, with its JSON as records keep it.
+#[derive(Debug)]
+pub(crate) struct Shelved {
+    pub(crate) family: Family,
+    pub(crate) collateral: Collateral,
+    pub(crate) document: Document,
+}
+
 impl CollateralShelf {
+    pub(super) fn new(replacements: Replacements) -> Self {
+        Self {
+            replacements,
+            ..Self::default()
+        }
+    }
+
     /// Puts everything that was read in place of what was there. Where not all could be read, a family that is missing keeps
     /// what it had: a file that is just being written must not cut sessions, and what is past its end is refused at its use.
-    pub(crate) fn replace(&self, read: BTreeMap<Family, Collateral>, is_complete: bool) {
-        let read = read
+    ///
+    /// Answers which families have other collateral now than they had, or had none: their sessions are appraised again.
+    pub(crate) fn replace(
+        &self,
+        read: BTreeMap<Family, Collateral>,
+        is_complete: bool,
+    ) -> Vec<Family> {
+        // Collateral that was read can be written; what could not would be in no record.
+        let read: BTreeMap<_, _> = read
             .into_iter()
-            .map(|(family, collateral)| (family, Arc::new(collateral)));
+            .filter_map(|(family, collateral)| {
+                let document = Document::new(&collateral.to_json().ok()?);
+                let shelved = Shelved {
+                    family,
+                    collateral,
+                    document,
+                };
+                Some((family, Arc::new(shelved)))
+            })
+            .collect();
         let mut known = self
             .families
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        let digest = |shelved: &Arc<Shelved>| shelved.document.sha256;
+        let changed: Vec<_> = read
+            .iter()
+            .filter(|(family, now)| known.get(*family).map(digest) != Some(digest(now)))
+            .map(|(family, _)| *family)
+            .collect();
         if is_complete {
             known.clear();
         }
         known.extend(read);
+        drop(known);
+        if !changed.is_empty() {
+            self.replacements.count();
+        }
+        changed
     }
 
-    pub(crate) fn find(&self, family: Family) -> Option<Arc<Collateral>> {
+    /// SHA-256 of a family's collateral.
+    pub(super) fn digest(&self, family: Family) -> Option<Sha256Digest> {
+        let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
+        Some(families.get(&family)?.document.sha256)
+    }
+
+    pub(crate) fn find(&self, family: Family) -> Option<Arc<Shelved>> {
         let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
         families.get(&family).map(Arc::clone)
     }
 
     /// Everything at hand.
-    pub(crate) fn all(&self) -> BTreeMap<Family, Arc<Collateral>> {
+    pub(crate) fn all(&self) -> BTreeMap<Family, Arc<Shelved>> {
         let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
         families.clone()
     }
@@ -56,7 +109,7 @@ impl CollateralShelf {
         let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
         families
             .values()
-            .map(|collateral| collateral.next_update_s())
+            .map(|shelved| shelved.collateral.next_update_s())
             .min()
     }
 

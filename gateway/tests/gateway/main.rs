@@ -18,6 +18,7 @@ mod lifecycle;
 mod nonsense;
 mod operator;
 mod pool;
+mod reappraisal;
 mod sessions;
 mod tasks;
 mod worker;

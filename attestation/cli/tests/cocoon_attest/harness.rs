@@ -79,6 +79,7 @@ pub(crate) fn simulated_with_input(
     let (mut output, mut errors) = (Vec::new(), Vec::new());
     let world = World {
         anchor: platform.trust_anchor(),
+        gpu_anchor: attestation::gpu::GpuTrustAnchor::nvidia(),
         now_s: &|| NOW_S,
         input: &mut input,
         output: &mut output,

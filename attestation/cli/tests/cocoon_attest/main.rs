@@ -6,6 +6,7 @@
 )]
 
 mod collateral;
+mod explain;
 mod harness;
 mod inspect;
 mod receipt;

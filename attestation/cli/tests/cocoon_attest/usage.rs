@@ -7,6 +7,7 @@ fn help_documents_the_exit_codes() {
     for arguments in [
         &["--help"][..],
         &["verify", "--help"],
+        &["explain", "--help"],
         &["receipt", "verify", "--help"],
         &["collateral", "fetch", "--help"],
     ] {
@@ -37,6 +38,7 @@ fn no_command_takes_a_root() {
     for command in [
         &["inspect"][..],
         &["verify"],
+        &["explain"],
         &["report-data"],
         &["receipt", "verify"],
     ] {

@@ -3,17 +3,18 @@
 use super::*;
 
 fn references(active: &[u32], inactive: &[u32]) -> BTreeMap<u32, ReferenceMeasurement> {
-    let of = |indices: &[u32], active| {
-        let indices = indices.to_vec().into_iter();
-        indices.map(move |index| {
-            let reference = ReferenceMeasurement {
-                active,
-                alternatives: vec![vec![1; 48]],
-            };
-            (index, reference)
-        })
+    let of = |indices: &[u32], active| -> Vec<_> {
+        let reference = ReferenceMeasurement {
+            active,
+            alternatives: vec![vec![1; 48]],
+        };
+        let indices = indices.iter();
+        indices.map(|index| (*index, reference.clone())).collect()
     };
-    of(active, true).chain(of(inactive, false)).collect()
+    [of(active, true), of(inactive, false)]
+        .concat()
+        .into_iter()
+        .collect()
 }
 
 #[test]
