@@ -1,23 +1,25 @@
-//! `verify`: a quote, or a whole attestation record, held against a policy at a point in time.
+//! `verify`: a quote, a worker's collection, an attestation record or a bundle, held against a policy at a point in time.
 
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use attestation::{
-    AppraisalPolicy, Appraiser, AttestationRecord, Collateral, ErrorCode, ReportData, Transcript,
+    AppraisalPolicy, AttestationRecord, Binding, Collateral, ErrorCode, Evidence, ReportData,
     Verifier,
 };
+use serde::Deserialize;
 
 use crate::{
     World,
     answer::Answer,
-    arguments::Verify,
+    arguments::{Facts, Verify},
+    bundle::{Bundle, Subject},
     input,
-    verdict::{Subject, Verdict, foreign_root},
+    verdict::{self, Verdict, foreign_root},
 };
 
 /// What an auditor must know of a record, whatever the verdict.
-pub(crate) const RECORD_NOTE: &str = "binding and time of a record are the gateway's word";
+const RECORD_NOTE: &str = "binding and time of a record are the gateway's word";
 
 /// Whoever wrote the record chose the rules in it.
 const OWN_POLICY_NOTE: &str = "the appraisal policy is the record's own, and the verdict is worth no more than it: compare its digest with \
@@ -26,92 +28,160 @@ const OWN_POLICY_NOTE: &str = "the appraisal policy is the record's own, and the
 const NOT_FRESH_NOTE: &str =
     "no report data was given, so for whom and when the quote was made was not judged";
 
+const UNBOUND_NOTE: &str = "no connection was given, so for whom and when the evidence was made was not judged, and its claims and GPU evidence \
+     could be anybody's";
+
+/// Whose word a bundle is.
+const BUNDLE_NOTE: &str =
+    "binding and time of a bundle are its author's word; quote and collateral are signed by others";
+
+const BUNDLE_POLICY_NOTE: &str = "the appraisal policy is the bundle's own, and the verdict is worth no more than it: compare its digest with \
+     the one you trust, or name that one with --policy";
+
+/// What was named on the command line, of `verify` or `bundle create`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given<'a> {
+    pub(crate) quote: Option<&'a Path>,
+    pub(crate) evidence: Option<&'a Path>,
+    pub(crate) record: Option<&'a Path>,
+    pub(crate) bundle: Option<&'a Path>,
+    pub(crate) facts: &'a Facts,
+    pub(crate) collateral: Option<&'a Path>,
+    pub(crate) policy: Option<&'a Path>,
+    pub(crate) time: Option<&'a str>,
+}
+
+impl<'a> From<&'a Verify> for Given<'a> {
+    fn from(arguments: &'a Verify) -> Self {
+        Self {
+            quote: arguments.quote.as_deref(),
+            evidence: arguments.evidence.as_deref(),
+            record: arguments.record.as_deref(),
+            bundle: arguments.bundle.as_deref(),
+            facts: &arguments.facts,
+            collateral: arguments.collateral.as_deref(),
+            policy: arguments.policy.as_deref(),
+            time: arguments.time.as_deref(),
+        }
+    }
+}
+
 pub(crate) fn run(arguments: &Verify, world: &mut World<'_>) -> anyhow::Result<Answer> {
-    let verifier = Verifier::new(world.anchor.clone());
-    let Findings {
-        transcript,
-        foreign_root,
-        notes,
-    } = match &arguments.record {
-        Some(path) => record(path, arguments, &verifier, world)?,
-        None => quote(arguments, &verifier, world)?,
+    let given = Given::from(arguments);
+    let mut notes = Vec::new();
+    let bundle = match given.record {
+        Some(path) => {
+            let record = read_record(path, world)?;
+            notes = record_notes(&record, given.policy);
+            overridden(Bundle::from(&record), &given, world)?
+        }
+        None => bundle(&given, world)?,
     };
+    if given.bundle.is_some() {
+        notes.push(BUNDLE_NOTE.to_owned());
+        if given.policy.is_none() {
+            notes.push(BUNDLE_POLICY_NOTE.to_owned());
+        }
+    }
+    notes.extend(freshness_note(&bundle.subject));
+    let policy = bundle.own_policy()?;
+    let verifier = Verifier::new(world.anchor.clone());
     Ok(Answer::Verdict(Box::new(Verdict {
         schema: "cocoon-attest/verify/1",
         anchor: world.anchor.clone(),
-        subject: Subject::Evidence,
+        subject: verdict::Subject::Evidence,
         checks: Vec::new(),
-        transcript,
-        foreign_root,
+        transcript: bundle.audit(&verifier, &policy, bundle.time_s),
+        foreign_root: foreign_root(verifier.anchor(), &bundle.collateral),
         notes,
     })))
 }
 
-/// What a verdict is made of.
-struct Findings {
-    transcript: Transcript,
-    foreign_root: Option<String>,
-    notes: Vec<String>,
+fn freshness_note(subject: &Subject) -> Option<String> {
+    let note = match subject {
+        Subject::Quote {
+            report_data: None, ..
+        } => NOT_FRESH_NOTE,
+        Subject::Evidence { binding: None, .. } => UNBOUND_NOTE,
+        Subject::Quote { .. } | Subject::Evidence { .. } => return None,
+    };
+    Some(note.to_owned())
 }
 
-fn quote(
-    arguments: &Verify,
-    verifier: &Verifier,
-    world: &mut World<'_>,
-) -> anyhow::Result<Findings> {
-    let quote = input::read(required(arguments.quote.as_deref())?, world.input)?;
-    let quote = input::decode_quote(quote)?;
-    let collateral = read_collateral(required(arguments.collateral.as_deref())?, world)?;
-    let policy = read_policy(required(arguments.policy.as_deref())?, world)?;
-    let now_s = input::parse_time(required(arguments.time.as_deref())?, world.now_s)?;
-    let report_data = match &arguments.report_data {
-        Some(text) => Some(ReportData(input::decode_hex_array("--report-data", text)?)),
+/// Everything that was named, as one bundle.
+pub(crate) fn bundle(given: &Given<'_>, world: &mut World<'_>) -> anyhow::Result<Bundle> {
+    if let Some(path) = given.record.or(given.bundle) {
+        let bundle = Bundle::parse(&input::read(path, world.input)?)
+            .with_context(|| format!("{} cannot be used", path.display()))?;
+        return overridden(bundle, given, world);
+    }
+    let subject = subject(given, world)?;
+    let collateral = read_collateral(required(given.collateral)?, world)?;
+    let policy = read_policy(required(given.policy)?, world)?;
+    let time_s = input::parse_time(required(given.time)?, world.now_s)?;
+    let policy = policy.text().to_owned();
+    Ok(Bundle::new(subject, policy, collateral, time_s))
+}
+
+/// What a record or bundle brings gives way to what was named beside it.
+fn overridden(bundle: Bundle, given: &Given<'_>, world: &mut World<'_>) -> anyhow::Result<Bundle> {
+    let collateral = match given.collateral {
+        Some(path) => read_collateral(path, world)?,
+        None => bundle.collateral.clone(),
+    };
+    let policy = match given.policy {
+        Some(path) => read_policy(path, world)?,
+        None => bundle.own_policy()?,
+    };
+    let time_s = match given.time {
+        Some(text) => input::parse_time(text, world.now_s)?,
+        None => bundle.time_s,
+    };
+    let policy = policy.text().to_owned();
+    Ok(Bundle::new(bundle.subject, policy, collateral, time_s))
+}
+
+fn subject(given: &Given<'_>, world: &mut World<'_>) -> anyhow::Result<Subject> {
+    let Some(path) = given.evidence else {
+        let bytes = input::read(required(given.quote)?, world.input)?;
+        let report_data = match &given.facts.report_data {
+            Some(text) => Some(ReportData(input::decode_hex_array("--report-data", text)?)),
+            None => None,
+        };
+        return Ok(Subject::Quote {
+            bytes: input::decode_binary("quote", bytes)?,
+            report_data,
+        });
+    };
+    let bytes = input::decode_binary("collection", input::read(path, world.input)?)?;
+    let collection = Evidence::decode(&bytes)
+        .with_context(|| format!("{} is no CMW collection", path.display()))?;
+    let binding = match &given.facts.binding {
+        Some(path) => Some(read_binding(path, world)?),
         None => None,
     };
-    let notes = match report_data {
-        Some(_) => Vec::new(),
-        None => vec![NOT_FRESH_NOTE.to_owned()],
-    };
-    let appraiser = Appraiser {
-        verifier,
-        policy: &policy,
-        collateral: &collateral,
-    };
-    Ok(Findings {
-        transcript: appraiser.audit_quote(&quote, report_data, now_s),
-        foreign_root: foreign_root(verifier.anchor(), &collateral),
-        notes,
+    Ok(Subject::Evidence {
+        collection,
+        binding,
     })
 }
 
-fn record(
-    path: &Path,
-    arguments: &Verify,
-    verifier: &Verifier,
-    world: &mut World<'_>,
-) -> anyhow::Result<Findings> {
-    let record = read_record(path, world)?;
-    let collateral = match &arguments.collateral {
-        Some(path) => read_collateral(path, world)?,
-        None => record.collateral().clone(),
-    };
-    let policy = match &arguments.policy {
-        Some(path) => read_policy(path, world)?,
-        None => recorded_policy(&record)?,
-    };
-    let now_s = match &arguments.time {
-        Some(text) => input::parse_time(text, world.now_s)?,
-        None => record.time_s(),
-    };
-    let appraiser = Appraiser {
-        verifier,
-        policy: &policy,
-        collateral: &collateral,
-    };
-    Ok(Findings {
-        transcript: appraiser.audit(record.evidence(), record.binding(), now_s),
-        foreign_root: foreign_root(verifier.anchor(), &collateral),
-        notes: record_notes(&record, arguments.policy.as_deref()),
+/// The binding alone, or as a member beside others, as `report-data` and records have it.
+fn read_binding(path: &Path, world: &mut World<'_>) -> anyhow::Result<Binding> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum File {
+        Alone(Binding),
+        Member { binding: Binding },
+    }
+    let file = serde_json::from_slice(&input::read(path, world.input)?).with_context(|| {
+        format!(
+            "{} does not hold the facts of a connection; `cocoon-attest report-data --help` names them",
+            path.display()
+        )
+    })?;
+    Ok(match file {
+        File::Alone(binding) | File::Member { binding } => binding,
     })
 }
 
@@ -145,11 +215,10 @@ pub(crate) fn read_policy(path: &Path, world: &mut World<'_>) -> anyhow::Result<
 }
 
 pub(crate) fn recorded_policy(record: &AttestationRecord) -> anyhow::Result<AppraisalPolicy> {
-    AppraisalPolicy::from_toml(record.policy_text())
-        .context("the record's own policy cannot be read; name another with --policy")
+    Bundle::from(record).own_policy()
 }
 
-fn read_collateral(path: &Path, world: &mut World<'_>) -> anyhow::Result<Collateral> {
+pub(crate) fn read_collateral(path: &Path, world: &mut World<'_>) -> anyhow::Result<Collateral> {
     let bytes = input::read(path, world.input)?;
     Collateral::from_json(&bytes).with_context(|| format!("{} is no collateral", path.display()))
 }
@@ -157,6 +226,8 @@ fn read_collateral(path: &Path, world: &mut World<'_>) -> anyhow::Result<Collate
 /// The parser has seen to it that these are there; were it wrong, that is an error and not a panic.
 fn required<T>(argument: Option<T>) -> anyhow::Result<T> {
     argument.ok_or_else(|| {
-        anyhow!("--quote needs --collateral, --policy and --time; --record brings its own")
+        anyhow!(
+            "--quote and --evidence need --collateral, --policy and --time; --record and --bundle bring their own"
+        )
     })
 }

@@ -9,6 +9,7 @@ use std::{
 use super::{
     Allowed, DEMANDS, Demand, GpuDemand, GpuWord, HOUR_S,
     reader::{Reader, Table},
+    rules::Floor,
 };
 
 /// A response lives for a day; who needs more than a week of grace has no responder.
@@ -58,6 +59,18 @@ impl FromStr for DriverVersion {
             .filter(|numbers| (2..=4).contains(&numbers.len()))
             .map(Self)
             .ok_or(NotAVersion)
+    }
+}
+
+impl DriverVersion {
+    pub(super) fn floor(&self) -> Floor {
+        Floor::new(self, self.0.clone())
+    }
+}
+
+impl VbiosVersion {
+    pub(super) fn floor(self) -> Floor {
+        Floor::new(self, self.0.map(u32::from).to_vec())
     }
 }
 

@@ -2,37 +2,75 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args, ValueHint};
 
-/// Arguments of `verify`.
+/// Verify evidence and appraise it by a policy; print the transcript.
+///
+/// Every step is shown with what was seen and what was wanted. A record or a bundle brings collateral, policy and time; each
+/// can be overridden.
 #[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("evidenced").required(true).args(["quote", "evidence", "record", "bundle"]),
+    after_help = help!(
+        yes: "every required step passed",
+        findings: "the evidence was refused; the transcript names step, code and remedy",
+        examples:
+            "cocoon-attest verify --quote q.bin --collateral c.json --policy p.toml --time now",
+            "cocoon-attest verify --evidence e.cbor --collateral c.json --policy p.toml --time now",
+            "cocoon-attest verify --record record.json --policy mine.toml",
+            "cocoon-attest verify --bundle bundle.json --json",
+    )
+)]
 pub(crate) struct Verify {
     /// The quote: raw, hexadecimal or base64. `-` reads standard input.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) quote: Option<PathBuf>,
+
+    /// The CMW collection that a worker sent: raw, hexadecimal or base64.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) evidence: Option<PathBuf>,
+
+    /// An attestation record of the gateway: appraises it again, whole.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) record: Option<PathBuf>,
+
+    /// An offline bundle: appraises it, whole.
     #[arg(
         long,
         value_name = "FILE",
-        required_unless_present = "record",
-        conflicts_with = "record"
+        conflicts_with_all = ["report_data", "binding"],
+        value_hint = ValueHint::FilePath
     )]
-    pub(crate) quote: Option<PathBuf>,
+    pub(crate) bundle: Option<PathBuf>,
 
-    /// Intel's collateral for the quote's platform, as JSON. A record brings its own.
-    #[arg(long, value_name = "FILE", required_unless_present = "record")]
+    #[command(flatten)]
+    pub(crate) facts: Facts,
+
+    /// Intel's collateral for the quote's platform, as JSON. A record or bundle brings its own.
+    #[arg(long, value_name = "FILE", required_unless_present_any = BRINGS_ALL, value_hint = ValueHint::FilePath)]
     pub(crate) collateral: Option<PathBuf>,
 
-    /// The appraisal policy, as TOML. A record brings its own.
-    #[arg(long, value_name = "FILE", required_unless_present = "record")]
+    /// The appraisal policy, as TOML. A record or bundle brings its own.
+    #[arg(long, value_name = "FILE", required_unless_present_any = BRINGS_ALL, value_hint = ValueHint::FilePath)]
     pub(crate) policy: Option<PathBuf>,
 
-    /// The time to verify at: RFC 3339, seconds since the epoch, or `now`. A record brings its own.
-    #[arg(long, value_name = "TIME", required_unless_present = "record")]
+    /// The time to verify at: RFC 3339, seconds since the epoch, or `now`. A record or bundle brings its own.
+    #[arg(long, value_name = "TIME", required_unless_present_any = BRINGS_ALL)]
     pub(crate) time: Option<String>,
+}
 
+/// What these name holds everything that a verdict is reached from.
+const BRINGS_ALL: [&str; 2] = ["record", "bundle"];
+
+/// The connection that evidence was made for; also of `bundle create`.
+#[derive(Debug, Args)]
+pub(crate) struct Facts {
     /// The report data that the quote must carry, 128 hexadecimal digits. Without it, its freshness is not judged.
-    #[arg(long, value_name = "HEX", conflicts_with = "record")]
+    #[arg(long, value_name = "HEX", conflicts_with_all = ["evidence", "record"])]
     pub(crate) report_data: Option<String>,
 
-    /// An attestation record of the gateway: appraises it again, whole.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
+    /// The facts of the connection that the collection was sent over, as JSON (see `report-data`). Without them neither its
+    /// freshness nor anything but its quote is judged.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quote", "record"], value_hint = ValueHint::FilePath)]
+    pub(crate) binding: Option<PathBuf>,
 }
