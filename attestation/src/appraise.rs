@@ -4,6 +4,7 @@
 //! ends the appraisal, since nothing it says can be looked at. Behind that, every step is taken even after one has
 //! failed: an operator wants to see all that is wrong at once. The first failure names the refusal.
 
+mod event_log;
 mod measurements;
 mod quote_alone;
 mod steps;

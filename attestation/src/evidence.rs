@@ -41,7 +41,7 @@ pub enum EvidenceMember {
     Quote,
     /// The worker's claims.
     Claims,
-    /// The CCEL event log that explains the run-time measurement registers.
+    /// The event log that explains the run-time measurement registers ([`crate::EventLog`]).
     EventLog,
     /// What the GPUs say of themselves.
     DeviceEvidence,
@@ -73,7 +73,7 @@ impl EvidenceMember {
         match self {
             Self::Quote => "application/vnd.intel.tdx-quote",
             Self::Claims => "application/vnd.cocoon.claims+cbor",
-            Self::EventLog => "application/vnd.uefi.ccel",
+            Self::EventLog => "application/vnd.cocoon.event-log+cbor",
             Self::DeviceEvidence => "application/vnd.cocoon.device-evidence+cbor",
         }
     }
@@ -107,7 +107,7 @@ pub struct Evidence {
     pub quote: Vec<u8>,
     /// The claims' deterministic CBOR ([`crate::Claims::encode`]).
     pub claims: Vec<u8>,
-    /// The event log without its padding.
+    /// The event log's deterministic CBOR ([`crate::EventLog::encode`]).
     pub event_log: Option<Vec<u8>>,
     /// GPU evidence. Made first, with this connection's nonce; the quote then covers it.
     pub device_evidence: Option<Vec<u8>>,

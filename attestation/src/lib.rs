@@ -29,7 +29,9 @@ mod codes;
 pub mod collateral;
 mod digest;
 mod enrolment;
+pub mod event_log;
 pub mod evidence;
+pub mod gpu;
 pub mod policy;
 mod quote;
 mod record;
@@ -48,6 +50,7 @@ pub use collateral::{Collateral, CollateralError, CollateralPart};
 pub use enrolment::{
     Enrolment, EnrolmentSecret, PlatformStanding, SECRET_BYTES_MIN, enrolment_mac,
 };
+pub use event_log::{EventLog, EventLogError};
 pub use evidence::{Evidence, EvidenceError, EvidenceMember};
 pub use policy::{AppraisalPolicy, PolicyError};
 pub use quote::{PckCertificate, Quote, QuoteBody, QuoteError, SgxQuoteBody, Tee};

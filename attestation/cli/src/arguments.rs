@@ -32,7 +32,7 @@ pub(crate) use {
     receipt::{Receipt, ReceiptVerify},
     report_data::ReportData,
     shell::{Completions, Man, Schema},
-    verify::{Facts, Verify},
+    verify::{Given, Verify},
 };
 
 /// Inspect and verify attestation evidence and receipts, offline.

@@ -18,7 +18,7 @@ use crate::{
     answer::Answer,
     arguments::BundleCreate,
     output::{Document, Section},
-    verify::{self, Given},
+    verify,
 };
 
 /// The shape of this version.
@@ -162,17 +162,7 @@ impl Bundle {
 }
 
 pub(crate) fn create(arguments: &BundleCreate, world: &mut World<'_>) -> anyhow::Result<Answer> {
-    let given = Given {
-        quote: arguments.quote.as_deref(),
-        evidence: arguments.evidence.as_deref(),
-        record: arguments.record.as_deref(),
-        bundle: None,
-        facts: &arguments.facts,
-        collateral: arguments.collateral.as_deref(),
-        policy: arguments.policy.as_deref(),
-        time: arguments.time.as_deref(),
-    };
-    let bundle = verify::bundle(&given, world)?;
+    let bundle = verify::bundle(&arguments.given, world)?;
     // A bundle that nobody can read again is none.
     bundle.own_policy()?;
     let text = format!("{}\n", serde_json::to_string_pretty(&bundle)?);

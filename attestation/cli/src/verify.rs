@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::{
     World,
     answer::Answer,
-    arguments::{Facts, Verify},
+    arguments::{Given, Verify},
     bundle::{Bundle, Subject},
     input,
     verdict::{self, Verdict, foreign_root},
@@ -38,52 +38,21 @@ const BUNDLE_NOTE: &str =
 const BUNDLE_POLICY_NOTE: &str = "the appraisal policy is the bundle's own, and the verdict is worth no more than it: compare its digest with \
      the one you trust, or name that one with --policy";
 
-/// What was named on the command line, of `verify` or `bundle create`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Given<'a> {
-    pub(crate) quote: Option<&'a Path>,
-    pub(crate) evidence: Option<&'a Path>,
-    pub(crate) record: Option<&'a Path>,
-    pub(crate) bundle: Option<&'a Path>,
-    pub(crate) facts: &'a Facts,
-    pub(crate) collateral: Option<&'a Path>,
-    pub(crate) policy: Option<&'a Path>,
-    pub(crate) time: Option<&'a str>,
-}
-
-impl<'a> From<&'a Verify> for Given<'a> {
-    fn from(arguments: &'a Verify) -> Self {
-        Self {
-            quote: arguments.quote.as_deref(),
-            evidence: arguments.evidence.as_deref(),
-            record: arguments.record.as_deref(),
-            bundle: arguments.bundle.as_deref(),
-            facts: &arguments.facts,
-            collateral: arguments.collateral.as_deref(),
-            policy: arguments.policy.as_deref(),
-            time: arguments.time.as_deref(),
-        }
-    }
-}
-
 pub(crate) fn run(arguments: &Verify, world: &mut World<'_>) -> anyhow::Result<Answer> {
-    let given = Given::from(arguments);
-    let mut notes = Vec::new();
-    let bundle = match given.record {
-        Some(path) => {
+    let given = &arguments.given;
+    let (bundle, notes) = match (&arguments.bundle, &given.record) {
+        (Some(path), _) => {
+            let bundle = overridden(read_bundle(path, world)?, given, world)?;
+            (bundle, bundle_notes(given.policy.as_deref()))
+        }
+        (None, Some(path)) => {
             let record = read_record(path, world)?;
-            notes = record_notes(&record, given.policy);
-            overridden(Bundle::from(&record), &given, world)?
+            let bundle = overridden(Bundle::from(&record), given, world)?;
+            (bundle, record_notes(&record, given.policy.as_deref()))
         }
-        None => bundle(&given, world)?,
+        (None, None) => (bundle(given, world)?, Vec::new()),
     };
-    if given.bundle.is_some() {
-        notes.push(BUNDLE_NOTE.to_owned());
-        if given.policy.is_none() {
-            notes.push(BUNDLE_POLICY_NOTE.to_owned());
-        }
-    }
-    notes.extend(freshness_note(&bundle.subject));
+    let notes = notes.into_iter().chain(freshness_note(&bundle.subject));
     let policy = bundle.own_policy()?;
     let verifier = Verifier::new(world.anchor.clone());
     Ok(Answer::Verdict(Box::new(Verdict {
@@ -93,8 +62,16 @@ pub(crate) fn run(arguments: &Verify, world: &mut World<'_>) -> anyhow::Result<A
         checks: Vec::new(),
         transcript: bundle.audit(&verifier, &policy, bundle.time_s),
         foreign_root: foreign_root(verifier.anchor(), &bundle.collateral),
-        notes,
+        notes: notes.collect(),
     })))
+}
+
+fn bundle_notes(policy: Option<&Path>) -> Vec<String> {
+    let mut notes = vec![BUNDLE_NOTE.to_owned()];
+    if policy.is_none() {
+        notes.push(BUNDLE_POLICY_NOTE.to_owned());
+    }
+    notes
 }
 
 fn freshness_note(subject: &Subject) -> Option<String> {
@@ -109,31 +86,29 @@ fn freshness_note(subject: &Subject) -> Option<String> {
 }
 
 /// Everything that was named, as one bundle.
-pub(crate) fn bundle(given: &Given<'_>, world: &mut World<'_>) -> anyhow::Result<Bundle> {
-    if let Some(path) = given.record.or(given.bundle) {
-        let bundle = Bundle::parse(&input::read(path, world.input)?)
-            .with_context(|| format!("{} cannot be used", path.display()))?;
-        return overridden(bundle, given, world);
+pub(crate) fn bundle(given: &Given, world: &mut World<'_>) -> anyhow::Result<Bundle> {
+    if let Some(path) = &given.record {
+        return overridden(Bundle::from(&read_record(path, world)?), given, world);
     }
     let subject = subject(given, world)?;
-    let collateral = read_collateral(required(given.collateral)?, world)?;
-    let policy = read_policy(required(given.policy)?, world)?;
-    let time_s = input::parse_time(required(given.time)?, world.now_s)?;
+    let collateral = read_collateral(required(given.collateral.as_deref())?, world)?;
+    let policy = read_policy(required(given.policy.as_deref())?, world)?;
+    let time_s = input::parse_time(required(given.time.as_deref())?, world.now_s)?;
     let policy = policy.text().to_owned();
     Ok(Bundle::new(subject, policy, collateral, time_s))
 }
 
 /// What a record or bundle brings gives way to what was named beside it.
-fn overridden(bundle: Bundle, given: &Given<'_>, world: &mut World<'_>) -> anyhow::Result<Bundle> {
-    let collateral = match given.collateral {
+fn overridden(bundle: Bundle, given: &Given, world: &mut World<'_>) -> anyhow::Result<Bundle> {
+    let collateral = match &given.collateral {
         Some(path) => read_collateral(path, world)?,
         None => bundle.collateral.clone(),
     };
-    let policy = match given.policy {
+    let policy = match &given.policy {
         Some(path) => read_policy(path, world)?,
         None => bundle.own_policy()?,
     };
-    let time_s = match given.time {
+    let time_s = match &given.time {
         Some(text) => input::parse_time(text, world.now_s)?,
         None => bundle.time_s,
     };
@@ -141,10 +116,10 @@ fn overridden(bundle: Bundle, given: &Given<'_>, world: &mut World<'_>) -> anyho
     Ok(Bundle::new(bundle.subject, policy, collateral, time_s))
 }
 
-fn subject(given: &Given<'_>, world: &mut World<'_>) -> anyhow::Result<Subject> {
-    let Some(path) = given.evidence else {
-        let bytes = input::read(required(given.quote)?, world.input)?;
-        let report_data = match &given.facts.report_data {
+fn subject(given: &Given, world: &mut World<'_>) -> anyhow::Result<Subject> {
+    let Some(path) = &given.evidence else {
+        let bytes = input::read(required(given.quote.as_deref())?, world.input)?;
+        let report_data = match &given.report_data {
             Some(text) => Some(ReportData(input::decode_hex_array("--report-data", text)?)),
             None => None,
         };
@@ -156,7 +131,7 @@ fn subject(given: &Given<'_>, world: &mut World<'_>) -> anyhow::Result<Subject> 
     let bytes = input::decode_binary("collection", input::read(path, world.input)?)?;
     let collection = Evidence::decode(&bytes)
         .with_context(|| format!("{} is no CMW collection", path.display()))?;
-    let binding = match &given.facts.binding {
+    let binding = match &given.binding {
         Some(path) => Some(read_binding(path, world)?),
         None => None,
     };
@@ -206,6 +181,11 @@ pub(crate) fn read_record(path: &Path, world: &mut World<'_>) -> anyhow::Result<
     let bytes = input::read(path, world.input)?;
     serde_json::from_slice(&bytes)
         .with_context(|| format!("{} is no attestation record", path.display()))
+}
+
+fn read_bundle(path: &Path, world: &mut World<'_>) -> anyhow::Result<Bundle> {
+    Bundle::parse(&input::read(path, world.input)?)
+        .with_context(|| format!("{} cannot be used", path.display()))
 }
 
 pub(crate) fn read_policy(path: &Path, world: &mut World<'_>) -> anyhow::Result<AppraisalPolicy> {

@@ -24,6 +24,7 @@
 
 pub mod broker;
 mod collateral;
+mod event_log;
 mod keys;
 mod pki;
 mod policy;
@@ -34,7 +35,7 @@ pub use collateral::{CollateralOptions, CollateralSigner, FMSPC, LEVEL_DATE_S, P
 pub use policy::MACHINES_ENROLLED_COUNT;
 pub use quote::{QuoteVersion, TdOptions};
 
-use attestation::{Collateral, TrustAnchor};
+use attestation::{Collateral, EventLog, TrustAnchor};
 use keys::{Seed, SeededKey};
 use pki::{Authority, Pki};
 use sgx_extension::PckFacts;
@@ -127,17 +128,24 @@ impl SimulatedPlatform {
             tee_tcb_svn2: quote::TEE_TCB_SVN,
             mr_seam: self.seed.bytes("MRSEAM"),
             mrtd: self.seed.bytes("MRTD"),
-            rtmrs: [
-                self.seed.bytes("RTMR0"),
-                self.seed.bytes("RTMR1"),
-                self.seed.bytes("RTMR2"),
-                [0; 48],
-            ],
+            rtmrs: event_log::rtmrs(self.seed),
             mr_config_id: [0; 48],
             mr_owner: [0; 48],
             mr_owner_config: [0; 48],
             mr_service_td: [0; 48],
         }
+    }
+
+    /// The event log that replays to the registers of [`SimulatedPlatform::td`], closed.
+    #[must_use]
+    pub fn event_log(&self) -> EventLog {
+        event_log::event_log(self.seed)
+    }
+
+    /// The log area from which its firmware's part was read, as Linux shows it: 64 KiB, padded.
+    #[must_use]
+    pub fn ccel_area(&self) -> Vec<u8> {
+        event_log::ccel_area(self.seed)
     }
 
     /// A TDX quote of `td` over `report_data`, signed as a quoting enclave of this machine would.

@@ -83,7 +83,7 @@ pub struct TdOptions {
     pub mr_seam: [u8; 48],
     /// Measurement of the TD as built.
     pub mrtd: [u8; 48],
-    /// Run-time measurement registers.
+    /// Run-time measurement registers; those of [`SimulatedPlatform::td`] are what its event log replays to.
     pub rtmrs: [[u8; 48]; 4],
     /// Set from outside at creation: the configuration's identity.
     pub mr_config_id: [u8; 48],
@@ -132,8 +132,8 @@ pub(crate) fn tdx(
     let mut signature = platform.attestation_key.sign_fixed(&signed);
     signature.extend(platform.attestation_key.coordinates());
     signature.extend(CERTIFICATION_QE_REPORT.to_le_bytes());
-    signature.extend(sized(qe_certification(platform)));
-    [signed, sized(signature)].concat()
+    signature.extend(sized(&qe_certification(platform)));
+    [signed, sized(&signature)].concat()
 }
 
 /// An SGX quote (version 3), which the pool never admits: for tools that must name what they were shown.
@@ -143,7 +143,7 @@ pub(crate) fn sgx(platform: &SimulatedPlatform, report_data: &[u8; 64]) -> Vec<u
     let mut signature = platform.attestation_key.sign_fixed(&signed);
     signature.extend(platform.attestation_key.coordinates());
     signature.extend(qe_certification(platform));
-    [signed, sized(signature)].concat()
+    [signed, sized(&signature)].concat()
 }
 
 /// 48 bytes: version, key type, TEE type, two reserved (in v3: the QE's SVNs), vendor, user data.
@@ -201,7 +201,7 @@ fn qe_certification(platform: &SimulatedPlatform) -> Vec<u8> {
     data.extend(32u16.to_le_bytes());
     data.extend(QE_AUTHENTICATION_DATA);
     data.extend(CERTIFICATION_PCK_CHAIN.to_le_bytes());
-    data.extend(sized(chain.into_bytes()));
+    data.extend(sized(chain.as_bytes()));
     data
 }
 
@@ -223,8 +223,8 @@ fn enclave_report(platform: &SimulatedPlatform, report_data: &[u8; 64]) -> Vec<u
 }
 
 /// `bytes` behind their length, u32 little-endian.
-fn sized(bytes: Vec<u8>) -> Vec<u8> {
-    [length_u32(&bytes).to_vec(), bytes].concat()
+pub(crate) fn sized(bytes: &[u8]) -> Vec<u8> {
+    [&length_u32(bytes), bytes].concat()
 }
 
 fn length_u32(bytes: &[u8]) -> [u8; 4] {

@@ -3,14 +3,14 @@
 //! Platform profiles (firmware and VM shape: MRTD, RTMR0) and releases (boot image: RTMR1, RTMR2) are apart, so that
 //! ten shapes and ten releases are twenty entries and not a hundred.
 
-use crate::{
-    AppraisalPolicy, ErrorCode, Evidence, VerifiedQuote,
-    policy::{Demand, Rtmr3Rule},
+use crate::{AppraisalPolicy, ErrorCode, Evidence, VerifiedQuote, policy::Rtmr3Rule};
+
+use super::{
+    event_log,
+    steps::{Steps, Verdict, list},
 };
 
-use super::steps::{Steps, Verdict, list};
-
-const NUMBER: u8 = 8;
+pub(super) const NUMBER: u8 = 8;
 
 pub(super) fn appraise(
     steps: &mut Steps,
@@ -66,20 +66,5 @@ pub(super) fn appraise(
                 rtmr3.to_string(),
             );
     }
-    event_log(steps, policy.event_log, evidence);
-}
-
-fn event_log(steps: &mut Steps, demand: Demand, evidence: &Evidence) {
-    let seen = match &evidence.event_log {
-        None => "none came".to_owned(),
-        Some(bytes) => format!("{} bytes came; not replayed", bytes.len()),
-    };
-    match demand {
-        Demand::NotRequired => steps
-            .step(NUMBER, "event log", "nothing: the policy says not-required")
-            .skip(seen),
-        Demand::Required => steps
-            .step(NUMBER, "event log", "a log that replays")
-            .skip_required(seen),
-    }
+    event_log::appraise(steps, policy.event_log, evidence, &td.rtmrs);
 }

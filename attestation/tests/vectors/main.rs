@@ -9,10 +9,16 @@
 //! service TD *verifies* here, and is refused by the appraisal with the code of that rule.
 
 #[cfg(test)]
+mod event_logs;
+#[cfg(test)]
 mod flips;
 #[cfg(test)]
 mod known_answer;
 #[cfg(test)]
 mod manifest;
+#[cfg(test)]
+mod nvidia;
+#[cfg(test)]
+mod rim;
 #[cfg(test)]
 mod support;

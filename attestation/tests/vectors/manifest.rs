@@ -1,6 +1,6 @@
 //! The manifest's table, row by row.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, path::Path};
 
 use attestation::{
     Appraiser, Binding, Collateral, ErrorCode, Evidence, Quote, Role, SuiteHash, TrustAnchor,
@@ -254,22 +254,16 @@ fn wanted_codes(row: &Row) -> Vec<ErrorCode> {
 }
 
 fn rows(directory: &Path) -> Vec<Row> {
-    let manifest = fs::read_to_string(directory.join("MANIFEST.tsv")).unwrap();
-    let mut lines = manifest
-        .lines()
-        .map(|line| line.split('\t').collect::<Vec<_>>());
-    let header = lines.next().unwrap();
-    let column = |name: &str| header.iter().position(|&title| title == name).unwrap();
-    let (file, collateral, time) = (column("file"), column("collateral"), column("time"));
-    let (expect, detail) = (column("expect"), column("detail"));
-    let rows = lines.map(|fields| Row {
-        file: fields[file].to_owned(),
-        collateral: fields[collateral].to_owned(),
-        time_s: fields[time].parse().unwrap_or_default(),
-        expect: fields[expect].to_owned(),
-        detail: fields[detail].to_owned(),
-    });
     let is_case = |file: &str| file.starts_with("peer-generated-phala/") && file.ends_with('/');
-    rows.filter(|row| row.file.starts_with("quotes/") || is_case(&row.file))
+    support::manifest(directory)
+        .iter()
+        .filter(|row| row["file"].starts_with("quotes/") || is_case(&row["file"]))
+        .map(|row| Row {
+            file: row["file"].clone(),
+            collateral: row["collateral"].clone(),
+            time_s: row["time"].parse().unwrap_or_default(),
+            expect: row["expect"].clone(),
+            detail: row["detail"].clone(),
+        })
         .collect()
 }

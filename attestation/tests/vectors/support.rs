@@ -1,6 +1,7 @@
 //! Where the vectors lie, how they are read, and a policy that fits a quote.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -23,6 +24,18 @@ pub(crate) fn directory(test: &str) -> Option<PathBuf> {
 pub(crate) fn read(path: impl AsRef<Path>) -> Vec<u8> {
     let path = path.as_ref();
     fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The rows of `MANIFEST.tsv`, each a value for every column's title.
+pub(crate) fn manifest(directory: &Path) -> Vec<BTreeMap<String, String>> {
+    let manifest = fs::read_to_string(directory.join("MANIFEST.tsv")).unwrap();
+    let mut lines = manifest
+        .lines()
+        .map(|line| line.split('\t').map(str::to_owned));
+    let header: Vec<String> = lines.next().unwrap().collect();
+    lines
+        .map(|fields| header.iter().cloned().zip(fields).collect())
+        .collect()
 }
 
 pub(crate) fn collateral(path: impl AsRef<Path>) -> Collateral {

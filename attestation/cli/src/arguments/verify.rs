@@ -1,4 +1,4 @@
-//! Arguments of `verify`.
+//! Arguments of `verify`, and what it shares with `bundle create`.
 
 use std::path::PathBuf;
 
@@ -11,6 +11,7 @@ use clap::{ArgGroup, Args, ValueHint};
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("evidenced").required(true).args(["quote", "evidence", "record", "bundle"]),
+    group = ArgGroup::new("complete").args(["record", "bundle"]),
     after_help = help!(
         yes: "every required step passed",
         findings: "the evidence was refused; the transcript names step, code and remedy",
@@ -22,7 +23,18 @@ use clap::{ArgGroup, Args, ValueHint};
     )
 )]
 pub(crate) struct Verify {
-    /// The quote: raw, hexadecimal or base64. `-` reads standard input.
+    /// An offline bundle: appraises it, whole.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) bundle: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) given: Given,
+}
+
+/// Evidence, and what a verdict on it is reached from. The group `complete` names what brings all of that.
+#[derive(Debug, Args)]
+pub(crate) struct Given {
+    /// A quote: raw, hexadecimal or base64. `-` reads standard input.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) quote: Option<PathBuf>,
 
@@ -30,47 +42,28 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) evidence: Option<PathBuf>,
 
-    /// An attestation record of the gateway: appraises it again, whole.
+    /// An attestation record of the gateway, which brings everything.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) record: Option<PathBuf>,
 
-    /// An offline bundle: appraises it, whole.
-    #[arg(
-        long,
-        value_name = "FILE",
-        conflicts_with_all = ["report_data", "binding"],
-        value_hint = ValueHint::FilePath
-    )]
-    pub(crate) bundle: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(crate) facts: Facts,
-
-    /// Intel's collateral for the quote's platform, as JSON. A record or bundle brings its own.
-    #[arg(long, value_name = "FILE", required_unless_present_any = BRINGS_ALL, value_hint = ValueHint::FilePath)]
-    pub(crate) collateral: Option<PathBuf>,
-
-    /// The appraisal policy, as TOML. A record or bundle brings its own.
-    #[arg(long, value_name = "FILE", required_unless_present_any = BRINGS_ALL, value_hint = ValueHint::FilePath)]
-    pub(crate) policy: Option<PathBuf>,
-
-    /// The time to verify at: RFC 3339, seconds since the epoch, or `now`. A record or bundle brings its own.
-    #[arg(long, value_name = "TIME", required_unless_present_any = BRINGS_ALL)]
-    pub(crate) time: Option<String>,
-}
-
-/// What these name holds everything that a verdict is reached from.
-const BRINGS_ALL: [&str; 2] = ["record", "bundle"];
-
-/// The connection that evidence was made for; also of `bundle create`.
-#[derive(Debug, Args)]
-pub(crate) struct Facts {
     /// The report data that the quote must carry, 128 hexadecimal digits. Without it, its freshness is not judged.
-    #[arg(long, value_name = "HEX", conflicts_with_all = ["evidence", "record"])]
+    #[arg(long, value_name = "HEX", conflicts_with_all = ["evidence", "complete"])]
     pub(crate) report_data: Option<String>,
 
     /// The facts of the connection that the collection was sent over, as JSON (see `report-data`). Without them neither its
     /// freshness nor anything but its quote is judged.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["quote", "record"], value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quote", "complete"], value_hint = ValueHint::FilePath)]
     pub(crate) binding: Option<PathBuf>,
+
+    /// Intel's collateral for the quote's platform, as JSON. A record or bundle brings its own.
+    #[arg(long, value_name = "FILE", required_unless_present = "complete", value_hint = ValueHint::FilePath)]
+    pub(crate) collateral: Option<PathBuf>,
+
+    /// The appraisal policy, as TOML. A record or bundle brings its own.
+    #[arg(long, value_name = "FILE", required_unless_present = "complete", value_hint = ValueHint::FilePath)]
+    pub(crate) policy: Option<PathBuf>,
+
+    /// The time to verify at: RFC 3339, seconds since the epoch, or `now`. A record or bundle brings its own.
+    #[arg(long, value_name = "TIME", required_unless_present = "complete")]
+    pub(crate) time: Option<String>,
 }

@@ -9,4 +9,5 @@
 mod admission;
 mod broker;
 mod determinism;
+mod event_log;
 mod verification;

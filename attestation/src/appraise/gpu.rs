@@ -1,0 +1,298 @@
+//! Step 10: every claimed GPU shows NVIDIA's evidence, made for this very connection, in a mode and a version that may serve.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    Binding, Claims, ErrorCode, Evidence,
+    gpu::{
+        DeviceEvidence, DeviceKind, DeviceReport, GpuError, GpuMode, GpuVerifier, MultiGpuMode,
+        OcspError, Pdi, VerifiedGpu, VerifiedReferences,
+    },
+    policy::{Demand, GpuDemand, GpuRules},
+};
+
+use super::steps::{Steps, Verdict, chain, list};
+
+const NUMBER: u8 = 10;
+
+/// With what GPU evidence is appraised.
+pub(super) struct GpuAppraisal<'a> {
+    pub(super) verifier: &'a GpuVerifier,
+    pub(super) references: &'a VerifiedReferences,
+    pub(super) demand: &'a GpuDemand,
+    pub(super) binding: &'a Binding,
+    pub(super) now_s: u64,
+}
+
+impl GpuAppraisal<'_> {
+    /// Answers with the devices that verified; empty where nothing was demanded.
+    pub(super) fn appraise(
+        &self,
+        steps: &mut Steps,
+        evidence: &Evidence,
+        claims: Option<&Claims>,
+    ) -> Vec<VerifiedGpu> {
+        let (rules, of_all) = match self.demand {
+            GpuDemand::NotRequired => {
+                let seen = match &evidence.device_evidence {
+                    None => "none came".to_owned(),
+                    Some(bytes) => format!("{} bytes came; not appraised", bytes.len()),
+                };
+                let wanted = "nothing: the policy says not-required";
+                steps.step(NUMBER, "GPU evidence", wanted).skip(seen);
+                return Vec::new();
+            }
+            GpuDemand::Required(rules) => (rules, true),
+            GpuDemand::IfClaimed(rules) => (rules, false),
+        };
+        let step = steps.step(NUMBER, "GPU evidence", "of each GPU that the claims name");
+        let Some(claims) = claims else {
+            step.skip_required("no claims that name GPUs");
+            return Vec::new();
+        };
+        let Some(bytes) = &evidence.device_evidence else {
+            if claims.gpus.is_empty() && !of_all {
+                step.skip("none came, and no GPU is claimed");
+            } else {
+                step.fail(ErrorCode::GpuEvidenceMissing, "none came");
+            }
+            return Vec::new();
+        };
+        match DeviceEvidence::decode(bytes) {
+            Ok(devices) => {
+                step.pass(format!("of {} devices", devices.devices.len()));
+                self.devices(steps, rules, &devices.devices, claims)
+            }
+            Err(error) => {
+                step.fail(ErrorCode::GpuEvidenceMalformed, chain(&error));
+                Vec::new()
+            }
+        }
+    }
+
+    fn devices(
+        &self,
+        steps: &mut Steps,
+        rules: &GpuRules,
+        devices: &[DeviceReport],
+        claims: &Claims,
+    ) -> Vec<VerifiedGpu> {
+        as_claimed(steps, devices, claims);
+        let verified: Vec<_> = devices
+            .iter()
+            .filter_map(|device| {
+                let verified = self.verify(steps, rules, device)?;
+                self.device(steps, rules, &verified);
+                Some(verified)
+            })
+            .collect();
+        distinct(steps, &verified);
+        switches(steps, &verified);
+        verified
+    }
+
+    fn verify(
+        &self,
+        steps: &mut Steps,
+        rules: &GpuRules,
+        device: &DeviceReport,
+    ) -> Option<VerifiedGpu> {
+        let nonce = self.binding.gpu_nonce();
+        let wanted = format!(
+            "a report over {}, and a chain to {}",
+            hex::encode(nonce),
+            self.verifier.anchor().label()
+        );
+        let step = steps.step(NUMBER, "GPU report", wanted);
+        let verify = |now_s| self.verifier.verify(device, Some(&nonce), now_s);
+        let verified = match verify(self.now_s) {
+            // An overdue response counts on for the policy's grace, as of its last second.
+            Err(GpuError::Ocsp {
+                source: OcspError::OutOfDate { next_update_s, .. },
+                ..
+            }) if (next_update_s..next_update_s.saturating_add(rules.ocsp_grace_s))
+                .contains(&self.now_s) =>
+            {
+                verify(next_update_s.saturating_sub(1))
+            }
+            verified => verified,
+        };
+        match verified {
+            Ok(verified) => {
+                step.pass(format!(
+                    "{}: {} {}, device {}, under {}",
+                    verified.uuid(),
+                    verified.architecture(),
+                    verified.chip(),
+                    verified.device_serial(),
+                    verified.trust_anchor()
+                ));
+                Some(verified)
+            }
+            Err(error) => {
+                step.fail(error.code(), format!("{}: {}", device.uuid, chain(&error)));
+                None
+            }
+        }
+    }
+
+    fn device(&self, steps: &mut Steps, rules: &GpuRules, gpu: &VerifiedGpu) {
+        enrolled(steps, rules, gpu);
+        ocsp(steps, rules, gpu);
+        mode(steps, gpu);
+        versions(steps, rules, gpu);
+        measurements(steps, rules, gpu, self.references, self.now_s);
+    }
+}
+
+/// The GPUs of the evidence are those of the claims, one for one. Switches are claimed by nobody.
+fn as_claimed(steps: &mut Steps, devices: &[DeviceReport], claims: &Claims) {
+    let mut claimed: Vec<_> = claims.gpus.iter().map(|gpu| gpu.uuid.as_str()).collect();
+    let mut shown: Vec<_> = devices
+        .iter()
+        .filter(|device| device.kind == DeviceKind::Gpu)
+        .map(|device| device.uuid.as_str())
+        .collect();
+    claimed.sort_unstable();
+    shown.sort_unstable();
+    let code = if claimed.len() == shown.len() {
+        ErrorCode::GpuUuidMismatch
+    } else {
+        ErrorCode::GpuCountMismatch
+    };
+    let holds = Verdict::from(claimed == shown);
+    steps
+        .step(NUMBER, "GPUs as claimed", list(claimed))
+        .end(holds, code, list(shown));
+}
+
+/// One device that answers twice would be counted as two.
+fn distinct(steps: &mut Steps, devices: &[VerifiedGpu]) {
+    let all = |serial: fn(&VerifiedGpu) -> &str| {
+        let serials: BTreeSet<_> = devices.iter().map(serial).collect();
+        serials.len() == devices.len()
+    };
+    let holds = all(VerifiedGpu::device_serial) && all(VerifiedGpu::certificate_serial);
+    steps
+        .step(NUMBER, "GPUs distinct", "a certificate of its own for each")
+        .end(
+            Verdict::from(holds),
+            ErrorCode::GpuCertificateRepeated,
+            list(devices.iter().map(VerifiedGpu::device_serial)),
+        );
+}
+
+/// In Protected PCIe mode NVLink is in clear: every switch that a GPU is linked to must be a verified device.
+fn switches(steps: &mut Steps, devices: &[VerifiedGpu]) {
+    let exposed = devices.iter().filter(|device| {
+        let says = device.gpu().is_some_and(|gpu| {
+            gpu.mode == Some(GpuMode::ProtectedPcie) || gpu.protected_pcie == Some(true)
+        });
+        says || device.mode().multi_gpu_mode == MultiGpuMode::ProtectedPcie
+    });
+    let linked: BTreeSet<Pdi> = exposed
+        .filter_map(VerifiedGpu::gpu)
+        .flat_map(|gpu| gpu.switch_pdis.iter().copied())
+        .collect();
+    if linked.is_empty() {
+        return;
+    }
+    let shown: BTreeSet<Pdi> = devices
+        .iter()
+        .filter(|device| device.kind() == DeviceKind::NvSwitch)
+        .filter_map(VerifiedGpu::pdi)
+        .collect();
+    let names = |pdis: &BTreeSet<Pdi>| list(pdis.iter().map(|pdi| hex::encode(pdi.0)));
+    steps
+        .step(NUMBER, "switches of Protected PCIe", names(&linked))
+        .end(
+            Verdict::from(linked.is_subset(&shown)),
+            ErrorCode::GpuCountMismatch,
+            names(&shown),
+        );
+}
+
+fn enrolled(steps: &mut Steps, rules: &GpuRules, gpu: &VerifiedGpu) {
+    let serial = gpu.device_serial().to_owned();
+    let holds = rules.enrolled.allows(&serial) && !rules.revoked.contains(&serial);
+    steps
+        .step(NUMBER, "GPU enrolled", "enrolled, and not revoked")
+        .end(Verdict::from(holds), ErrorCode::GpuNotEnrolled, serial);
+}
+
+fn ocsp(steps: &mut Steps, rules: &GpuRules, gpu: &VerifiedGpu) {
+    let wanted = "a good response for each certificate that NVIDIA issued";
+    let step = steps.step(NUMBER, "GPU certificates not revoked", wanted);
+    match (gpu.require_ocsp(), rules.ocsp) {
+        (Ok(()), _) => step.pass(gpu.uuid()),
+        (Err(error), Demand::NotRequired) => {
+            step.skip(format!("{}: {error}; the policy says not-required", gpu.uuid()));
+        }
+        (Err(error), Demand::Required) => {
+            step.fail(error.code(), format!("{}: {error}", gpu.uuid()));
+        }
+    }
+}
+
+/// What NVML says of the mode, by the measured agent's word.
+fn mode(steps: &mut Steps, gpu: &VerifiedGpu) {
+    let mode = gpu.mode();
+    let says = |on| if on { "on" } else { "off" };
+    let seen = |on| format!("{}: {}", gpu.uuid(), says(on));
+    steps.step(NUMBER, "GPU confidential mode", "on").end(
+        Verdict::from(mode.feature_on),
+        ErrorCode::GpuConfidentialModeOff,
+        seen(mode.feature_on),
+    );
+    steps.step(NUMBER, "GPU developer tools", "off").end(
+        Verdict::from(!mode.dev_tools_on),
+        ErrorCode::GpuDebugEnabled,
+        seen(mode.dev_tools_on),
+    );
+}
+
+fn versions(steps: &mut Steps, rules: &GpuRules, gpu: &VerifiedGpu) {
+    if let Some(driver) = gpu.driver_version() {
+        let denied = &rules.driver_versions_denied;
+        let wanted = format!("{} or later, none of {}", rules.driver_version_min, list(denied));
+        let holds = *driver >= rules.driver_version_min && !denied.contains(driver);
+        steps.step(NUMBER, "GPU driver", wanted).end(
+            Verdict::from(holds),
+            ErrorCode::GpuDriverTooOld,
+            format!("{}: {driver}", gpu.uuid()),
+        );
+    }
+    let (architecture, vbios) = (gpu.architecture(), gpu.vbios_version());
+    let seen = format!("{}: {architecture} {vbios}", gpu.uuid());
+    let Some(floor) = rules.vbios_versions_min.get(&architecture) else {
+        let wanted = format!("one of {}", list(rules.vbios_versions_min.keys()));
+        return steps
+            .step(NUMBER, "GPU VBIOS", wanted)
+            .fail(ErrorCode::GpuArchitectureNotAllowed, seen);
+    };
+    steps
+        .step(NUMBER, "GPU VBIOS", format!("{floor} or later"))
+        .end(Verdict::from(vbios >= *floor), ErrorCode::GpuVbiosTooOld, seen);
+}
+
+fn measurements(
+    steps: &mut Steps,
+    rules: &GpuRules,
+    gpu: &VerifiedGpu,
+    references: &VerifiedReferences,
+    now_s: u64,
+) {
+    let wanted = "those of NVIDIA's reference manifests";
+    let step = steps.step(NUMBER, "GPU measurements", wanted);
+    if rules.reference_measurements == Demand::NotRequired {
+        return step.skip(format!("{}: the policy says not-required", gpu.uuid()));
+    }
+    match gpu.match_references(references, now_s) {
+        Ok(matched) => {
+            let ids = matched.references().iter().map(|reference| &reference.id);
+            let count = matched.indices().len();
+            step.pass(format!("{}: {count} as in {}", gpu.uuid(), list(ids)));
+        }
+        Err(error) => step.fail(error.code(), format!("{}: {}", gpu.uuid(), chain(&error))),
+    }
+}

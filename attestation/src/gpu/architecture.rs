@@ -1,0 +1,80 @@
+//! Which devices are known here, by the name of their chip.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::DeviceKind;
+
+/// A family of devices that report in the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    /// GPUs with a chip `GH…`, such as H100 and H200.
+    Hopper,
+    /// GPUs with a chip `GB…`, such as B200.
+    Blackwell,
+    /// The third-generation NVSwitch.
+    Ls10,
+}
+
+impl Architecture {
+    /// After the chip's name as the device's certificates have it: `GH100`, `GB100`, `LS_10`.
+    pub(super) fn of_chip(chip: &str) -> Option<Self> {
+        let family = chip.get(..2)?;
+        let number = chip.get(2..)?.trim_start_matches('_');
+        if number.is_empty() || !number.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return None;
+        }
+        match (family, number) {
+            ("GH", _) => Some(Self::Hopper),
+            ("GB", _) => Some(Self::Blackwell),
+            ("LS", "10") => Some(Self::Ls10),
+            _ => None,
+        }
+    }
+
+    /// What such a device is.
+    #[must_use]
+    pub const fn kind(self) -> DeviceKind {
+        match self {
+            Self::Hopper | Self::Blackwell => DeviceKind::Gpu,
+            Self::Ls10 => DeviceKind::NvSwitch,
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Hopper => "Hopper",
+            Self::Blackwell => "Blackwell",
+            Self::Ls10 => "LS10",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chips_have_an_architecture() {
+        for (chip, architecture) in [
+            ("GH100", Some(Architecture::Hopper)),
+            ("GB100", Some(Architecture::Blackwell)),
+            ("GB202", Some(Architecture::Blackwell)),
+            ("LS_10", Some(Architecture::Ls10)),
+            ("LS10", Some(Architecture::Ls10)),
+            ("LR10", None),
+            ("GA100", None),
+            ("GH", None),
+            ("GH_", None),
+            ("GH 100", None),
+            ("é", None),
+            ("", None),
+        ] {
+            assert_eq!(Architecture::of_chip(chip), architecture, "{chip:?}");
+        }
+    }
+}

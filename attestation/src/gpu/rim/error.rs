@@ -1,0 +1,118 @@
+//! Why a reference integrity manifest is refused: one variant per refusal.
+
+use crate::{ErrorCode, verify::Details};
+
+/// Why a reference integrity manifest is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RimError {
+    /// There is no manifest with that identifier.
+    #[error("there is no reference integrity manifest {0}")]
+    Missing(String),
+    /// More manifests than a set may hold.
+    #[error("there are more than {0} reference integrity manifests")]
+    TooMany(usize),
+    /// An identifier that no manifest of NVIDIA's has.
+    #[error("a text of {0} bytes is no identifier of a reference integrity manifest")]
+    IdMalformed(usize),
+    /// Longer than any manifest.
+    #[error(
+        "the manifest has {length_bytes} bytes, more than {}",
+        super::MANIFEST_BYTES_MAX
+    )]
+    TooLong {
+        /// Its length.
+        length_bytes: usize,
+    },
+    /// In none of the known formats.
+    #[error("the manifest is in no known format")]
+    FormatUnknown,
+    /// Not UTF-8.
+    #[error("the manifest is not UTF-8")]
+    NotUtf8,
+    /// Not well-formed XML, or with a document type declaration, or with too many nodes.
+    #[error("the manifest is not XML without a document type")]
+    Xml(#[source] Details),
+    /// XML that no manifest uses and that makes signatures hard to read.
+    #[error("the manifest has {0}, which no manifest uses")]
+    OutsideProfile(&'static str),
+    /// Not exactly one signature.
+    #[error("the manifest has {0} signatures instead of one")]
+    SignatureCount(usize),
+    /// The signature is not the last child of the document element.
+    #[error("the manifest's signature is not the last child of the document element")]
+    SignaturePlace,
+    /// The signature is not of the one shape that is read.
+    #[error("the manifest's signature has an unexpected {0}")]
+    SignatureShape(&'static str),
+    /// The contents are not what was signed.
+    #[error("the manifest's contents are not those that were signed")]
+    DigestMismatch,
+    /// The signer's key did not make the signature.
+    #[error("the manifest's signature does not verify under its signer's key")]
+    SignatureInvalid,
+    /// No certificate, or too many.
+    #[error("the manifest has {0} certificates")]
+    CertificateCount(usize),
+    /// A certificate does not parse.
+    #[error("certificate {0} of the manifest does not parse")]
+    CertificateMalformed(usize),
+    /// The trust anchor is no usable certificate.
+    #[error("the trust anchor of reference integrity manifests is unusable")]
+    TrustAnchor(#[source] Details),
+    /// The signer's chain does not lead to the trust anchor, or not in a permitted way.
+    #[error("the manifest's signer does not lead to the trust anchor")]
+    SignerUntrusted(#[source] Details),
+    /// A certificate is not part of the signer's chain.
+    #[error("the manifest has certificates that are not of its signer's chain")]
+    CertificateUnused,
+    /// The signer's certificate is not for signatures.
+    #[error("the manifest's signer may not sign: its certificate lacks digitalSignature")]
+    SignerUsage,
+    /// A certificate of the signer's chain is not valid yet.
+    #[error("the manifest's signer is valid from {not_before_s} on, after {now_s}")]
+    SignerNotYetValid {
+        /// When the last certificate becomes valid, in seconds since the Unix epoch.
+        not_before_s: u64,
+        /// The time of verification.
+        now_s: u64,
+    },
+    /// A certificate of the signer's chain is past its end.
+    #[error("the manifest's signer was valid until {not_after_s}, before {now_s}")]
+    SignerExpired {
+        /// When the first certificate ends, in seconds since the Unix epoch.
+        not_after_s: u64,
+        /// The time of verification.
+        now_s: u64,
+    },
+    /// The signed contents are not those of a manifest.
+    #[error("the manifest's {0} is missing or malformed")]
+    Contents(&'static str),
+    /// A measurement is not described as measurements are.
+    #[error("the manifest's measurement {index} has a malformed {field}")]
+    Measurement {
+        /// The index, as the manifest writes it.
+        index: u32,
+        /// What is wrong.
+        field: &'static str,
+    },
+    /// The manifest is another one than its identifier says.
+    #[error("the manifest {id} is for {found}")]
+    Misnamed {
+        /// The identifier it was given under.
+        id: String,
+        /// What its signed contents say.
+        found: String,
+    },
+}
+
+impl RimError {
+    /// The refusal's stable code.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Missing(_) => ErrorCode::GpuReferenceMissing,
+            Self::TrustAnchor(_) => ErrorCode::TrustAnchorInvalid,
+            _ => ErrorCode::GpuReferenceInvalid,
+        }
+    }
+}
