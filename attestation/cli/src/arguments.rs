@@ -15,6 +15,7 @@ macro_rules! help {
 
 mod bundle;
 mod doctor;
+mod explain;
 mod inspect;
 mod policy;
 mod receipt;
@@ -27,6 +28,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use {
     bundle::{Bundle, BundleCreate},
     doctor::Doctor,
+    explain::Explain,
     inspect::{Inspect, Kind},
     policy::{Policy, PolicyDiff, PolicyLint, PolicySimulate},
     receipt::{Receipt, ReceiptVerify},
@@ -78,6 +80,7 @@ pub(crate) struct Style {
 pub(crate) enum Command {
     Inspect(Inspect),
     Verify(Box<Verify>),
+    Explain(Explain),
     /// Offline bundles: evidence with all that its verdict is reached from, in one file.
     #[command(subcommand)]
     Bundle(Bundle),

@@ -47,6 +47,6 @@ fn sections(kind: Kind, bytes: &[u8]) -> anyhow::Result<Vec<Section>> {
         Kind::Collateral => Ok(vec![collateral::section(bytes)?]),
         Kind::Record => stored::record(bytes),
         Kind::Bundle => stored::bundle(bytes),
-        Kind::EventLog => Ok(vec![event_log::section(bytes)]),
+        Kind::EventLog => Ok(vec![event_log::section(bytes)?]),
     }
 }

@@ -9,6 +9,7 @@ mod arguments;
 mod bundle;
 mod checks;
 mod doctor;
+mod explain;
 mod input;
 mod inspect;
 mod output;
@@ -134,6 +135,7 @@ fn answer(command: Command, world: &mut World<'_>) -> anyhow::Result<Answer> {
     match command {
         Command::Inspect(arguments) => inspect::run(&arguments, world),
         Command::Verify(arguments) => verify::run(&arguments, world),
+        Command::Explain(arguments) => explain::run(&arguments, world),
         Command::Bundle(Bundle::Create(arguments)) => bundle::create(&arguments, world),
         Command::Policy(Policy::Lint(arguments)) => policy::lint(&arguments, world),
         Command::Policy(Policy::Diff(arguments)) => policy::diff(&arguments, world),

@@ -18,6 +18,7 @@ const SCHEMAS: &[(&str, &str)] = &[
     ),
     ("doctor", include_str!("../schemas/doctor.json")),
     ("error", include_str!("../schemas/error.json")),
+    ("explain", include_str!("../schemas/explain.json")),
     ("inspect", include_str!("../schemas/inspect.json")),
     ("man", include_str!("../schemas/man.json")),
     ("policy-diff", include_str!("../schemas/policy-diff.json")),

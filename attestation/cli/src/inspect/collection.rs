@@ -57,7 +57,8 @@ pub(super) fn contents(evidence: &Evidence) -> Vec<Section> {
         Ok(section) => section,
         Err(error) => unreadable("claims", &error),
     });
-    sections.extend(evidence.event_log.as_deref().map(event_log::section));
+    let log = evidence.event_log.as_deref().map(event_log::section);
+    sections.extend(log.map(|log| log.unwrap_or_else(|error| unreadable("event_log", &error))));
     sections.extend(evidence.device_evidence.as_deref().map(devices));
     sections
 }

@@ -16,6 +16,8 @@ const EVENT_LOG_SIGNATURE_AT: usize = 32;
 const QUOTE_LABEL: &[u8] = b"\x65quote";
 /// A CBOR map of eleven entries, the first under key 0.
 const CLAIMS_HEAD: &[u8] = &[0xab, 0x00];
+/// A CBOR map of two entries, the first a byte string under key 0.
+const EVENT_LOG_HEAD: &[u8] = &[0xa2, 0x00];
 /// So many bytes tell a person what a file is.
 const SHOWN_BYTES: usize = 16;
 
@@ -58,6 +60,7 @@ fn of_binary(bytes: &[u8]) -> anyhow::Result<Kind> {
         [TD_REPORT_TYPE, ..] if bytes.len() == TD_REPORT_BYTES => Kind::TdReport,
         [0xa2..=0xa4, rest @ ..] if rest.starts_with(QUOTE_LABEL) => Kind::Collection,
         _ if bytes.starts_with(CLAIMS_HEAD) => Kind::Claims,
+        _ if bytes.starts_with(EVENT_LOG_HEAD) => Kind::EventLog,
         // The version, little-endian: quotes have known 1 to 5.
         [1..=9, 0, ..] => Kind::Quote,
         [TD_REPORT_TYPE, ..] => bail!(

@@ -119,8 +119,8 @@ impl Fake {
     }
 }
 
-fn event_log(_platform: &SimulatedPlatform) -> Vec<u8> {
-    vec![0]
+fn event_log(platform: &SimulatedPlatform) -> Vec<u8> {
+    platform.event_log().ccel.bytes().to_vec()
 }
 
 /// How the examination of that name ended, and the remedy.
@@ -248,6 +248,27 @@ fn a_broker_that_refuses_or_answers_another_question_fails() {
     let fake = Fake::good();
     fake.broker(|_, _| Ok(vec![4, 0, 2, 0]));
     assert_eq!(outcome(&fake.json(&[]), "quote").0, "FAIL");
+}
+
+#[test]
+fn a_log_that_does_not_explain_the_quote_fails() {
+    let fake = Fake::good();
+    fake.broker(|report_data, platform| {
+        let mut td = platform.td();
+        td.rtmrs[1] = [9; 48];
+        Ok(platform.quote(QuoteVersion::V5, &td, &report_data))
+    });
+    let json = fake.json(&[]);
+    let (ended, remedy) = outcome(&json, "event log (CCEL)");
+    assert_eq!(ended, "FAIL", "{json:#}");
+    assert!(
+        remedy.as_str().unwrap().contains("cocoon-attest explain"),
+        "{remedy}"
+    );
+    assert!(json.to_string().contains("RTMR1"), "{json:#}");
+    let fake = Fake::good();
+    fake.put("sys/firmware/acpi/tables/data/CCEL", [0; 9]);
+    assert_eq!(outcome(&fake.json(&[]), "event log (CCEL)").0, "FAIL");
 }
 
 #[test]

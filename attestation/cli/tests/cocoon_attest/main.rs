@@ -8,6 +8,7 @@
 
 mod bundle;
 mod doctor;
+mod explain;
 mod harness;
 mod inspect;
 mod inspect_kinds;

@@ -8,6 +8,7 @@ pub(crate) const COMMANDS: &[&[&str]] = &[
     &["bundle", "create"],
     &["completions"],
     &["doctor"],
+    &["explain"],
     &["inspect"],
     &["man"],
     &["policy", "diff"],

@@ -135,3 +135,60 @@ fn a_real_event_log_is_recognised() {
     let json = shipped(&["inspect", "--json", text(&log)]).json();
     assert_eq!(json["kind"], "event-log");
 }
+
+#[test]
+fn real_logs_explain_their_registers() {
+    let Some(directory) = directory("real_logs_explain_their_registers") else {
+        return;
+    };
+    let path = |name: &str| text(&directory.join("eventlog").join(name)).to_owned();
+    let log = path("confai-direct/tdx_ccel_live.bin");
+    let other = path("confai-direct/tdx_ccel_live2.dat");
+    let quote = path("confai-direct/tdx_quote_live.dat");
+    let report = path("confai-direct/tdx_tdreport_live.bin");
+    for (arguments, exit) in [
+        (&[&log[..], "--report", &report][..], 0),
+        (&[&other, "--quote", &quote], 0),
+        (&[&log, "--quote", &quote], 2),
+        (&[&path("dstack_quote-report.json")], 0),
+        (&[&path("dstack_tdx-lite-getquote.json")], 0),
+        (&[&path("trustee_CCEL_data_gcp.bin")], 0),
+        (&[&path("trustee_CCEL_data_csv.bin")], 1),
+    ] {
+        let said = shipped(&[&["explain"], arguments].concat());
+        assert_eq!(said.exit, exit, "{arguments:?}: {said:?}");
+    }
+    let said = shipped(&["explain", &log, "--reference", &other]);
+    println!("{}", said.output);
+    assert_eq!(said.exit, 2, "{said:?}");
+    for words in ["event 2 of RTMR2", "Linux initrd", "another initrd"] {
+        assert!(said.output.contains(words), "{}", said.output);
+    }
+}
+
+/// The digests that a log of dstack's names are not taken for granted: a changed payload is found, whether the log
+/// repeats the digest or leaves it out.
+#[test]
+fn a_changed_payload_of_a_real_dstack_log_is_found() {
+    let Some(directory) = directory("a_changed_payload_of_a_real_dstack_log_is_found") else {
+        return;
+    };
+    let files = Files::new();
+    for (name, from, to, exit) in [
+        ("dstack_quote-report.json", "c3714eb6", "c3714eb7", 1),
+        ("dstack_tdx-lite-getquote.json", "050bf895", "050bf896", 2),
+    ] {
+        let log = std::fs::read_to_string(directory.join("eventlog").join(name)).unwrap();
+        assert!(log.contains(from), "{name}");
+        let path = files.write(name, log.replacen(from, to, 1));
+        let said = shipped(&["explain", text(&path)]);
+        assert_eq!(said.exit, exit, "{name}: {said:?}");
+        let words = if exit == 1 {
+            "its digest is not"
+        } else {
+            "FAIL  RTMR3"
+        };
+        let all = said.output + &said.errors;
+        assert!(all.contains(words), "{name}: {all}");
+    }
+}
