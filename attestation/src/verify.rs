@@ -5,6 +5,7 @@
 //! outdated TCB, a debug TD or a bound service TD verifies, and is then refused by the appraisal with its own code.
 
 mod classify;
+mod collateral;
 mod error;
 
 use std::{collections::BTreeSet, fmt, ops::Bound};
@@ -12,6 +13,7 @@ use std::{collections::BTreeSet, fmt, ops::Bound};
 use dcap_qvl::{QuoteClaims, QuoteCollateralV3, QuotePolicy, intel, verify::QuoteVerifier};
 use serde::Serialize;
 
+pub use collateral::VerifiedCollateral;
 pub use error::{CertificateChain, ChainFault, Details, VerifyError};
 
 use crate::{

@@ -133,6 +133,7 @@ fn no_crate_of_the_trust_path_has_features() {
         if [
             "attestation",
             "channel",
+            "pccs",
             "gateway",
             "agent",
             "attestation-cli",
@@ -169,6 +170,7 @@ fn only_main_and_tests_choose_a_trust_anchor() {
         "attestation/cli/src",
         "agent/src",
         "attestation/channel/src",
+        "attestation/pccs/src",
         "client/src",
         "admin/src",
     ] {

@@ -3,17 +3,32 @@
 /// What stands below a command's options: its exit codes, which scripts rely on, and examples.
 macro_rules! help {
     (yes: $yes:literal, findings: $findings:literal, examples: $($example:literal),+ $(,)?) => {
+        help!(
+            yes: $yes,
+            findings: $findings,
+            unreachable: "reserved (unreachable): this command works offline",
+            examples: $($example),+
+        )
+    };
+    (
+        yes: $yes:literal,
+        findings: $findings:literal,
+        unreachable: $unreachable:literal,
+        examples: $($example:literal),+ $(,)?
+    ) => {
         concat!(
             "Exit codes:\n  0  ", $yes,
             "\n  1  error: bad usage, or a file that cannot be read or parsed",
             "\n  2  findings: ", $findings,
-            "\n  3, 4  reserved (unreachable, denied): this command works offline",
+            "\n  3  ", $unreachable,
+            "\n  4  reserved (denied)",
             "\n\nExamples:", $("\n  ", $example),+
         )
     };
 }
 
 mod bundle;
+mod collateral;
 mod doctor;
 mod explain;
 mod inspect;
@@ -27,6 +42,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use {
     bundle::{Bundle, BundleCreate},
+    collateral::{Collateral, CollateralExport, CollateralFetch, CollateralImport, CollateralShow},
     doctor::Doctor,
     explain::Explain,
     inspect::{Inspect, Kind},
@@ -34,13 +50,13 @@ pub(crate) use {
     receipt::{Receipt, ReceiptVerify},
     report_data::ReportData,
     shell::{Completions, Man, Schema},
-    verify::{Given, Verify},
+    verify::{Given, Manifest, Verify},
 };
 
 /// Inspect and verify attestation evidence and receipts, offline.
 ///
 /// Nothing here asks a service for a verdict: evidence, collateral, policy and time go in, and a transcript of every step
-/// comes out. Verdicts end in Intel's root; there is no flag for another.
+/// comes out. Verdicts end in Intel's and NVIDIA's roots; there is no flag for others. `collateral fetch` alone uses a network.
 #[derive(Debug, Parser)]
 #[command(
     name = "cocoon-attest",
@@ -48,6 +64,7 @@ pub(crate) use {
     after_help = help!(
         yes: "the answer is yes, or the information asked for was printed",
         findings: "the evidence was refused, or a step failed",
+        unreachable: "unreachable: no source of collateral had what was asked for",
         examples:
             "cocoon-attest inspect quote.bin",
             "cocoon-attest verify --record record.json --policy appraisal-policy.toml",
@@ -91,6 +108,9 @@ pub(crate) enum Command {
     /// Receipts of finished tasks.
     #[command(subcommand)]
     Receipt(Receipt),
+    /// Intel's collateral: fetch it, show it, carry it from one store to another.
+    #[command(subcommand)]
+    Collateral(Collateral),
     Doctor(Doctor),
     Schema(Schema),
     Completions(Completions),

@@ -1,15 +1,15 @@
 //! Offline bundles: evidence with everything that a verdict on it is reached from, as one JSON file.
 //!
-//! Whose word what is: the quote is the platform's, signed under the trust anchor; the collateral is Intel's, signed too. Policy
-//! and time are the bundle's author's. So is the connection: a forger can name any, but not one that the quote's report data
+//! Whose word what is: quote and GPU reports are the platform's, signed under the trust anchors; collateral is Intel's and
+//! manifests are NVIDIA's, signed too. Policy and time are the bundle's author's. So is the connection: a forger can name any, but not one that the quote's report data
 //! covers. Nothing in a bundle is believed before an audit.
 
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use attestation::{
-    AppraisalPolicy, Appraiser, AttestationRecord, Binding, Collateral, Evidence, ReportData,
-    Transcript, Verifier, evidence,
+    AppraisalPolicy, AttestationRecord, Binding, Collateral, Evidence, ReportData, Transcript,
+    evidence, gpu::GpuReferences,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,7 @@ use crate::{
     answer::Answer,
     arguments::BundleCreate,
     output::{Document, Section},
+    verifiers::Verifiers,
     verify,
 };
 
@@ -35,6 +36,9 @@ pub(crate) struct Bundle {
     /// The appraisal policy's text.
     policy: String,
     pub(crate) collateral: Collateral,
+    /// NVIDIA's manifests that the measurements of GPUs are compared with, by identifier.
+    #[serde(default, skip_serializing_if = "GpuReferences::is_empty")]
+    references: GpuReferences,
 }
 
 /// What a verdict is wanted on.
@@ -61,20 +65,21 @@ impl From<&AttestationRecord> for Bundle {
             collection: record.evidence().clone(),
             binding: Some(record.binding().clone()),
         };
-        let collateral = record.collateral().clone();
-        Self::new(
+        Self {
+            schema: SCHEMA.to_owned(),
+            time_s: record.time_s(),
             subject,
-            record.policy_text().to_owned(),
-            collateral,
-            record.time_s(),
-        )
+            policy: record.policy_text().to_owned(),
+            collateral: record.collateral().clone(),
+            references: record.references().clone(),
+        }
     }
 }
 
 impl Bundle {
     pub(crate) fn new(
         subject: Subject,
-        policy: String,
+        policy: &AppraisalPolicy,
         collateral: Collateral,
         time_s: u64,
     ) -> Self {
@@ -82,9 +87,26 @@ impl Bundle {
             schema: SCHEMA.to_owned(),
             time_s,
             subject,
-            policy,
+            policy: policy.text().to_owned(),
             collateral,
+            references: GpuReferences::default(),
         }
+    }
+
+    pub(crate) fn with_policy(self, policy: &AppraisalPolicy) -> Self {
+        Self {
+            policy: policy.text().to_owned(),
+            ..self
+        }
+    }
+
+    pub(crate) fn with_references(self, references: GpuReferences) -> Self {
+        Self { references, ..self }
+    }
+
+    /// The manifests that it brings.
+    pub(crate) const fn references(&self) -> &GpuReferences {
+        &self.references
     }
 
     /// Reads a bundle, or an attestation record as one.
@@ -136,15 +158,12 @@ impl Bundle {
     /// The verdict under a policy, at a time.
     pub(crate) fn audit(
         &self,
-        verifier: &Verifier,
+        verifiers: &Verifiers,
         policy: &AppraisalPolicy,
         now_s: u64,
     ) -> Transcript {
-        let appraiser = Appraiser {
-            verifier,
-            policy,
-            collateral: &self.collateral,
-        };
+        let references = verifiers.references(&self.references);
+        let appraiser = verifiers.appraiser(policy, &self.collateral, &references);
         match &self.subject {
             Subject::Quote { bytes, report_data } => {
                 appraiser.audit_quote(bytes, *report_data, now_s)

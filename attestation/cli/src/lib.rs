@@ -8,6 +8,7 @@ mod answer;
 mod arguments;
 mod bundle;
 mod checks;
+mod collateral;
 mod doctor;
 mod explain;
 mod input;
@@ -19,6 +20,7 @@ mod report_data;
 mod schema;
 mod shell;
 mod verdict;
+mod verifiers;
 mod verify;
 
 use std::{
@@ -29,7 +31,7 @@ use std::{
     process::{ExitCode, Termination},
 };
 
-use attestation::TrustAnchor;
+use attestation::{TrustAnchor, gpu::GpuTrustAnchor};
 use clap::Parser;
 use serde_json::json;
 
@@ -43,6 +45,8 @@ use crate::{
 pub struct World<'a> {
     /// The root that verdicts end in.
     pub anchor: TrustAnchor,
+    /// The roots that GPU evidence ends in.
+    pub gpu_anchor: GpuTrustAnchor,
     /// What `--time now` means, in seconds since the epoch.
     pub now_s: &'a dyn Fn() -> u64,
     /// Standard input, for `-`.
@@ -64,6 +68,8 @@ pub struct Machine {
     pub nvml_library: Option<PathBuf>,
     /// Whether standard output shows colours.
     pub colour: bool,
+    /// Whether nothing but answers and errors is wanted; `--quiet` says so too.
+    pub quiet: bool,
 }
 
 impl Machine {
@@ -80,6 +86,7 @@ impl Default for Machine {
             root: PathBuf::from("/"),
             nvml_library: None,
             colour: false,
+            quiet: false,
         }
     }
 }
@@ -103,6 +110,8 @@ pub enum Exit {
     Error,
     /// 2: the evidence was refused, or a step failed.
     Findings,
+    /// 3: no source of collateral had what was asked for.
+    Unreachable,
 }
 
 impl Termination for Exit {
@@ -111,6 +120,7 @@ impl Termination for Exit {
             Self::Success => ExitCode::SUCCESS,
             Self::Error => ExitCode::from(1),
             Self::Findings => ExitCode::from(2),
+            Self::Unreachable => ExitCode::from(3),
         }
     }
 }
@@ -125,6 +135,7 @@ where
         Err(message) => return usage(&message, &mut world),
     };
     let style = arguments.style;
+    world.machine.quiet |= style.quiet;
     match answer(arguments.command, &mut world) {
         Ok(answer) => print(&answer, style, &mut world),
         Err(error) => complain(&error, style.json, &mut world),
@@ -142,6 +153,7 @@ fn answer(command: Command, world: &mut World<'_>) -> anyhow::Result<Answer> {
         Command::Policy(Policy::Simulate(arguments)) => policy::simulate(&arguments, world),
         Command::ReportData(arguments) => report_data::run(&arguments, world),
         Command::Receipt(Receipt::Verify(arguments)) => receipt::run(&arguments, world),
+        Command::Collateral(command) => collateral::run(&command, world),
         Command::Doctor(arguments) => doctor::run(&arguments, world),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => Ok(shell::completions(arguments.shell)),
@@ -166,7 +178,7 @@ fn print(answer: &Answer, style: Style, world: &mut World<'_>) -> Exit {
         answer.text(Paint(world.machine.colour))
     };
     let exit = write(world.output, &text, answer.exit());
-    if !style.quiet
+    if !world.machine.quiet
         && !style.json
         && let Some(note) = answer.note()
     {

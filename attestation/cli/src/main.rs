@@ -5,12 +5,13 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use attestation::TrustAnchor;
+use attestation::{TrustAnchor, gpu::GpuTrustAnchor};
 use attestation_cli::{Exit, Machine, World, run};
 
 fn main() -> Exit {
     let world = World {
         anchor: TrustAnchor::intel(),
+        gpu_anchor: GpuTrustAnchor::nvidia(),
         now_s: &now_s,
         input: &mut io::stdin().lock(),
         output: &mut io::stdout().lock(),

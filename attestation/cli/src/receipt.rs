@@ -7,7 +7,7 @@
 mod chain;
 
 use anyhow::Context;
-use attestation::Verifier;
+use attestation::{Verifier, gpu::GpuVerifier};
 use protocol::receipt::{Leaf, Receipt, VerifiedReceipt};
 use serde_json::json;
 
@@ -39,7 +39,8 @@ pub(crate) fn run(arguments: &ReceiptVerify, world: &mut World<'_>) -> anyhow::R
         None => record.time_s(),
     };
     let verifier = Verifier::new(world.anchor.clone());
-    let transcript = record.audit_under(&verifier, &policy, now_s);
+    let gpu_verifier = GpuVerifier::new(world.gpu_anchor.clone());
+    let transcript = record.audit_under(&verifier, &gpu_verifier, &policy, now_s);
     let (mut checks, holding) = chain::inside(&receipt);
     checks.extend(chain::ties(
         &receipt,

@@ -16,6 +16,7 @@ const SCHEMAS: &[(&str, &str)] = &[
         "bundle-create",
         include_str!("../schemas/bundle-create.json"),
     ),
+    ("collateral", include_str!("../schemas/collateral.json")),
     ("doctor", include_str!("../schemas/doctor.json")),
     ("error", include_str!("../schemas/error.json")),
     ("explain", include_str!("../schemas/explain.json")),

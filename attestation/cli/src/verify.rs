@@ -5,17 +5,18 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use attestation::{
     AppraisalPolicy, AttestationRecord, Binding, Collateral, ErrorCode, Evidence, ReportData,
-    Verifier,
+    gpu::GpuReferences,
 };
 use serde::Deserialize;
 
 use crate::{
     World,
     answer::Answer,
-    arguments::{Given, Verify},
+    arguments::{Given, Manifest, Verify},
     bundle::{Bundle, Subject},
     input,
     verdict::{self, Verdict, foreign_root},
+    verifiers::Verifiers,
 };
 
 /// What an auditor must know of a record, whatever the verdict.
@@ -54,14 +55,14 @@ pub(crate) fn run(arguments: &Verify, world: &mut World<'_>) -> anyhow::Result<A
     };
     let notes = notes.into_iter().chain(freshness_note(&bundle.subject));
     let policy = bundle.own_policy()?;
-    let verifier = Verifier::new(world.anchor.clone());
+    let verifiers = Verifiers::of(world);
     Ok(Answer::Verdict(Box::new(Verdict {
         schema: "cocoon-attest/verify/1",
         anchor: world.anchor.clone(),
         subject: verdict::Subject::Evidence,
         checks: Vec::new(),
-        transcript: bundle.audit(&verifier, &policy, bundle.time_s),
-        foreign_root: foreign_root(verifier.anchor(), &bundle.collateral),
+        transcript: bundle.audit(&verifiers, &policy, bundle.time_s),
+        foreign_root: foreign_root(&world.anchor, &bundle.collateral),
         notes: notes.collect(),
     })))
 }
@@ -94,26 +95,39 @@ pub(crate) fn bundle(given: &Given, world: &mut World<'_>) -> anyhow::Result<Bun
     let collateral = read_collateral(required(given.collateral.as_deref())?, world)?;
     let policy = read_policy(required(given.policy.as_deref())?, world)?;
     let time_s = input::parse_time(required(given.time.as_deref())?, world.now_s)?;
-    let policy = policy.text().to_owned();
-    Ok(Bundle::new(subject, policy, collateral, time_s))
+    let references = read_references(&given.manifests, world)?;
+    Ok(Bundle::new(subject, &policy, collateral, time_s).with_references(references))
 }
 
 /// What a record or bundle brings gives way to what was named beside it.
 fn overridden(bundle: Bundle, given: &Given, world: &mut World<'_>) -> anyhow::Result<Bundle> {
-    let collateral = match &given.collateral {
-        Some(path) => read_collateral(path, world)?,
-        None => bundle.collateral.clone(),
-    };
-    let policy = match &given.policy {
-        Some(path) => read_policy(path, world)?,
-        None => bundle.own_policy()?,
-    };
-    let time_s = match &given.time {
-        Some(text) => input::parse_time(text, world.now_s)?,
-        None => bundle.time_s,
-    };
-    let policy = policy.text().to_owned();
-    Ok(Bundle::new(bundle.subject, policy, collateral, time_s))
+    let mut bundle = bundle;
+    if let Some(path) = &given.collateral {
+        bundle.collateral = read_collateral(path, world)?;
+    }
+    if let Some(path) = &given.policy {
+        bundle = bundle.with_policy(&read_policy(path, world)?);
+    }
+    if let Some(text) = &given.time {
+        bundle.time_s = input::parse_time(text, world.now_s)?;
+    }
+    if !given.manifests.is_empty() {
+        bundle = bundle.with_references(read_references(&given.manifests, world)?);
+    }
+    Ok(bundle)
+}
+
+/// Manifests, each under its identifier: the one that was named, or the file's name without its extension.
+pub(crate) fn read_references(
+    manifests: &[Manifest],
+    world: &mut World<'_>,
+) -> anyhow::Result<GpuReferences> {
+    let mut documents = Vec::new();
+    for Manifest { id, path } in manifests {
+        documents.push((id.clone(), input::read(path, world.input)?));
+    }
+    GpuReferences::from_documents(documents)
+        .context("the reference manifests cannot be used; name each as --rim ID=FILE")
 }
 
 fn subject(given: &Given, world: &mut World<'_>) -> anyhow::Result<Subject> {

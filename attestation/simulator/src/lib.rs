@@ -1,8 +1,8 @@
 //! INSECURE, for tests and the devnet only, never shipped: forges TDX quotes, collateral and a whole PKI from a number.
 //!
 //! A fake forges the input; it never skips the check. Everything made here is signed under a root of its own, and the real
-//! verifier accepts it only when a test hands it that root. Every certificate is named `SIMULATED - not Intel`, and anyone
-//! who knows the seed knows every private key.
+//! verifier accepts it only when a test hands it that root. Every certificate is named `SIMULATED - not Intel` or
+//! `SIMULATED - not NVIDIA`, and anyone who knows the seed knows every private key.
 //!
 //! One seed is one hierarchy (root, PCK Platform CA, TCB signer) with up to 65,536 machines under it. Keys, serials, names,
 //! dates, measurements and even signatures (RFC 6979) are functions of the seed, so that processes which share nothing but
@@ -25,7 +25,9 @@
 pub mod broker;
 mod collateral;
 mod event_log;
+pub mod gpu;
 mod keys;
+pub mod pcs;
 mod pki;
 mod policy;
 mod quote;
@@ -173,6 +175,15 @@ impl SimulatedPlatform {
     #[must_use]
     pub fn collateral_json(&self, options: &CollateralOptions) -> String {
         collateral::encode(self, options)
+    }
+
+    /// The same collateral as the parts of which Intel's service makes its answers.
+    #[must_use]
+    pub fn pcs_parts(&self, options: &CollateralOptions) -> pcs::PcsParts {
+        match pcs::PcsParts::of_json(&self.collateral_json(options)) {
+            Some(parts) => parts,
+            None => unreachable!("forged collateral always has its parts"),
+        }
     }
 
     /// The TCB signer's signature over a statement of the collateral that a test has written or changed.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams,
     CustomExtension, DnType, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, RevocationReason,
-    RevokedCertParams, SerialNumber, date_time_ymd,
+    RevokedCertParams, SerialNumber, SigningKey, date_time_ymd,
 };
 
 use crate::{
@@ -22,8 +22,8 @@ pub(crate) const NAME_PREFIX: &str = "SIMULATED - not Intel";
 
 /// A key with the certificate that speaks for it.
 #[derive(Debug)]
-pub(crate) struct Authority {
-    pub(crate) key: SeededKey,
+pub(crate) struct Authority<K = SeededKey> {
+    pub(crate) key: K,
     pub(crate) der: Vec<u8>,
     pub(crate) pem: String,
     pub(crate) serial: [u8; 16],
@@ -40,47 +40,47 @@ pub(crate) struct Pki {
 
 impl Pki {
     pub(crate) fn new(seed: Seed) -> Self {
-        let root = self_signed(seed, authority_params(seed, "SGX Root CA"), "SGX Root CA");
-        let platform_ca = root.issue(
-            seed,
-            authority_params(seed, "SGX PCK Platform CA"),
-            "SGX PCK Platform CA",
-        );
-        let tcb_signer = root.issue(
-            seed,
-            leaf_params(seed, "SGX TCB Signing"),
-            "SGX TCB Signing",
-        );
+        let authority = |name| authority_params(seed, &intel(name), NAME_PREFIX);
+        let root = Authority::self_signed(seed.key("SGX Root CA"), authority("SGX Root CA"));
+        let platform_ca = "SGX PCK Platform CA";
+        let tcb_signer = "SGX TCB Signing";
         Self {
+            platform_ca: root.issue(seed.key(platform_ca), authority(platform_ca)),
+            tcb_signer: root.issue(
+                seed.key(tcb_signer),
+                leaf_params(seed, &intel(tcb_signer), NAME_PREFIX),
+            ),
             root,
-            platform_ca,
-            tcb_signer,
         }
     }
 
     /// The certificate of one machine's provisioning certification key.
     pub(crate) fn pck(&self, seed: Seed, machine: u16, facts: &PckFacts) -> Authority {
         let name = format!("SGX PCK Certificate {machine}");
-        let mut params = leaf_params(seed, &name);
+        let mut params = leaf_params(seed, &intel(&name), NAME_PREFIX);
         params.custom_extensions = vec![CustomExtension::from_oid_content(
             sgx_extension::SGX_EXTENSION,
             sgx_extension::encode(facts),
         )];
-        self.platform_ca.issue(seed, params, &name)
+        self.platform_ca.issue(seed.key(&name), params)
     }
 }
 
-impl Authority {
-    fn issue(&self, seed: Seed, params: CertificateParams, label: &str) -> Self {
-        let key = seed.key(label);
+impl<K: SigningKey> Authority<K> {
+    pub(crate) fn self_signed(key: K, params: CertificateParams) -> Self {
+        let certificate = params.self_signed(&key).expect("constant certificate");
+        Self::new(key, &certificate, params)
+    }
+
+    pub(crate) fn issue<L: SigningKey>(&self, key: L, params: CertificateParams) -> Authority<L> {
         let issuer = Issuer::from_params(&self.params, &self.key);
         let certificate = params
             .signed_by(&key, &issuer)
             .expect("constant certificate");
-        Self::new(key, &certificate, params)
+        Authority::new(key, &certificate, params)
     }
 
-    fn new(key: SeededKey, certificate: &Certificate, params: CertificateParams) -> Self {
+    fn new(key: K, certificate: &Certificate, params: CertificateParams) -> Self {
         let mut serial = [0; 16];
         let given = params.serial_number.as_ref().map(SerialNumber::as_ref);
         serial.copy_from_slice(given.expect("every certificate here has a serial"));
@@ -123,28 +123,24 @@ impl Authority {
     }
 }
 
-fn self_signed(seed: Seed, params: CertificateParams, label: &str) -> Authority {
-    let key = seed.key(label);
-    let certificate = params.self_signed(&key).expect("constant certificate");
-    Authority::new(key, &certificate, params)
+fn intel(name: &str) -> String {
+    format!("{NAME_PREFIX} - {name}")
 }
 
-fn authority_params(seed: Seed, name: &str) -> CertificateParams {
-    let mut params = leaf_params(seed, name);
+pub(crate) fn authority_params(seed: Seed, name: &str, organization: &str) -> CertificateParams {
+    let mut params = leaf_params(seed, name, organization);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
 }
 
-fn leaf_params(seed: Seed, name: &str) -> CertificateParams {
+pub(crate) fn leaf_params(seed: Seed, name: &str, organization: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.remove(DnType::CommonName);
+    params.distinguished_name.push(DnType::CommonName, name);
     params
         .distinguished_name
-        .push(DnType::CommonName, format!("{NAME_PREFIX} - {name}"));
-    params
-        .distinguished_name
-        .push(DnType::OrganizationName, NAME_PREFIX);
+        .push(DnType::OrganizationName, organization);
     // Dates that no test's clock leaves, so that the root is a function of the seed alone. 2049 is UTCTime's last year.
     params.not_before = date_time_ymd(2018, 1, 1);
     params.not_after = date_time_ymd(2049, 12, 31);

@@ -155,11 +155,18 @@ impl Certificate {
             .map_err(|_| CertificateError::Signature)
     }
 
+    /// First and last second at which it is valid, since the Unix epoch.
+    pub(super) fn validity_s(&self) -> (u64, u64) {
+        let validity = self.fields.validity();
+        (
+            validity.not_before.to_unix_duration().as_secs(),
+            validity.not_after.to_unix_duration().as_secs(),
+        )
+    }
+
     /// Both ends included (RFC 5280, section 4.1.2.5).
     pub(super) fn in_date(&self, now_s: u64) -> Result<(), CertificateError> {
-        let validity = self.fields.validity();
-        let not_before_s = validity.not_before.to_unix_duration().as_secs();
-        let not_after_s = validity.not_after.to_unix_duration().as_secs();
+        let (not_before_s, not_after_s) = self.validity_s();
         if (not_before_s..=not_after_s).contains(&now_s) {
             return Ok(());
         }

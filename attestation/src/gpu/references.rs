@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::rim::{MANIFEST_BYTES_MAX, ReferenceManifest, RimError};
+use super::{
+    GpuTrustAnchor,
+    rim::{MANIFEST_BYTES_MAX, ReferenceManifest, RimError},
+};
 
 /// One driver and a handful of firmware versions are in use at a time; a pool that changes over has a few dozen.
 pub const MANIFESTS_MAX: usize = 128;
@@ -53,6 +56,12 @@ impl GpuReferences {
     #[must_use]
     pub fn find(&self, id: &str) -> Option<&[u8]> {
         self.documents.get(id).map(Vec::as_slice)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty()
     }
 
     /// All identifiers, in order.
@@ -103,26 +112,34 @@ impl<'de> Deserialize<'de> for GpuReferences {
 
 /// The same manifests after verification: signatures and chains once, dates at each use. Verifying one costs over a
 /// millisecond, and a report needs two.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct VerifiedReferences {
+    documents: GpuReferences,
     manifests: BTreeMap<String, Result<ReferenceManifest, RimError>>,
 }
 
 impl VerifiedReferences {
-    /// Verify all of them under `rim_root_der`. One that does not verify stands in nobody's way until it is needed.
+    /// Verify all of them under `anchor`. One that does not verify stands in nobody's way until it is needed.
     #[must_use]
-    pub fn verify(references: &GpuReferences, rim_root_der: &[u8]) -> Self {
+    pub fn verify(references: &GpuReferences, anchor: &GpuTrustAnchor) -> Self {
         let verify = |id: &str, bytes: &[u8]| {
-            let manifest = ReferenceManifest::verify_signature(bytes, rim_root_der)?;
+            let manifest = ReferenceManifest::verify_signature(bytes, anchor)?;
             manifest.named(id)?;
             Ok(manifest)
         };
         let manifests = references.documents.iter();
         Self {
+            documents: references.clone(),
             manifests: manifests
                 .map(|(id, bytes)| (id.clone(), verify(id, bytes)))
                 .collect(),
         }
+    }
+
+    /// The manifests as they came, for an auditor's record.
+    #[must_use]
+    pub const fn documents(&self) -> &GpuReferences {
+        &self.documents
     }
 
     /// The manifest of that identifier, when it verifies and is in date at `now_s`.

@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
+use super::GpuTrustAnchor;
 use crate::digest::sha256;
 
 pub use error::RimError;
@@ -77,18 +78,21 @@ pub struct ReferenceManifest {
 }
 
 impl ReferenceManifest {
-    /// Verify a manifest's signature and its signer's chain to `rim_root_der`, all in date at `now_s`.
-    pub fn verify(bytes: &[u8], rim_root_der: &[u8], now_s: u64) -> Result<Self, RimError> {
-        let manifest = Self::verify_signature(bytes, rim_root_der)?;
+    /// Verify a manifest's signature and its signer's chain to NVIDIA's root in `anchor`, all in date at `now_s`.
+    pub fn verify(bytes: &[u8], anchor: &GpuTrustAnchor, now_s: u64) -> Result<Self, RimError> {
+        let manifest = Self::verify_signature(bytes, anchor)?;
         manifest.in_date(now_s)?;
         Ok(manifest)
     }
 
     /// Everything but the dates, which [`ReferenceManifest::in_date`] holds against a time: so a manifest that is kept need
     /// not be verified again for each report.
-    pub(crate) fn verify_signature(bytes: &[u8], rim_root_der: &[u8]) -> Result<Self, RimError> {
+    pub(crate) fn verify_signature(
+        bytes: &[u8],
+        anchor: &GpuTrustAnchor,
+    ) -> Result<Self, RimError> {
         let format = format::of(bytes)?;
-        let (payload, signer) = format.open(bytes)?.verify(rim_root_der)?;
+        let (payload, signer) = format.open(bytes)?.verify(anchor.rim_root())?;
         Ok(Self {
             contents: format.read(&payload)?,
             signer,

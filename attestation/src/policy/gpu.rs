@@ -1,21 +1,23 @@
 //! The policy's rules on GPU evidence.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    str::FromStr,
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{
+    Deserialize,
+    de::{IntoDeserializer, value},
 };
+
+use crate::gpu::{Architecture, DriverVersion, VbiosVersion};
 
 use super::{
     Allowed, DEMANDS, Demand, GpuDemand, GpuWord, HOUR_S,
     reader::{Reader, Table},
-    rules::Floor,
 };
 
 /// A response lives for a day; who needs more than a week of grace has no responder.
 pub const OCSP_GRACE_HOURS_MAX: u32 = 24 * 7;
-/// Architectures that can show evidence; LS10 is the `NVSwitch` of Hopper machines.
-const ARCHITECTURES: [&str; 3] = ["hopper", "blackwell", "ls10"];
+/// The names of those that can show evidence.
+const ARCHITECTURES: &str = "hopper, blackwell, ls10";
 /// RFC 5280, section 4.1.2.2.
 const SERIAL_BYTES_MAX: usize = 20;
 
@@ -25,93 +27,13 @@ pub(crate) struct GpuRules {
     pub(crate) driver_version_min: DriverVersion,
     pub(crate) driver_versions_denied: BTreeSet<DriverVersion>,
     /// By architecture; one that is not here is not allowed.
-    pub(crate) vbios_versions_min: BTreeMap<String, VbiosVersion>,
+    pub(crate) vbios_versions_min: BTreeMap<Architecture, VbiosVersion>,
     pub(crate) reference_measurements: Demand,
     pub(crate) ocsp: Demand,
     pub(crate) ocsp_grace_s: u64,
-    /// Serials of attestation certificates, lower-case hexadecimal.
+    /// Serials of device certificates, lower-case hexadecimal.
     pub(crate) enrolled: Allowed<String>,
     pub(crate) revoked: BTreeSet<String>,
-}
-
-/// A driver's version: numbers with dots between, compared one by one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct DriverVersion(Vec<u32>);
-
-/// A VBIOS version: five bytes, compared one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct VbiosVersion([u8; 5]);
-
-/// A text that is no version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotAVersion;
-
-impl FromStr for DriverVersion {
-    type Err = NotAVersion;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = |part: &str| {
-            let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-            digits.then(|| part.parse().ok()).flatten()
-        };
-        let numbers: Option<Vec<u32>> = text.split('.').map(number).collect();
-        numbers
-            .filter(|numbers| (2..=4).contains(&numbers.len()))
-            .map(Self)
-            .ok_or(NotAVersion)
-    }
-}
-
-impl DriverVersion {
-    pub(super) fn floor(&self) -> Floor {
-        Floor::new(self, self.0.clone())
-    }
-}
-
-impl VbiosVersion {
-    pub(super) fn floor(self) -> Floor {
-        Floor::new(self, self.0.map(u32::from).to_vec())
-    }
-}
-
-impl fmt::Display for DriverVersion {
-    /// As NVIDIA writes it: two digits at least behind the first dot.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, number) in self.0.iter().enumerate() {
-            if position == 0 {
-                write!(formatter, "{number}")?;
-            } else {
-                write!(formatter, ".{number:02}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl FromStr for VbiosVersion {
-    type Err = NotAVersion;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut bytes = [0; 5];
-        let mut parts = text.split('.');
-        for byte in &mut bytes {
-            let part = parts
-                .next()
-                .filter(|part| part.len() == 2)
-                .ok_or(NotAVersion)?;
-            *byte = u8::from_str_radix(part, 16).map_err(|_| NotAVersion)?;
-        }
-        match parts.next() {
-            None => Ok(Self(bytes)),
-            Some(_) => Err(NotAVersion),
-        }
-    }
-}
-
-impl fmt::Display for VbiosVersion {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0.map(|byte| format!("{byte:02X}")).join("."))
-    }
 }
 
 /// The demand on GPU evidence. The table is there exactly if it is needed.
@@ -172,21 +94,17 @@ fn read_rules(reader: &mut Reader, mut table: Table) -> Option<GpuRules> {
 
 fn driver_version(text: &str) -> Result<DriverVersion, String> {
     text.parse()
-        .map_err(|NotAVersion| format!("`{text}` is no driver version of the form 550.90.07"))
+        .map_err(|_| format!("`{text}` is no driver version of the form 550.90.07"))
 }
 
 fn vbios_version(text: &str) -> Result<VbiosVersion, String> {
     text.parse()
-        .map_err(|NotAVersion| format!("`{text}` is no VBIOS version of the form 96.00.9F.00.01"))
+        .map_err(|_| format!("`{text}` is no VBIOS version of the form 96.00.9F.00.01"))
 }
 
-fn architecture(text: &str) -> Result<String, String> {
-    if ARCHITECTURES.contains(&text) {
-        Ok(text.to_owned())
-    } else {
-        let known = ARCHITECTURES.join(", ");
-        Err(format!("is no known architecture; one of {known}"))
-    }
+fn architecture(text: &str) -> Result<Architecture, String> {
+    Architecture::deserialize(text.into_deserializer())
+        .map_err(|_: value::Error| format!("is no known architecture; one of {ARCHITECTURES}"))
 }
 
 fn serial(text: &str) -> Result<String, String> {
@@ -195,43 +113,5 @@ fn serial(text: &str) -> Result<String, String> {
         _ => Err(format!(
             "wants a certificate's serial: 1 to {SERIAL_BYTES_MAX} bytes in hexadecimal"
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_compared_number_by_number() {
-        let driver = |text: &str| text.parse::<DriverVersion>();
-        assert!(driver("550.90.07").unwrap() < driver("550.144.03").unwrap());
-        assert!(driver("590.12").unwrap() > driver("580.159.03").unwrap());
-        assert_eq!(driver("550.90.07").unwrap().to_string(), "550.90.07");
-        for none in [
-            "",
-            "550",
-            "550.",
-            "550.x",
-            "1.2.3.4.5",
-            "550.+1",
-            "550.4294967296",
-        ] {
-            assert_eq!(driver(none), Err(NotAVersion), "{none}");
-        }
-        let vbios = |text: &str| text.parse::<VbiosVersion>();
-        assert!(vbios("96.00.5E.00.01").unwrap() < vbios("96.00.9f.00.01").unwrap());
-        assert_eq!(
-            vbios("96.00.9f.00.01").unwrap().to_string(),
-            "96.00.9F.00.01"
-        );
-        for none in [
-            "96.00.5E.00",
-            "96.00.5E.00.01.02",
-            "96.0.5E.00.01",
-            "96.00.5G.00.01",
-        ] {
-            assert_eq!(vbios(none), Err(NotAVersion), "{none}");
-        }
     }
 }

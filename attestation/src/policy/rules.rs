@@ -77,7 +77,7 @@ pub enum Presence {
 }
 
 impl Floor {
-    pub(super) fn new(text: impl fmt::Display, numbers: Vec<u32>) -> Self {
+    fn new(text: impl fmt::Display, numbers: Vec<u32>) -> Self {
         Self {
             text: text.to_string(),
             numbers,
@@ -192,8 +192,12 @@ impl AppraisalPolicy {
 }
 
 fn gpu_rules(gpu: &GpuRules) -> [Rule; 8] {
-    let floors = gpu.vbios_versions_min.iter();
-    let floors = floors.map(|(architecture, floor)| (architecture.clone(), floor.floor()));
+    let driver = &gpu.driver_version_min;
+    let floors = gpu.vbios_versions_min.iter().map(|(architecture, floor)| {
+        let numbers = floor.0.map(u32::from).to_vec();
+        let name = architecture.to_string().to_lowercase();
+        (name, Floor::new(floor, numbers))
+    });
     let enrolled = match &gpu.enrolled {
         Allowed::Any => Constraint::Any,
         Allowed::Listed(serials) => one_of(serials),
@@ -201,7 +205,7 @@ fn gpu_rules(gpu: &GpuRules) -> [Rule; 8] {
     [
         rule(
             "gpu.driver_version_min",
-            Constraint::AtLeast(gpu.driver_version_min.floor()),
+            Constraint::AtLeast(Floor::new(driver, driver.parts().to_vec())),
         ),
         rule(
             "gpu.driver_versions_denied",

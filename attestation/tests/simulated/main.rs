@@ -5,9 +5,13 @@ mod appraisal;
 #[cfg(test)]
 mod collateral;
 #[cfg(test)]
+mod collateral_alone;
+#[cfg(test)]
 mod event_log;
 #[cfg(test)]
 mod record;
+#[cfg(test)]
+mod rim;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]

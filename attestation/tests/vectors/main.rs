@@ -9,6 +9,8 @@
 //! service TD *verifies* here, and is refused by the appraisal with the code of that rule.
 
 #[cfg(test)]
+mod collateral;
+#[cfg(test)]
 mod event_logs;
 #[cfg(test)]
 mod flips;

@@ -5,6 +5,7 @@ use std::{fmt::Write as _, path::Path};
 use attestation::{
     Appraiser, Binding, Collateral, ErrorCode, Evidence, Quote, Role, SuiteHash, TrustAnchor,
     Verifier,
+    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
 };
 
 use crate::support;
@@ -210,8 +211,10 @@ fn refused_by_every_policy(
     };
     let transcript = Appraiser {
         verifier,
+        gpu_verifier: &GpuVerifier::new(GpuTrustAnchor::nvidia()),
         policy: &policy,
         collateral,
+        references: &VerifiedReferences::default(),
     }
     .audit(&evidence, &binding, now_s);
     let mut codes = transcript.steps.iter().filter_map(|step| step.code);

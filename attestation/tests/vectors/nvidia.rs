@@ -415,7 +415,7 @@ fn references(rims: &Path, files: &[(&str, &str)]) -> VerifiedReferences {
         .iter()
         .map(|(id, file)| ((*id).to_owned(), read(rims.join(file))));
     let references = GpuReferences::from_documents(documents).unwrap();
-    VerifiedReferences::verify(&references, GpuTrustAnchor::nvidia().rim_root())
+    VerifiedReferences::verify(&references, &GpuTrustAnchor::nvidia())
 }
 
 #[test]
@@ -470,11 +470,8 @@ fn a_gpu_matches_its_vbios_manifest_and_no_other() {
         ]
     );
     let differing = |file: &str, now_s| {
-        let manifest = ReferenceManifest::verify(
-            &read(rims.join(file)),
-            GpuTrustAnchor::nvidia().rim_root(),
-            now_s,
-        );
+        let manifest =
+            ReferenceManifest::verify(&read(rims.join(file)), &GpuTrustAnchor::nvidia(), now_s);
         gpu.differing(&manifest.unwrap())
     };
     assert!(differing("1010_0200_882_96005E0001_PROD.swidtag", VBIOS_RIM_NOW_S).is_empty());

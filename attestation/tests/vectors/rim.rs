@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use attestation::gpu::{
-    GpuReferences, VerifiedReferences,
+    GpuReferences, GpuTrustAnchor, VerifiedReferences,
     rim::{ManifestKind, ReferenceManifest, RimError, UnverifiedManifest},
 };
 use x509_parser::pem::Pem;
@@ -30,8 +30,8 @@ fn every_manifest_gives_the_verdict_of_the_table() {
     else {
         return;
     };
-    let root = certificate(&directory.join("nvidia/certs/verifier_RIM_root.pem"));
-    let other_root = certificate(&directory.join("nvidia/certs/incorrect_rim_root.crt"));
+    let root = GpuTrustAnchor::nvidia();
+    let other_root = other_root(&directory);
     let mut table = String::new();
     let mut wrong = 0;
     let rows = rows(&directory);
@@ -55,7 +55,7 @@ fn every_manifest_gives_the_verdict_of_the_table() {
 }
 
 /// The table's days are those that we read, and outside of them the manifest is refused by name.
-fn dates_fit(row: &Row, manifest: &ReferenceManifest, bytes: &[u8], root: &[u8]) -> bool {
+fn dates_fit(row: &Row, manifest: &ReferenceManifest, bytes: &[u8], root: &GpuTrustAnchor) -> bool {
     let (first_s, last_s) = (
         manifest.signer_not_before_s(),
         manifest.signer_not_after_s(),
@@ -83,7 +83,7 @@ fn wanted(detail: &str, error: &RimError) -> bool {
     match error {
         RimError::DigestMismatch => reason.starts_with("reference digest mismatch"),
         RimError::SignatureInvalid => reason.starts_with("SignatureValue wrong"),
-        RimError::SignerUntrusted(_) => reason.contains("chain not to the RIM root"),
+        RimError::Certificate { .. } => reason.contains("chain not to the RIM root"),
         _ => false,
     }
 }
@@ -93,7 +93,7 @@ fn contents_are_those_of_the_file() {
     let Some(directory) = support::directory("contents_are_those_of_the_file") else {
         return;
     };
-    let root = certificate(&directory.join("nvidia/certs/verifier_RIM_root.pem"));
+    let root = GpuTrustAnchor::nvidia();
     let (bytes, now_s) = driver(&directory);
     let manifest = ReferenceManifest::verify(&bytes, &root, now_s).unwrap();
     assert_eq!(manifest.kind(), ManifestKind::Driver);
@@ -117,7 +117,7 @@ fn references_are_found_by_their_names_alone() {
     let Some(directory) = support::directory("references_are_found_by_their_names_alone") else {
         return;
     };
-    let root = certificate(&directory.join("nvidia/certs/verifier_RIM_root.pem"));
+    let root = GpuTrustAnchor::nvidia();
     let (driver, now_s) = driver(&directory);
     let vbios = support::read(directory.join("nvidia/rim/1010_0200_882_96005E0001_PROD.swidtag"));
     let name = "NV_GPU_DRIVER_GH100_550.144.03";
@@ -157,7 +157,7 @@ fn no_changed_byte_of_a_manifest_changes_what_is_accepted() {
     else {
         return;
     };
-    let root = certificate(&directory.join("nvidia/certs/verifier_RIM_root.pem"));
+    let root = GpuTrustAnchor::nvidia();
     let (bytes, now_s) = driver(&directory);
     let wanted = ReferenceManifest::verify(&bytes, &root, now_s).unwrap();
     // One bit apart is another digit or letter; all bits apart is no longer UTF-8.
@@ -202,11 +202,18 @@ fn driver(directory: &Path) -> (Vec<u8>, u64) {
     (support::read(file), 1_760_000_000)
 }
 
-fn certificate(path: &Path) -> Vec<u8> {
-    let mut pem = Pem::iter_from_buffer(&support::read(path))
-        .collect::<Result<Vec<_>, _>>()
-        .unwrap();
-    pem.remove(0).contents
+/// Another root of manifests: that of the devices. The one among the vectors that is called incorrect is no root at all.
+#[expect(clippy::disallowed_methods, reason = "tests choose their root")]
+fn other_root(directory: &Path) -> GpuTrustAnchor {
+    let device_root = GpuTrustAnchor::nvidia().device_root().to_vec();
+    let pem = support::read(directory.join("nvidia/certs/incorrect_rim_root.crt"));
+    let signer = Pem::iter_from_buffer(&pem)
+        .next()
+        .unwrap()
+        .unwrap()
+        .contents;
+    assert!(GpuTrustAnchor::from_der(&device_root, &signer).is_err());
+    GpuTrustAnchor::from_der(&device_root, &device_root).unwrap()
 }
 
 fn rows(directory: &Path) -> Vec<Row> {

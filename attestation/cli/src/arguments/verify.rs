@@ -63,7 +63,37 @@ pub(crate) struct Given {
     #[arg(long, value_name = "FILE", required_unless_present = "complete", value_hint = ValueHint::FilePath)]
     pub(crate) policy: Option<PathBuf>,
 
+    /// NVIDIA's reference manifest (RIM) of a GPU's driver or VBIOS; may be repeated. Named by its identifier, such as
+    /// `NV_GPU_DRIVER_GH100_550.90.07`, or by the file's name where that is the identifier.
+    #[arg(long = "rim", value_name = "[ID=]FILE", value_parser = Manifest::parse, value_hint = ValueHint::FilePath)]
+    pub(crate) manifests: Vec<Manifest>,
+
     /// The time to verify at: RFC 3339, seconds since the epoch, or `now`. A record or bundle brings its own.
     #[arg(long, value_name = "TIME", required_unless_present = "complete")]
     pub(crate) time: Option<String>,
+}
+
+/// A reference manifest as it is named on the command line.
+#[derive(Clone, Debug)]
+pub(crate) struct Manifest {
+    pub(crate) id: String,
+    pub(crate) path: PathBuf,
+}
+
+impl Manifest {
+    fn parse(text: &str) -> Result<Self, String> {
+        if let Some((id, path)) = text.split_once('=') {
+            return Ok(Self {
+                id: id.to_owned(),
+                path: PathBuf::from(path),
+            });
+        }
+        let path = PathBuf::from(text);
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let id = stem.ok_or("the file's name is no identifier; write ID=FILE")?;
+        Ok(Self {
+            id: id.to_owned(),
+            path,
+        })
+    }
 }

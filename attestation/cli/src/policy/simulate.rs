@@ -5,7 +5,7 @@ mod table;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use attestation::{AppraisalPolicy, Claims, ErrorCode, Transcript, Verifier};
+use attestation::{AppraisalPolicy, Claims, ErrorCode, Transcript};
 use serde::Serialize;
 use serde_json::json;
 
@@ -17,6 +17,7 @@ use crate::{
     input,
     output::Paint,
     verdict::refused_step,
+    verifiers::Verifiers,
     verify::read_policy,
 };
 
@@ -78,12 +79,12 @@ pub(crate) fn simulate(
         Some(text) => Some(input::parse_time(text, world.now_s)?),
         None => None,
     };
-    let verifier = Verifier::new(world.anchor.clone());
+    let verifiers = Verifiers::of(world);
     let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
     for path in files(&arguments.evidence_dir)? {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let file = file.into_owned();
-        match row(&path, file.clone(), &policy, &verifier, time_s) {
+        match row(&path, file.clone(), &policy, &verifiers, time_s) {
             Ok(row) => rows.push(row),
             Err(error) => unreadable.push(Unreadable {
                 file,
@@ -145,14 +146,14 @@ fn row(
     path: &Path,
     file: String,
     policy: &AppraisalPolicy,
-    verifier: &Verifier,
+    verifiers: &Verifiers,
     time_s: Option<u64>,
 ) -> anyhow::Result<Row> {
     let bundle = Bundle::parse(&input::read(path, &mut std::io::empty())?)?;
     let now_s = time_s.unwrap_or(bundle.time_s);
     let own = bundle.own_policy()?;
-    let before = opinion(&bundle.audit(verifier, &own, now_s));
-    let after = opinion(&bundle.audit(verifier, policy, now_s));
+    let before = opinion(&bundle.audit(verifiers, &own, now_s));
+    let after = opinion(&bundle.audit(verifiers, policy, now_s));
     let effect = match (before.accepted, after.accepted) {
         (true, true) => Effect::Kept,
         (true, false) => Effect::Cut,

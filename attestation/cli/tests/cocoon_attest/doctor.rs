@@ -99,7 +99,7 @@ impl Fake {
         let machine = Machine {
             root: self.files.path(""),
             nvml_library: Some(self.files.path("no-nvml.so")),
-            colour: false,
+            ..Machine::default()
         };
         simulated_on(
             &machine,

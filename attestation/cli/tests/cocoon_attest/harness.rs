@@ -110,6 +110,7 @@ pub(crate) fn simulated_on(
     let (mut output, mut errors) = (Vec::new(), Vec::new());
     let world = World {
         anchor: platform.trust_anchor(),
+        gpu_anchor: attestation::gpu::GpuTrustAnchor::nvidia(),
         now_s: &|| NOW_S,
         input: &mut input,
         output: &mut output,
@@ -120,6 +121,7 @@ pub(crate) fn simulated_on(
         Exit::Success => 0,
         Exit::Error => 1,
         Exit::Findings => 2,
+        Exit::Unreachable => 3,
     };
     Said {
         exit,

@@ -7,6 +7,7 @@
 )]
 
 mod bundle;
+mod collateral;
 mod doctor;
 mod explain;
 mod harness;

@@ -6,6 +6,10 @@ use crate::harness::shipped;
 pub(crate) const COMMANDS: &[&[&str]] = &[
     &[],
     &["bundle", "create"],
+    &["collateral", "export"],
+    &["collateral", "fetch"],
+    &["collateral", "import"],
+    &["collateral", "show"],
     &["completions"],
     &["doctor"],
     &["explain"],

@@ -10,4 +10,5 @@ mod admission;
 mod broker;
 mod determinism;
 mod event_log;
+mod gpu;
 mod verification;

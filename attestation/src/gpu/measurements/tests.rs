@@ -3,16 +3,15 @@
 use super::*;
 
 fn references(active: &[u32], inactive: &[u32]) -> BTreeMap<u32, ReferenceMeasurement> {
-    let of = |indices: &[u32], active| {
-        let indices = indices.to_vec().into_iter();
-        indices.map(move |index| {
+    fn of(indices: &[u32], active: bool) -> impl Iterator<Item = (u32, ReferenceMeasurement)> {
+        indices.iter().map(move |index| {
             let reference = ReferenceMeasurement {
                 active,
                 alternatives: vec![vec![1; 48]],
             };
-            (index, reference)
+            (*index, reference)
         })
-    };
+    }
     of(active, true).chain(of(inactive, false)).collect()
 }
 

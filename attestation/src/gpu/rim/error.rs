@@ -1,6 +1,6 @@
 //! Why a reference integrity manifest is refused: one variant per refusal.
 
-use crate::{ErrorCode, verify::Details};
+use crate::{ErrorCode, gpu::CertificateError, verify::Details};
 
 /// Why a reference integrity manifest is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,21 +53,17 @@ pub enum RimError {
     /// No certificate, or too many.
     #[error("the manifest has {0} certificates")]
     CertificateCount(usize),
-    /// A certificate does not parse.
-    #[error("certificate {0} of the manifest does not parse")]
-    CertificateMalformed(usize),
-    /// The trust anchor is no usable certificate.
-    #[error("the trust anchor of reference integrity manifests is unusable")]
-    TrustAnchor(#[source] Details),
-    /// The signer's chain does not lead to the trust anchor, or not in a permitted way.
-    #[error("the manifest's signer does not lead to the trust anchor")]
-    SignerUntrusted(#[source] Details),
-    /// A certificate is not part of the signer's chain.
-    #[error("the manifest has certificates that are not of its signer's chain")]
-    CertificateUnused,
-    /// The signer's certificate is not for signatures.
-    #[error("the manifest's signer may not sign: its certificate lacks digitalSignature")]
-    SignerUsage,
+    /// A certificate does not lead to the trust anchor, or not in its place.
+    #[error("certificate {position} of the manifest does not lead to the trust anchor")]
+    Certificate {
+        /// Its place, from the signer's at 0.
+        position: usize,
+        /// What is wrong.
+        source: CertificateError,
+    },
+    /// The signer's certificate is for something else.
+    #[error("the certificate of the manifest's signer is not for signing code")]
+    SignerPurpose,
     /// A certificate of the signer's chain is not valid yet.
     #[error("the manifest's signer is valid from {not_before_s} on, after {now_s}")]
     SignerNotYetValid {
@@ -111,7 +107,6 @@ impl RimError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Missing(_) => ErrorCode::GpuReferenceMissing,
-            Self::TrustAnchor(_) => ErrorCode::TrustAnchorInvalid,
             _ => ErrorCode::GpuReferenceInvalid,
         }
     }

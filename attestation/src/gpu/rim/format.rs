@@ -7,7 +7,7 @@ use super::{
     signer::{self, Signer},
     swid::Swid,
 };
-use crate::digest::sha384;
+use crate::{digest::sha384, gpu::p384::SIGNATURE_BYTES};
 
 /// Every format, each with its own way to recognise its files.
 const FORMATS: &[&dyn RimFormat] = &[&Swid];
@@ -31,7 +31,7 @@ pub(super) struct Envelope {
     /// The octets that the signature covers.
     pub(super) message: Vec<u8>,
     /// `r ‖ s` on P-384.
-    pub(super) signature: Vec<u8>,
+    pub(super) signature: [u8; SIGNATURE_BYTES],
     /// What the message says is the payload's SHA-384.
     pub(super) payload_digest: [u8; 48],
     /// The octets that are read when everything holds, and no others.
@@ -41,11 +41,11 @@ pub(super) struct Envelope {
 impl Envelope {
     /// The payload with its signer, once the message holds for the payload, the signer's chain leads to the root, and the
     /// signature holds for the message. The cheapest comes first.
-    pub(super) fn verify(self, rim_root_der: &[u8]) -> Result<(Vec<u8>, Signer), RimError> {
+    pub(super) fn verify(self, rim_root: &[u8]) -> Result<(Vec<u8>, Signer), RimError> {
         if sha384(&[&self.payload]) != self.payload_digest {
             return Err(RimError::DigestMismatch);
         }
-        let signer = signer::follow(&self.certificates, rim_root_der)?;
+        let signer = signer::follow(&self.certificates, rim_root)?;
         signer.verify(&self.message, &self.signature)?;
         Ok((self.payload, signer))
     }

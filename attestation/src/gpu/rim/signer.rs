@@ -1,23 +1,18 @@
 //! Who signed a manifest: the chain from the file's certificates to NVIDIA's RIM root.
 
-use std::time::Duration;
-
-use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
-use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
-use webpki::{EndEntityCert, KeyUsage};
-use x509_parser::{certificate::X509Certificate, prelude::FromDer, time::ASN1Time};
+use der::asn1::ObjectIdentifier;
 
 use super::RimError;
-use crate::verify::Details;
+use crate::gpu::{
+    certificate::{Certificate, CertificateError},
+    p384::{self, SIGNATURE_BYTES},
+};
 
 /// Real files carry four: signer, two authorities and the root.
 const CERTIFICATES_MAX: usize = 6;
 
-/// Every key and every signature from the root down is of this kind.
-const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[webpki::ring::ECDSA_P384_SHA384];
-
-/// NVIDIA's signers name no extended key usage. One that does must name code signing (1.3.6.1.5.5.7.3.3).
-const PURPOSE: KeyUsage = KeyUsage::required_if_present(&[0x2b, 6, 1, 5, 5, 7, 3, 3]);
+/// NVIDIA's signers name no extended key usage. One that does must name this.
+const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
 
 /// The first certificate of a file. Only [`follow`] makes one that is believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +27,12 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// `signature` is `r ‖ s`, as XML signatures (RFC 4050 and XML Signature 1.1) and COSE write it.
-    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), RimError> {
-        UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, &self.key)
-            .verify(message, signature)
-            .map_err(|_| RimError::SignatureInvalid)
+    pub(super) fn verify(
+        &self,
+        message: &[u8],
+        signature: &[u8; SIGNATURE_BYTES],
+    ) -> Result<(), RimError> {
+        p384::verify(&self.key, message, signature).map_err(|_| RimError::SignatureInvalid)
     }
 
     pub(super) const fn in_date(&self, now_s: u64) -> Result<(), RimError> {
@@ -54,75 +50,65 @@ impl Signer {
     }
 }
 
-/// The signer whose chain leads to `root_der`.
+/// The signer whose chain leads to `rim_root`, dates aside: those [`Signer::in_date`] holds against a time.
 ///
-/// The certificates are the path and nothing else, save a copy of the root at the end: what is not verified is not there to
-/// be believed. Dates are kept apart: the path is built for the moment at which the last certificate becomes valid, and what
-/// is true then is true as long as all are in date, which [`Signer::in_date`] says.
-pub(super) fn follow(certificates: &[Vec<u8>], root_der: &[u8]) -> Result<Signer, RimError> {
+/// The certificates are the path and nothing else, in order, save a copy of the root at the end: what is not verified is not
+/// there to be believed.
+pub(super) fn follow(certificates: &[Vec<u8>], rim_root: &[u8]) -> Result<Signer, RimError> {
     let path = match certificates.split_last() {
-        Some((last, path)) if last == root_der && !path.is_empty() => path,
+        Some((last, path)) if last == rim_root => path,
         _ => certificates,
     };
-    let signer = inspect(path)?;
-    let at_s = signer.not_before_s;
-    if verify_path(path, root_der, at_s)? != path.len() {
-        return Err(RimError::CertificateUnused);
+    let mut path = parse(path)?;
+    let signer = signer(&path)?;
+    path.push(Certificate::parse(rim_root).map_err(at(path.len()))?);
+    for (position, certificate) in path.iter().enumerate() {
+        may_stand_at(position, certificate).map_err(at(position))?;
     }
-    Ok(signer)
+    for (position, (certificate, issuer)) in path.iter().zip(path.iter().skip(1)).enumerate() {
+        certificate.issued_by(issuer).map_err(at(position))?;
+    }
+    let purposes = path.first().map(Certificate::purposes).transpose();
+    match purposes.map_err(at(0))?.flatten() {
+        Some(purposes) if !purposes.contains(&CODE_SIGNING) => Err(RimError::SignerPurpose),
+        _ => Ok(signer),
+    }
 }
 
-/// How many of the certificates the path from the first one to the root needs.
-fn verify_path(certificates: &[Vec<u8>], root_der: &[u8], at_s: u64) -> Result<usize, RimError> {
-    let root = CertificateDer::from(root_der);
-    let anchors = [webpki::anchor_from_trusted_cert(&root)
-        .map_err(|error| RimError::TrustAnchor(Details(error.to_string())))?];
-    let certificates: Vec<_> = certificates
-        .iter()
-        .map(|der| CertificateDer::from(der.as_slice()))
-        .collect();
-    let (leaf, others) = certificates
-        .split_first()
-        .ok_or(RimError::CertificateCount(0))?;
-    let untrusted = |error: webpki::Error| RimError::SignerUntrusted(Details(error.to_string()));
-    let leaf = EndEntityCert::try_from(leaf).map_err(untrusted)?;
-    let at = UnixTime::since_unix_epoch(Duration::from_secs(at_s));
-    let path = leaf
-        .verify_for_usage(ALGORITHMS, &anchors, others, at, PURPOSE, None, None)
-        .map_err(untrusted)?;
-    Ok(path.intermediate_certificates().count().saturating_add(1))
+fn may_stand_at(position: usize, certificate: &Certificate) -> Result<(), CertificateError> {
+    match position.checked_sub(1) {
+        None => certificate.is_signer(),
+        Some(below) => certificate.is_authority(below),
+    }
+}
+
+fn at(position: usize) -> impl Fn(CertificateError) -> RimError {
+    move |source| RimError::Certificate { position, source }
 }
 
 /// What the certificates say, unverified.
 pub(super) fn inspect(certificates: &[Vec<u8>]) -> Result<Signer, RimError> {
-    if certificates.is_empty() || certificates.len() > CERTIFICATES_MAX {
-        return Err(RimError::CertificateCount(certificates.len()));
-    }
-    let mut parsed = Vec::new();
-    for (index, der) in certificates.iter().enumerate() {
-        match X509Certificate::from_der(der) {
-            Ok(([], certificate)) => parsed.push(certificate),
-            _ => return Err(RimError::CertificateMalformed(index)),
-        }
-    }
-    let starts = parsed.iter().map(|one| seconds(one.validity().not_before));
-    let ends = parsed.iter().map(|one| seconds(one.validity().not_after));
-    let signer = parsed.first().ok_or(RimError::CertificateCount(0))?;
-    let signs = signer
-        .key_usage()
-        .is_ok_and(|usage| usage.is_some_and(|usage| usage.value.digital_signature()));
-    if !signs {
-        return Err(RimError::SignerUsage);
-    }
-    Ok(Signer {
-        key: signer.public_key().subject_public_key.data.to_vec(),
-        subject: signer.subject().to_string(),
-        not_before_s: starts.max().unwrap_or(u64::MAX),
-        not_after_s: ends.min().unwrap_or(0),
-    })
+    signer(&parse(certificates)?)
 }
 
-/// No moment before 1970 matters to anyone.
-fn seconds(time: ASN1Time) -> u64 {
-    u64::try_from(time.timestamp()).unwrap_or(0)
+fn parse(certificates: &[Vec<u8>]) -> Result<Vec<Certificate>, RimError> {
+    if certificates.len() > CERTIFICATES_MAX {
+        return Err(RimError::CertificateCount(certificates.len()));
+    }
+    let certificates = certificates.iter().enumerate();
+    certificates
+        .map(|(position, der)| Certificate::parse(der).map_err(at(position)))
+        .collect()
+}
+
+fn signer(certificates: &[Certificate]) -> Result<Signer, RimError> {
+    let signer = certificates.first().ok_or(RimError::CertificateCount(0))?;
+    let validities = || certificates.iter().map(Certificate::validity_s);
+    let (own_start_s, own_end_s) = signer.validity_s();
+    Ok(Signer {
+        key: signer.point().to_vec(),
+        subject: signer.subject().to_string(),
+        not_before_s: validities().fold(own_start_s, |start_s, (other_s, _)| start_s.max(other_s)),
+        not_after_s: validities().fold(own_end_s, |end_s, (_, other_s)| end_s.min(other_s)),
+    })
 }

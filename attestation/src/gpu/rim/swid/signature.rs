@@ -40,7 +40,9 @@ pub(super) fn open(bytes: &[u8]) -> Result<Envelope, RimError> {
         certificates: certificates(key_info)?,
         payload_digest: payload_digest(&message)?,
         message,
-        signature: base64(value)?,
+        signature: base64(value)?
+            .try_into()
+            .map_err(|_| RimError::SignatureShape("SignatureValue"))?,
         payload: xml::canonical(root, Some(signature.id())),
     })
 }
