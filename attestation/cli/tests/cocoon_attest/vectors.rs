@@ -82,6 +82,61 @@ fn a_real_quote_verifies_under_intels_root_and_is_refused_for_its_measurements()
 }
 
 #[test]
+fn every_real_td_report_can_be_inspected() {
+    let Some(directory) = directory("every_real_td_report_can_be_inspected") else {
+        return;
+    };
+    for name in [
+        "reports/SGXDataCenterAttestationPrimitives_tdreport_for_test.dat",
+        "reports/guest-components_tdx_report_1.bin",
+        "eventlog/confai-direct/tdx_tdreport_live.bin",
+    ] {
+        let path = directory.join(name);
+        let said = shipped(&["inspect", "--json", text(&path)]);
+        assert_eq!(said.exit, 0, "{path:?}: {said:?}");
+        let json = said.json();
+        assert_eq!(json["kind"], "td-report", "{path:?}");
+        // The TDX module fills both in, so a layout that is off by a byte shows.
+        assert_eq!(json["report_mac"]["tee_info_hash_fits"], true, "{path:?}");
+        assert_eq!(
+            json["report_mac"]["tee_tcb_info_hash_fits"], true,
+            "{path:?}"
+        );
+    }
+    // Filler of the length of a report: taken for one only where the user says so.
+    let filler = directory.join("reports/go-tdx-guest_report.dat");
+    assert_eq!(shipped(&["inspect", text(&filler)]).exit, 1);
+    let forced = shipped(&["inspect", "--json", "--kind", "td-report", text(&filler)]);
+    assert_eq!(forced.json()["report_mac"]["tee_info_hash_fits"], false);
+}
+
+#[test]
+fn every_real_collateral_can_be_inspected() {
+    let Some(directory) = directory("every_real_collateral_can_be_inspected") else {
+        return;
+    };
+    for entry in std::fs::read_dir(directory.join("collateral")).unwrap() {
+        let path = entry.unwrap().path();
+        let said = shipped(&["inspect", "--json", text(&path)]);
+        assert_eq!(said.exit, 0, "{path:?}: {said:?}");
+        let json = said.json();
+        assert_eq!(json["kind"], "collateral", "{path:?}");
+        let root = json["collateral"]["claimed_root"].as_str().unwrap();
+        assert!(root.contains("Intel SGX Root CA"), "{path:?}: {root}");
+    }
+}
+
+#[test]
+fn a_real_event_log_is_recognised() {
+    let Some(directory) = directory("a_real_event_log_is_recognised") else {
+        return;
+    };
+    let log = directory.join("eventlog/trustee_CCEL_data.bin");
+    let json = shipped(&["inspect", "--json", text(&log)]).json();
+    assert_eq!(json["kind"], "event-log");
+}
+
+#[test]
 fn real_logs_explain_their_registers() {
     let Some(directory) = directory("real_logs_explain_their_registers") else {
         return;
