@@ -104,11 +104,6 @@ impl Bundle {
         Self { references, ..self }
     }
 
-    /// The manifests that it brings.
-    pub(crate) const fn references(&self) -> &GpuReferences {
-        &self.references
-    }
-
     /// Reads a bundle, or an attestation record as one.
     pub(crate) fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
         let value: serde_json::Value = serde_json::from_slice(bytes).context("it is not JSON")?;
