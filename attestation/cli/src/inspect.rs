@@ -4,6 +4,7 @@ mod bits;
 mod claims;
 mod collateral;
 mod collection;
+mod devices;
 mod event_log;
 mod quote;
 mod recognise;
@@ -47,6 +48,9 @@ fn sections(kind: Kind, bytes: &[u8]) -> anyhow::Result<Vec<Section>> {
         Kind::Collateral => Ok(vec![collateral::section(bytes)?]),
         Kind::Record => stored::record(bytes),
         Kind::Bundle => stored::bundle(bytes),
+        Kind::GpuEvidence => devices::sections(bytes),
+        Kind::CertificateChain => Ok(vec![devices::chain(bytes)?]),
+        Kind::Manifest => Ok(vec![devices::manifest(bytes)?]),
         Kind::EventLog => Ok(vec![event_log::section(bytes)?]),
     }
 }

@@ -9,6 +9,7 @@ mod arguments;
 mod bundle;
 mod checks;
 mod collateral;
+mod devices;
 mod doctor;
 mod explain;
 mod input;
@@ -22,6 +23,7 @@ mod shell;
 mod verdict;
 mod verifiers;
 mod verify;
+mod verify_gpu;
 
 use std::{
     ffi::OsString,

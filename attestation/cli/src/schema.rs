@@ -35,6 +35,7 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("report-data", include_str!("../schemas/report-data.json")),
     ("schemas", include_str!("../schemas/schemas.json")),
     ("verify", include_str!("../schemas/verify.json")),
+    ("verify-gpu", include_str!("../schemas/verify-gpu.json")),
 ];
 
 pub(crate) fn run(arguments: &Schema) -> anyhow::Result<Answer> {

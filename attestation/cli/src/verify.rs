@@ -17,6 +17,7 @@ use crate::{
     input,
     verdict::{self, Verdict, foreign_root},
     verifiers::Verifiers,
+    verify_gpu,
 };
 
 /// What an auditor must know of a record, whatever the verdict.
@@ -40,6 +41,9 @@ const BUNDLE_POLICY_NOTE: &str = "the appraisal policy is the bundle's own, and 
      the one you trust, or name that one with --policy";
 
 pub(crate) fn run(arguments: &Verify, world: &mut World<'_>) -> anyhow::Result<Answer> {
+    if arguments.gpu.is_some() {
+        return verify_gpu::run(arguments, world);
+    }
     let given = &arguments.given;
     let (bundle, notes) = match (&arguments.bundle, &given.record) {
         (Some(path), _) => {

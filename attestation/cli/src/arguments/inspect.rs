@@ -44,6 +44,12 @@ pub(crate) enum Kind {
     Record,
     /// An offline bundle.
     Bundle,
-    /// A CCEL event log.
+    /// An event log: CCEL, or the evidence's `event-log` member.
     EventLog,
+    /// GPU evidence: a worker's (CBOR), JSON of NVIDIA's SDK, or a report.
+    GpuEvidence,
+    /// A certificate chain in PEM.
+    CertificateChain,
+    /// A reference manifest (RIM) of NVIDIA's.
+    Manifest,
 }

@@ -10,8 +10,8 @@ use clap::{ArgGroup, Args, ValueHint};
 /// can be overridden.
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("evidenced").required(true).args(["quote", "evidence", "record", "bundle"]),
-    group = ArgGroup::new("complete").args(["record", "bundle"]),
+    group = ArgGroup::new("evidenced").required(true).args(["quote", "evidence", "record", "bundle", "gpu"]),
+    group = ArgGroup::new("complete").args(["record", "bundle", "gpu"]),
     after_help = help!(
         yes: "every required step passed",
         findings: "the evidence was refused; the transcript names step, code and remedy",
@@ -20,12 +20,25 @@ use clap::{ArgGroup, Args, ValueHint};
             "cocoon-attest verify --evidence e.cbor --collateral c.json --policy p.toml --time now",
             "cocoon-attest verify --record record.json --policy mine.toml",
             "cocoon-attest verify --bundle bundle.json --json",
+            "cocoon-attest verify --gpu evidence.json --rim NV_GPU_DRIVER_GH100_590.12.xml --time now",
     )
 )]
 pub(crate) struct Verify {
     /// An offline bundle: appraises it, whole.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) bundle: Option<PathBuf>,
+
+    /// GPU evidence alone: a worker's (CBOR), JSON of NVIDIA's SDK, or a report with --gpu-chain. Wants --time.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["collateral", "policy"], value_hint = ValueHint::FilePath)]
+    pub(crate) gpu: Option<PathBuf>,
+
+    /// The certificates (PEM) of a bare report.
+    #[arg(long, value_name = "FILE", requires = "gpu", value_hint = ValueHint::FilePath)]
+    pub(crate) gpu_chain: Option<PathBuf>,
+
+    /// The nonce that GPU evidence must answer, 64 hexadecimal digits. Without it, its freshness is not judged.
+    #[arg(long, value_name = "HEX", requires = "gpu")]
+    pub(crate) nonce: Option<String>,
 
     #[command(flatten)]
     pub(crate) given: Given,

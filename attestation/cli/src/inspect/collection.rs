@@ -4,7 +4,7 @@ use anyhow::Context;
 use attestation::{Evidence, EvidenceMember};
 use serde_json::{Value, json};
 
-use super::{NOT_VERIFIED, claims, event_log, quote};
+use super::{NOT_VERIFIED, claims, devices, event_log, quote};
 use crate::output::Section;
 
 pub(super) fn sections(bytes: &[u8]) -> anyhow::Result<Vec<Section>> {
@@ -59,12 +59,13 @@ pub(super) fn contents(evidence: &Evidence) -> Vec<Section> {
     });
     let log = evidence.event_log.as_deref().map(event_log::section);
     sections.extend(log.map(|log| log.unwrap_or_else(|error| unreadable("event_log", &error))));
-    sections.extend(evidence.device_evidence.as_deref().map(devices));
+    if let Some(bytes) = &evidence.device_evidence {
+        match devices::sections(bytes) {
+            Ok(devices) => sections.extend(devices),
+            Err(error) => sections.push(unreadable("device_evidence", &error)),
+        }
+    }
     sections
-}
-
-fn devices(bytes: &[u8]) -> Section {
-    Section::new("device_evidence").field("length_bytes", bytes.len())
 }
 
 fn unreadable(name: &'static str, error: &anyhow::Error) -> Section {

@@ -3,7 +3,12 @@
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use crate::{arguments::Kind, bundle, input};
+use crate::{
+    arguments::Kind,
+    bundle,
+    devices::{EVIDENCE_HEAD, PEM_HEAD, REPORT_HEAD},
+    input,
+};
 
 /// TDX Module ABI (348551), `REPORTTYPE`: 0x81 says TDX.
 const TD_REPORT_TYPE: u8 = 0x81;
@@ -27,14 +32,29 @@ pub(super) fn recognise(input: Vec<u8>, given: Option<Kind>) -> anyhow::Result<(
     let opens = input.iter().find(|byte| !byte.is_ascii_whitespace());
     let is_json = matches!(opens, Some(b'{' | b'['));
     match given {
-        Some(kind @ (Kind::Collateral | Kind::Record | Kind::Bundle)) => Ok((kind, input)),
+        Some(kind) if is_read_as_it_is(kind) => Ok((kind, input)),
         Some(kind) => Ok((kind, input::decode_binary(noun(kind), input)?)),
         None if is_json => Ok((of_json(&input)?, input)),
+        None if input.starts_with(PEM_HEAD) => Ok((Kind::CertificateChain, input)),
+        None if opens == Some(&b'<') => Ok((Kind::Manifest, input)),
         None => {
             let bytes = input::decode_binary("file", input)?;
             Ok((of_binary(&bytes)?, bytes))
         }
     }
+}
+
+/// Text, or in forms that its reader tells apart itself.
+const fn is_read_as_it_is(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Collateral
+            | Kind::Record
+            | Kind::Bundle
+            | Kind::GpuEvidence
+            | Kind::CertificateChain
+            | Kind::Manifest
+    )
 }
 
 fn of_json(input: &[u8]) -> anyhow::Result<Kind> {
@@ -46,8 +66,15 @@ fn of_json(input: &[u8]) -> anyhow::Result<Kind> {
         Ok(Kind::Record)
     } else if has("tcb_info") && has("qe_identity") {
         Ok(Kind::Collateral)
+    } else if value
+        .get(0)
+        .is_some_and(|first| first.get("evidence").is_some())
+    {
+        Ok(Kind::GpuEvidence)
     } else {
-        bail!("it is JSON, but neither a bundle, nor an attestation record, nor collateral")
+        bail!(
+            "it is JSON, but neither a bundle, nor an attestation record, nor collateral, nor GPU evidence of NVIDIA's SDK"
+        )
     }
 }
 
@@ -59,6 +86,9 @@ fn of_binary(bytes: &[u8]) -> anyhow::Result<Kind> {
         _ if event_log => Kind::EventLog,
         [TD_REPORT_TYPE, ..] if bytes.len() == TD_REPORT_BYTES => Kind::TdReport,
         [0xa2..=0xa4, rest @ ..] if rest.starts_with(QUOTE_LABEL) => Kind::Collection,
+        _ if bytes.starts_with(EVIDENCE_HEAD) || bytes.starts_with(REPORT_HEAD) => {
+            Kind::GpuEvidence
+        }
         _ if bytes.starts_with(CLAIMS_HEAD) => Kind::Claims,
         _ if bytes.starts_with(EVENT_LOG_HEAD) => Kind::EventLog,
         // The version, little-endian: quotes have known 1 to 5.
@@ -86,6 +116,9 @@ pub(super) const fn noun(kind: Kind) -> &'static str {
         Kind::Record => "an attestation record",
         Kind::Bundle => "a bundle",
         Kind::EventLog => "an event log",
+        Kind::GpuEvidence => "GPU evidence",
+        Kind::CertificateChain => "a certificate chain",
+        Kind::Manifest => "a reference manifest",
     }
 }
 
@@ -100,5 +133,8 @@ pub(super) const fn name(kind: Kind) -> &'static str {
         Kind::Record => "record",
         Kind::Bundle => "bundle",
         Kind::EventLog => "event-log",
+        Kind::GpuEvidence => "gpu-evidence",
+        Kind::CertificateChain => "certificate-chain",
+        Kind::Manifest => "manifest",
     }
 }

@@ -7,11 +7,14 @@ use std::{
 
 use attestation_cli::{Exit, Machine, World, run};
 use serde_json::Value;
-use simulator::SimulatedPlatform;
+use simulator::{SimulatedPlatform, gpu::simulated_gpu_anchor};
 use tempfile::TempDir;
 
 /// The time at which simulated collateral is in date: 2026-09-21T14:13:20Z.
 pub(crate) const NOW_S: u64 = 1_790_000_000;
+
+/// The seed of the GPUs whose root the library is run under.
+pub(crate) const GPU_SEED: u64 = 7;
 
 /// What a command said.
 #[derive(Debug)]
@@ -110,7 +113,7 @@ pub(crate) fn simulated_on(
     let (mut output, mut errors) = (Vec::new(), Vec::new());
     let world = World {
         anchor: platform.trust_anchor(),
-        gpu_anchor: attestation::gpu::GpuTrustAnchor::nvidia(),
+        gpu_anchor: simulated_gpu_anchor(GPU_SEED),
         now_s: &|| NOW_S,
         input: &mut input,
         output: &mut output,

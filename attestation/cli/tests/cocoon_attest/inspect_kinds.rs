@@ -109,10 +109,7 @@ fn a_malformed_quote_is_named_with_the_byte_at_which_it_fails() {
 #[test]
 fn what_nobody_knows_is_an_error_that_says_what_was_seen() {
     refused("", "it is empty");
-    refused(
-        "{\"a\": 1}",
-        "neither a bundle, nor an attestation record, nor collateral",
-    );
+    refused("{\"a\": 1}", "nor collateral, nor GPU evidence");
     refused("[", "it begins like JSON");
     refused([0xff; 40], "begins with ffffffffffffffffffffffffffffffff");
     refused("hello, world!", "neither hexadecimal nor base64");

@@ -10,6 +10,7 @@ mod bundle;
 mod collateral;
 mod doctor;
 mod explain;
+mod gpu;
 mod harness;
 mod inspect;
 mod inspect_kinds;

@@ -121,7 +121,12 @@ fn no_command_takes_a_root() {
             "--insecure",
             "--simulat",
         ] {
-            assert!(!help.contains(word), "{command:?} offers {word}");
+            // There it names one of Intel's two CAs of platforms, to ask for its CRL.
+            let names_an_issuer = *command == ["collateral", "fetch"] && word == "--ca";
+            assert!(
+                names_an_issuer || !help.contains(word),
+                "{command:?} offers {word}"
+            );
         }
     }
 }

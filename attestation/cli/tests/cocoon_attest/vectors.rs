@@ -192,3 +192,96 @@ fn a_changed_payload_of_a_real_dstack_log_is_found() {
         assert!(all.contains(words), "{name}: {all}");
     }
 }
+
+/// Every file of NVIDIA's but Google's pickled objects and the service's answer, which are no evidence of this form.
+#[test]
+fn every_real_gpu_evidence_chain_and_manifest_can_be_inspected() {
+    let Some(directory) = directory("every_real_gpu_evidence_chain_and_manifest_can_be_inspected")
+    else {
+        return;
+    };
+    let mut seen = std::collections::BTreeMap::new();
+    for folder in ["nvidia/evidence", "nvidia/rim"] {
+        for entry in std::fs::read_dir(directory.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = text(&path);
+            if name.contains("google__") || name.contains("detached_eat") {
+                continue;
+            }
+            let said = shipped(&["inspect", "--json", name]);
+            assert_eq!(said.exit, 0, "{name}: {said:?}");
+            let kind = said.json()["kind"].as_str().unwrap().to_owned();
+            let is_manifest = folder.ends_with("rim");
+            assert_eq!(kind == "manifest", is_manifest, "{name}: {kind}");
+            *seen.entry(kind).or_insert(0) += 1;
+        }
+    }
+    println!("{seen:?}");
+    assert_eq!(seen.len(), 3, "{seen:?}");
+}
+
+#[test]
+fn real_gpu_evidence_verifies_under_nvidias_root() {
+    let Some(directory) = directory("real_gpu_evidence_verifies_under_nvidias_root") else {
+        return;
+    };
+    let path = |name: &str| text(&directory.join("nvidia").join(name)).to_owned();
+    let report = path("evidence/trustee__hopperAttestationReport.txt");
+    let chain = |case| {
+        path(&format!(
+            "evidence/trustee__hopper_cert_chain_case{case}.txt"
+        ))
+    };
+    let switch_rim = format!(
+        "NV_SWITCH_BIOS_5612_0002_890_9610550001={}",
+        path("rim/switchVBIOSRim_NV_SWITCH_BIOS_5612_0002_890_9610550001.xml")
+    );
+    let switch = path("evidence/attestation-sdk__switch_evidence_ls10.json");
+    for (arguments, code, count) in [
+        (
+            &[&*path("evidence/attestation-sdk__multi_gpu_hopper.json")][..],
+            None,
+            4,
+        ),
+        (
+            &[&*path("evidence/attestation-sdk__hopper_evidence.json")],
+            None,
+            1,
+        ),
+        (&[&*switch], None, 1),
+        (&[&*switch, "--rim", &switch_rim], None, 1),
+        (&[&*report, "--gpu-chain", &chain(1)], None, 1),
+        (&[&*report, "--gpu-chain", &chain(3)], Some("E707"), 1),
+        (
+            &[
+                &*report,
+                "--gpu-chain",
+                &chain(1),
+                "--nonce",
+                &"00".repeat(32),
+            ],
+            Some("E713"),
+            1,
+        ),
+        (
+            &[&*report, "--gpu-chain", &chain(1), "--rim", &switch_rim],
+            Some("E720"),
+            1,
+        ),
+    ] {
+        let time = ["--time", "2026-11-18T00:00:00Z", "--json"];
+        let said = shipped(&[&["verify", "--gpu"], arguments, &time].concat());
+        assert_eq!(
+            said.exit,
+            if code.is_none() { 0 } else { 2 },
+            "{arguments:?}: {said:?}"
+        );
+        let json = said.json();
+        assert_eq!(json["devices"].as_array().unwrap().len(), count);
+        assert_eq!(
+            json["devices"][0]["code"].as_str(),
+            code,
+            "{arguments:?}: {said:?}"
+        );
+    }
+}

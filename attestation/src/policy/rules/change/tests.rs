@@ -42,8 +42,8 @@ fn the_same_rules_in_other_words_are_no_change() {
 }
 
 #[test]
-fn each_kind_of_rule_knows_which_way_is_stricter() {
-    use Direction::{Laxer, Other, Stricter};
+fn each_kind_of_rule_on_platforms_knows_which_way_is_stricter() {
+    use Direction::{Laxer, Stricter};
     goes(
         r#", "SWHardeningNeeded""#,
         "",
@@ -80,6 +80,11 @@ fn each_kind_of_rule_knows_which_way_is_stricter() {
         "seam.measurements",
         Stricter,
     );
+}
+
+#[test]
+fn each_kind_of_rule_on_evidence_knows_which_way_is_stricter() {
+    use Direction::{Laxer, Other, Stricter};
     goes(
         r#"gpu = "if-claimed""#,
         r#"gpu = "required""#,
