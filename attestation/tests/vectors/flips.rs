@@ -6,7 +6,7 @@
 use attestation::{Collateral, Quote, TrustAnchor, Verifier, gpu::DeviceReport};
 
 use crate::{
-    nvidia::files::{PAIRS, pair, verify},
+    nvidia::{PAIRS, pair, verify},
     support,
 };
 

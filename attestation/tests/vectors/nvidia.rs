@@ -4,7 +4,7 @@
 //! the latter two are verified in pairs. `nvidia/google-spt-full-set` and `nvidia/google-rim-negatives`, which the manifest
 //! lists, are not in the directory.
 
-pub(crate) mod files;
+mod measurements;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,22 +15,185 @@ use std::{
 use attestation::{
     ErrorCode,
     gpu::{
-        Architecture, Details, DeviceEvidence, DeviceKind, DeviceReport, GpuError, GpuReferences,
-        GpuTrustAnchor, GpuVerifier, OcspStanding, VerifiedReferences, rim::ReferenceManifest,
+        Architecture, ConfidentialMode, Details, DeviceEvidence, DeviceKind, DeviceReport,
+        GpuError, GpuTrustAnchor, GpuVerifier, MultiGpuMode, OcspStanding, VerifiedGpu,
     },
 };
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde_json::Value;
+use x509_parser::pem::Pem;
 
 use crate::{
     support::{directory, manifest, read},
     table::Table,
 };
 
-use files::{NOW_S, PAIRS, devices, pair, verify};
+/// 2025-10-09; every device chain of the vectors is valid from 2023 to 9999.
+const NOW_S: u64 = 1_760_000_000;
+/// What may stand in front of a request's nonce: version, code and parameters.
+const NONCE_AT: std::ops::Range<usize> = 4..36;
 
-/// 2026-11-18, when the signer of the switch's manifest is in date.
-const RIM_NOW_S: u64 = 1_795_000_000;
-/// 2024-07-03, when the signers of the older VBIOS manifests were.
-const VBIOS_RIM_NOW_S: u64 = 1_720_000_000;
+const MODE: ConfidentialMode = ConfidentialMode {
+    feature_on: true,
+    dev_tools_on: false,
+    multi_gpu_mode: MultiGpuMode::None,
+};
+
+fn device(
+    kind: DeviceKind,
+    uuid: &str,
+    report: Vec<u8>,
+    certificates: Vec<Vec<u8>>,
+) -> DeviceReport {
+    DeviceReport {
+        kind,
+        uuid: uuid.to_owned(),
+        report,
+        certificates,
+        ocsp_responses: Vec::new(),
+        mode: MODE,
+    }
+}
+
+pub(crate) fn verify(device: &DeviceReport) -> Result<VerifiedGpu, GpuError> {
+    let nonce = device.report[NONCE_AT].try_into().unwrap();
+    GpuVerifier::new(GpuTrustAnchor::nvidia()).verify(device, Some(&nonce), NOW_S)
+}
+
+fn der(pem: &[u8]) -> Vec<Vec<u8>> {
+    Pem::iter_from_buffer(pem)
+        .map(|pem| pem.unwrap().contents)
+        .collect()
+}
+
+fn base64(value: &Value) -> Vec<u8> {
+    BASE64_STANDARD.decode(value.as_str().unwrap()).unwrap()
+}
+
+/// Hexadecimal digits, or base64.
+fn report(path: &Path) -> Vec<u8> {
+    let text = String::from_utf8(read(path)).unwrap();
+    hex::decode(text.trim()).unwrap_or_else(|_| BASE64_STANDARD.decode(text.trim()).unwrap())
+}
+
+/// The forms of NVIDIA's SDK (a list) and of Google's PPCIE data (pickled Python objects); `None` for other JSON.
+fn devices(json: &Value) -> Option<Vec<DeviceReport>> {
+    if let Some(list) = json.as_array() {
+        return list.iter().map(sdk_device).collect();
+    }
+    let gpus = json["gpus"].as_array()?.iter().map(|gpu| {
+        let chain = &gpu["CertificateChains"]["GpuAttestationCertificateChain"];
+        let report = base64(&gpu["AttestationReport"]["py/b64"]);
+        let uuid = gpu["UUID"].as_str().unwrap();
+        device(DeviceKind::Gpu, uuid, report, pickled_chain(chain))
+    });
+    let switches = json["nvswitches"].as_array()?.iter().map(|nv_switch| {
+        let chain = &nv_switch["attestation_cert_chain"];
+        let report = base64(&nv_switch["attestation_report"]["py/b64"]);
+        let uuid = nv_switch["uuid"].as_str().unwrap();
+        device(DeviceKind::NvSwitch, uuid, report, pickled_chain(chain))
+    });
+    Some(gpus.chain(switches).collect())
+}
+
+fn sdk_device(entry: &Value) -> Option<DeviceReport> {
+    let kind = match entry.get("arch")?.as_str()? {
+        "LS10" => DeviceKind::NvSwitch,
+        _ => DeviceKind::Gpu,
+    };
+    let report = base64(&entry["evidence"]);
+    assert_eq!(
+        hex::encode(&report[NONCE_AT]),
+        entry["nonce"].as_str().unwrap(),
+        "the nonce is echoed"
+    );
+    Some(device(
+        kind,
+        "none",
+        report,
+        der(&base64(&entry["certificate"])),
+    ))
+}
+
+fn pickled_chain(chain: &Value) -> Vec<Vec<u8>> {
+    let certificates = chain.as_array().unwrap().iter();
+    certificates
+        .flat_map(|certificate| der(&base64(&certificate["pem"])))
+        .collect()
+}
+
+/// Which chain belongs to a report, and which report proves a chain.
+pub(crate) const PAIRS: &[(&str, &str, DeviceKind)] = &[
+    (
+        "attestation-sdk__hopperAttestationReport.txt",
+        "attestation-sdk__hopperCertChain.txt",
+        DeviceKind::Gpu,
+    ),
+    (
+        "attestation-sdk__switchAttestationReport.txt",
+        "attestation-sdk__switchCertChain.txt",
+        DeviceKind::NvSwitch,
+    ),
+    (
+        "attestation-sdk__sample_blackwellAttestationReport.txt",
+        "attestation-sdk__sample_blackwellCertChain.txt",
+        DeviceKind::Gpu,
+    ),
+    (
+        "attestation-sdk__sample_hopperAttestationReport.txt",
+        "attestation-sdk__sample_hopperCertChain.txt",
+        DeviceKind::Gpu,
+    ),
+    (
+        "attestation-sdk__sample_hopperAttestationReportInvalidSignature.txt",
+        "attestation-sdk__sample_hopperCertChain.txt",
+        DeviceKind::Gpu,
+    ),
+    (
+        "attestation-sdk__sample_switchAttestationReportInvalidSignature.txt",
+        "attestation-sdk__switchCertChain.txt",
+        DeviceKind::NvSwitch,
+    ),
+    (
+        "trustee__hopperAttestationReport.txt",
+        "trustee__hopper_cert_chain_case1.txt",
+        DeviceKind::Gpu,
+    ),
+    (
+        "trustee__hopperAttestationReport.txt",
+        "trustee__hopper_cert_chain_case2.txt",
+        DeviceKind::Gpu,
+    ),
+    (
+        "trustee__hopperAttestationReport.txt",
+        "trustee__hopper_cert_chain_case3.txt",
+        DeviceKind::Gpu,
+    ),
+    (
+        "trustee__hopperAttestationReport.txt",
+        "trustee__hopper_cert_chain_case4.txt",
+        DeviceKind::Gpu,
+    ),
+    (
+        "trustee__hopperAttestationReport.txt",
+        "confidentsecurity__invalidCertChain.txt",
+        DeviceKind::Gpu,
+    ),
+];
+
+/// A report and a chain of [`PAIRS`].
+pub(crate) fn pair(
+    evidence: &Path,
+    (report_file, chain_file, kind): &(&str, &str, DeviceKind),
+) -> DeviceReport {
+    let certificates = der(&read(evidence.join(chain_file)));
+    device(
+        *kind,
+        "none",
+        report(&evidence.join(report_file)),
+        certificates,
+    )
+}
 
 /// The verdict on each file: `accept`, a code, or `parse` where it holds no evidence.
 fn verdicts(evidence: &Path) -> BTreeMap<String, String> {
@@ -238,101 +401,4 @@ fn a_device_is_what_its_certificates_say() {
     };
     let refused = verify(&mixed).unwrap_err();
     assert!(matches!(refused, GpuError::Kind { .. }), "{refused}");
-}
-
-/// Manifests by identifier, each verified under NVIDIA's root.
-fn references(rims: &Path, files: &[(&str, &str)]) -> VerifiedReferences {
-    let documents = files
-        .iter()
-        .map(|(id, file)| ((*id).to_owned(), read(rims.join(file))));
-    let references = GpuReferences::from_documents(documents).unwrap();
-    VerifiedReferences::verify(&references, &GpuTrustAnchor::nvidia())
-}
-
-#[test]
-fn a_switch_matches_its_reference_measurements() {
-    let Some(directory) = directory("switch reference measurements") else {
-        return;
-    };
-    let rims = directory.join("nvidia/rim");
-    let id = "NV_SWITCH_BIOS_5612_0002_890_9610550001";
-    let nv_switch = verify(&pair(&directory.join("nvidia/evidence"), &PAIRS[1])).unwrap();
-    assert_eq!(nv_switch.reference_ids()[0].id, id);
-    let released = references(
-        &rims,
-        &[(
-            id,
-            "switchVBIOSRim_NV_SWITCH_BIOS_5612_0002_890_9610550001.xml",
-        )],
-    );
-    let matched = nv_switch.match_references(&released, RIM_NOW_S).unwrap();
-    assert_eq!(matched.indices().len(), 31);
-    let none = nv_switch.match_references(&references(&rims, &[]), RIM_NOW_S);
-    assert_eq!(none.unwrap_err().code(), ErrorCode::GpuReferenceMissing);
-    let altered = references(
-        &rims,
-        &[(
-            id,
-            "NV_SWITCH_BIOS_5612_0002_890_9610550001_invalid_signature.xml",
-        )],
-    );
-    let refused = nv_switch.match_references(&altered, RIM_NOW_S).unwrap_err();
-    assert_eq!(refused.code(), ErrorCode::GpuReferenceInvalid);
-}
-
-/// The driver manifest of this report is not among the vectors, so its VBIOS manifest is compared alone.
-#[test]
-fn a_gpu_matches_its_vbios_manifest_and_no_other() {
-    let Some(directory) = directory("VBIOS reference measurements") else {
-        return;
-    };
-    let rims = directory.join("nvidia/rim");
-    let gpu = verify(&pair(&directory.join("nvidia/evidence"), &PAIRS[3])).unwrap();
-    let ids: Vec<_> = gpu
-        .reference_ids()
-        .into_iter()
-        .map(|reference| reference.id)
-        .collect();
-    assert_eq!(
-        ids,
-        [
-            "NV_GPU_DRIVER_GH100_535.86.09",
-            "NV_GPU_VBIOS_1010_0200_882_96005E0001"
-        ]
-    );
-    let differing = |file: &str, now_s| {
-        let manifest =
-            ReferenceManifest::verify(&read(rims.join(file)), &GpuTrustAnchor::nvidia(), now_s);
-        gpu.differing(&manifest.unwrap())
-    };
-    assert!(differing("1010_0200_882_96005E0001_PROD.swidtag", VBIOS_RIM_NOW_S).is_empty());
-    for (file, now_s) in [
-        (
-            "NV_GPU_VBIOS_1010_0200_882_96005E0001_measurement_mismatch.xml",
-            VBIOS_RIM_NOW_S,
-        ),
-        ("1010_0205_862_96005E0002_PROD.swidtag", VBIOS_RIM_NOW_S),
-        ("NV_GPU_DRIVER_GH100_550.144.03.xml", RIM_NOW_S),
-    ] {
-        let differing = differing(file, now_s);
-        println!("{file}: differs at {differing:?}");
-        assert!(!differing.is_empty(), "{file}");
-    }
-}
-
-/// A switch's manifest under the identifier of another firmware is never taken for that firmware's.
-#[test]
-fn other_firmware_has_other_reference_measurements() {
-    let Some(directory) = directory("foreign reference measurements") else {
-        return;
-    };
-    let path = directory.join("nvidia/evidence/nvtrust__switch_evidence.json");
-    let devices = devices(&serde_json::from_slice(&read(path)).unwrap()).unwrap();
-    let nv_switch = verify(&devices[0]).unwrap();
-    let id = "NV_SWITCH_BIOS_5612_0002_890_9610730001";
-    assert_eq!(nv_switch.reference_ids()[0].id, id);
-    let file = "switchVBIOSRim_NV_SWITCH_BIOS_5612_0002_890_9610550001.xml";
-    let foreign = references(&directory.join("nvidia/rim"), &[(id, file)]);
-    let refused = nv_switch.match_references(&foreign, RIM_NOW_S).unwrap_err();
-    assert_eq!(refused.code(), ErrorCode::GpuReferenceInvalid);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use attestation::{
     AppraisalPolicy, Appraiser, Binding, Collateral, Evidence, Verifier,
-    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
+    gpu::{GpuVerifier, VerifiedReferences},
 };
 use channel::{
     Admission, Admitted, Attester, AttesterError, GatewayIdentity, GatewayTls, Identity,
@@ -41,6 +41,7 @@ impl Attester for Worker {
 struct Gateway {
     verifier: Verifier,
     gpu_verifier: GpuVerifier,
+    references: VerifiedReferences,
     policy: AppraisalPolicy,
     collateral: Collateral,
     now_s: u64,
@@ -53,7 +54,7 @@ impl Gateway {
             gpu_verifier: &self.gpu_verifier,
             policy: &self.policy,
             collateral: &self.collateral,
-            references: &VerifiedReferences::default(),
+            references: &self.references,
         };
         appraiser
             .appraise(evidence, binding, &OneWorker, self.now_s)
@@ -138,7 +139,8 @@ pub(crate) fn benchmark(criterion: &mut Criterion) {
     let platform = SimulatedPlatform::from_seed(1);
     let gateway = Gateway {
         verifier: Verifier::new(platform.trust_anchor()),
-        gpu_verifier: GpuVerifier::new(GpuTrustAnchor::nvidia()),
+        gpu_verifier: GpuVerifier::new(platform.gpu_trust_anchor()),
+        references: VerifiedReferences::default(),
         policy: AppraisalPolicy::from_toml(&platform.policy_toml()).unwrap(),
         collateral: platform.collateral(&CollateralOptions::at(now_s)),
         now_s,
