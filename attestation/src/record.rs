@@ -1,7 +1,7 @@
 //! The auditor's record of an attestation: everything that the verdict was reached from, so that anyone can reach it
 //! again, offline. Binding and time are the gateway's word.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     AppraisalPolicy, Appraiser, Binding, Claims, ClaimsError, Collateral, Evidence, PolicyError,
@@ -14,7 +14,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct AttestationRecord {
     /// The CMW collection's bytes, in hexadecimal.
-    #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
+    #[serde(with = "crate::evidence::hexadecimal")]
     evidence: Evidence,
     binding: Binding,
     collateral: Collateral,
@@ -128,14 +128,4 @@ impl AttestationRecord {
         }
         .audit(&self.evidence, &self.binding, now_s)
     }
-}
-
-fn to_hex<S: Serializer>(evidence: &Evidence, serializer: S) -> Result<S::Ok, S::Error> {
-    let bytes = evidence.encode().map_err(ser::Error::custom)?;
-    hex::serde::serialize(bytes, serializer)
-}
-
-fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Evidence, D::Error> {
-    let bytes: Vec<u8> = hex::serde::deserialize(deserializer)?;
-    Evidence::decode(&bytes).map_err(de::Error::custom)
 }

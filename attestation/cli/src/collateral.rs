@@ -5,9 +5,11 @@ mod listing;
 mod show;
 mod transfer;
 
-pub(crate) use listing::Listing;
-
-use crate::{World, answer::Answer, arguments::Collateral};
+use crate::{
+    World,
+    answer::{Answer, Findings},
+    arguments::Collateral,
+};
 
 pub(crate) fn run(command: &Collateral, world: &mut World<'_>) -> anyhow::Result<Answer> {
     let listing = match command {
@@ -16,5 +18,10 @@ pub(crate) fn run(command: &Collateral, world: &mut World<'_>) -> anyhow::Result
         Collateral::Import(arguments) => transfer::import(arguments, world),
         Collateral::Export(arguments) => transfer::export(arguments, world),
     };
-    Ok(Answer::Collateral(listing?))
+    let listing = listing?;
+    Ok(Answer::Findings(Findings {
+        json: listing.to_json(),
+        text: listing.to_text(),
+        exit: listing.exit(),
+    }))
 }

@@ -14,7 +14,12 @@ use attestation::{
 };
 use serde_json::{Value, json};
 
-use crate::{World, answer::Answer, arguments::Explain, input};
+use crate::{
+    Exit, World,
+    answer::{Answer, Findings},
+    arguments::Explain,
+    input,
+};
 use log::Log;
 
 /// Length of a `TDREPORT_STRUCT` (Intel TDX Module ABI).
@@ -35,17 +40,26 @@ pub(crate) fn run(arguments: &Explain, world: &mut World<'_>) -> anyhow::Result<
         Some(path) => Some(log::read(path, world)?),
         None => None,
     };
-    Ok(Answer::Explanation(Box::new(Explanation {
+    let explanation = Explanation {
         replay: Replay::of(&log.events),
         log,
         registers,
         reference,
-    })))
+    };
+    Ok(Answer::Findings(Findings {
+        json: explanation.to_json(),
+        text: text::render(&explanation),
+        exit: if explanation.passed() {
+            Exit::Success
+        } else {
+            Exit::Findings
+        },
+    }))
 }
 
 /// Quotes and TD reports come raw, in hexadecimal or in base64.
 fn read_raw(path: &Path, world: &mut World<'_>) -> anyhow::Result<Vec<u8>> {
-    input::decode_quote(input::read(path, world.input)?)
+    input::decode_binary("file", input::read(path, world.input)?)
 }
 
 /// Registers that a log can be held against.
@@ -85,7 +99,7 @@ fn reported(bytes: &[u8]) -> anyhow::Result<Registers> {
 
 /// What a log explains, and what it does not.
 #[derive(Debug)]
-pub(crate) struct Explanation {
+struct Explanation {
     log: Log,
     replay: Replay,
     registers: Option<Registers>,
@@ -102,7 +116,7 @@ struct Row {
 
 impl Explanation {
     /// Nothing that was compared differs.
-    pub(crate) fn passed(&self) -> bool {
+    fn passed(&self) -> bool {
         let outcomes = self.rows().into_iter().map(|row| row.outcome);
         let closing = self.closing().map(|(outcome, _)| outcome);
         let failed = |outcome| outcome == Outcome::Fail;
@@ -166,7 +180,7 @@ impl Explanation {
         [quote, report, uncovered].into_iter().flatten().collect()
     }
 
-    pub(crate) fn to_json(&self) -> Value {
+    fn to_json(&self) -> Value {
         let registers: Vec<Value> = self.rows().iter().map(row_json).collect();
         let events: Vec<Value> = (1..)
             .zip(&self.log.events)
@@ -188,10 +202,6 @@ impl Explanation {
             "differences": differences,
             "notes": self.notes(),
         })
-    }
-
-    pub(crate) fn to_text(&self) -> String {
-        text::render(self)
     }
 }
 

@@ -32,10 +32,12 @@ mod pki;
 mod policy;
 mod quote;
 mod sgx_extension;
+mod worker;
 
 pub use collateral::{CollateralOptions, CollateralSigner, FMSPC, LEVEL_DATE_S, PCE_ID};
 pub use policy::MACHINES_ENROLLED_COUNT;
 pub use quote::{QuoteVersion, TdOptions};
+pub use worker::OneWorker;
 
 use attestation::{Collateral, EventLog, TrustAnchor, gpu::GpuTrustAnchor};
 use keys::{Seed, SeededKey};

@@ -2,30 +2,28 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Subcommand};
-
-use super::EXIT_CODES;
+use clap::{ArgGroup, Args, Subcommand, ValueHint};
 
 /// The verbs of `collateral`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Collateral {
-    /// Fetch a platform family's collateral from Intel or a PCCS, verify it and keep it.
-    #[command(after_help = EXIT_CODES)]
-    Fetch(CollateralFetch),
-    /// Show for which platforms collateral is, and until when each part of it counts.
-    #[command(after_help = EXIT_CODES)]
+    Fetch(Box<CollateralFetch>),
     Show(CollateralShow),
-    /// Put the entries of a bundle into a store: those that verify and are not older than what is there.
-    #[command(after_help = EXIT_CODES)]
     Import(CollateralImport),
-    /// Write a whole store into one file, for a pool without a network.
-    #[command(after_help = EXIT_CODES)]
     Export(CollateralExport),
 }
 
-/// Arguments of `collateral fetch`.
+/// Fetch a platform family's collateral from Intel or a PCCS, verify it and keep it.
 #[derive(Debug, Args)]
 #[command(
+    after_help = help!(
+        yes: "it was fetched and verified, and is where it was wanted",
+        findings: "what came does not verify, or is older than what is there",
+        unreachable: "unreachable: no source had what was asked for",
+        examples:
+            "cocoon-attest collateral fetch --fmspc b0c06f000000 --store collateral/",
+            "cocoon-attest collateral fetch --quote quote.bin --output collateral.json",
+    ),
     group(ArgGroup::new("family").required(true).args(["fmspc", "quote"])),
     group(ArgGroup::new("into").required(true).args(["output", "store"])),
 )]
@@ -39,7 +37,7 @@ pub(crate) struct CollateralFetch {
     pub(crate) ca: attestation::PckCa,
 
     /// A quote of the platform, which names family and CA: raw, hexadecimal or base64. `-` reads standard input.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) quote: Option<PathBuf>,
 
     /// Whom to ask, in this order: Intel's service or a PCCS. Intel's without any.
@@ -47,7 +45,7 @@ pub(crate) struct CollateralFetch {
     pub(crate) urls: Vec<pccs::Source>,
 
     /// The CA (PEM) of a PCCS whose certificate is not from a public one.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) pccs_ca: Option<PathBuf>,
 
     /// Ask for the TCB levels that will be in force later, instead of those that are.
@@ -59,16 +57,23 @@ pub(crate) struct CollateralFetch {
     pub(crate) evaluation_number: Option<u32>,
 
     /// The file to write. One that holds newer collateral is left as it is.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
 
     /// The store to write to: a folder, such as the gateway's `collateral_dir`.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) store: Option<PathBuf>,
 }
 
-/// Arguments of `collateral show`.
+/// Show for which platforms collateral is, and until when each part of it counts.
 #[derive(Debug, Args)]
+#[command(after_help = help!(
+    yes: "all of it verifies and is in date",
+    findings: "some of it does not verify, or is out of date",
+    examples:
+        "cocoon-attest collateral show collateral/",
+        "cocoon-attest collateral show collateral.json --time 2026-01-31T12:00:00Z",
+))]
 pub(crate) struct CollateralShow {
     /// A store's folder, a bundle, or one file of collateral.
     #[arg(value_name = "FILE|FOLDER")]
@@ -79,26 +84,36 @@ pub(crate) struct CollateralShow {
     pub(crate) time: String,
 }
 
-/// Arguments of `collateral import`.
+/// Put the entries of an exported file into a store: those that verify and are not older than what is there.
 #[derive(Debug, Args)]
+#[command(after_help = help!(
+    yes: "all of it is in the store",
+    findings: "an entry does not verify, or is older than what is there",
+    examples: "cocoon-attest collateral import store.json --store collateral/",
+))]
 pub(crate) struct CollateralImport {
     /// The bundle.
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) bundle: PathBuf,
 
     /// The store to write to: a folder, such as the gateway's `collateral_dir`.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) store: PathBuf,
 }
 
-/// Arguments of `collateral export`.
+/// Write a whole store into one file, for a pool without a network.
 #[derive(Debug, Args)]
+#[command(after_help = help!(
+    yes: "all of it was written, and would be taken now",
+    findings: "some of what was written does not verify, or is out of date",
+    examples: "cocoon-attest collateral export --store collateral/ --output store.json",
+))]
 pub(crate) struct CollateralExport {
     /// The store: a folder, such as the gateway's `collateral_dir`.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) store: PathBuf,
 
     /// The bundle to write.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,
 }

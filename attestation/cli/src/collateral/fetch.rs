@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &CollateralFetch, world: &mut World<'_>) -> anyhow:
 fn family(arguments: &CollateralFetch, world: &mut World<'_>) -> anyhow::Result<Family> {
     match (&arguments.quote, &arguments.fmspc) {
         (Some(path), _) => {
-            let bytes = input::decode_quote(input::read(path, world.input)?)?;
+            let bytes = input::decode_binary("quote", input::read(path, world.input)?)?;
             let quote = Quote::parse(&bytes).context("the quote cannot be parsed")?;
             Ok(quote.family()?)
         }
@@ -140,6 +140,9 @@ fn report(attempts: &[Attempt], world: &mut World<'_>) {
 
 /// Progress, for the person who waits; the answer does not depend on it.
 fn say(world: &mut World<'_>, text: &str) {
+    if world.machine.quiet {
+        return;
+    }
     let _ = writeln!(
         world.errors,
         "cocoon-attest: {}",
