@@ -30,6 +30,9 @@ pub enum Command {
     /// Enrol, watch, drain and remove workers.
     #[command(subcommand, after_help = EXIT_CODES)]
     Worker(WorkerCommand),
+    /// Put another appraisal policy in force.
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Policy(PolicyCommand),
     /// Look at everybody's tasks; cancel and redrive them.
     #[command(subcommand, after_help = EXIT_CODES)]
     Task(TaskCommand),
@@ -60,6 +63,13 @@ pub enum WorkerCommand {
     /// Fetch the attestation record of its session, for cocoon-attest.
     #[command(after_help = EXIT_CODES)]
     Attestation(Attestation),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Have the gateway read its appraisal policy's file again: every live session is appraised under it at once.
+    #[command(after_help = EXIT_CODES)]
+    Reload,
 }
 
 #[derive(Debug, Subcommand)]

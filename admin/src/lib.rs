@@ -17,7 +17,7 @@ use client::program::{self, StyleFlags, World};
 use client::{Exit, Gateway};
 
 pub use arguments::Arguments;
-use arguments::{Command, TaskCommand, WorkerCommand};
+use arguments::{Command, PolicyCommand, TaskCommand, WorkerCommand};
 
 /// The program's name, before its error messages.
 const PROGRAM: &str = "cocoon-admin";
@@ -58,6 +58,7 @@ async fn dispatch(arguments: Arguments, world: &mut World<'_>) -> Result<Exit, F
     match command {
         Command::Status => pool::show(&status, &mut world.terminal(session.style)),
         Command::Worker(command) => worker(command, &session, world).await,
+        Command::Policy(PolicyCommand::Reload) => pool::reload_policy(&session, world).await,
         Command::Task(command) => task(command, &session, world).await,
         Command::Completions(arguments) => completions(arguments.shell, world),
     }

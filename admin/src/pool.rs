@@ -2,9 +2,12 @@
 
 use client::Exit;
 use client::failure::Failure;
+use client::program::World;
 use client::table::{counted, duration, facts, time};
 use client::terminal::{Terminal, within_line};
 use protocol::api::{PoolStatus, WorkerCounts};
+
+use crate::Session;
 
 /// Says that the pool is a simulation, before anything else and whatever `--quiet` wants.
 pub(crate) fn announce(status: &PoolStatus, terminal: &mut Terminal<'_>) -> std::io::Result<()> {
@@ -17,6 +20,23 @@ pub(crate) fn announce(status: &PoolStatus, terminal: &mut Terminal<'_>) -> std:
         ))?;
     }
     Ok(())
+}
+
+/// Has the gateway read its appraisal policy again.
+pub(crate) async fn reload_policy(
+    session: &Session,
+    world: &mut World<'_>,
+) -> Result<Exit, Failure> {
+    let policy = session.gateway.reload_appraisal_policy().await?;
+    let mut terminal = world.terminal(session.style);
+    if terminal.style.json {
+        terminal.json(&policy)?;
+    } else {
+        terminal.line(format_args!("appraisal policy in force: {}", policy.sha256))?;
+        terminal
+            .note("Sessions that it refuses are cut; `worker list` shows them with their codes.")?;
+    }
+    Ok(Exit::Success)
 }
 
 pub(crate) fn show(status: &PoolStatus, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {

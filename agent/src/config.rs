@@ -1,6 +1,7 @@
 //! The worker's configuration: one TOML file, read once and completely. Every mistake is reported at once, each with its
 //! key; an unknown key is a mistake. Nothing is read from the environment.
 
+mod event_log;
 mod keys;
 mod secret;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use kernels::executor::ExecutorKind;
 use protocol::limits::BATCH_TASKS_MAX;
 use protocol::{Sha256Digest, WorkerId};
 
+pub use event_log::EventLogConfig;
 pub use keys::{Keys, Mistake, chain};
 pub use secret::EnrolmentSecret;
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// Socket of `cocoon-quote`.
     pub quote_socket: PathBuf,
+    /// Event logs for the evidence; `None`: none is sent.
+    pub event_log: Option<EventLogConfig>,
     pub executor: ExecutorKind,
     /// Tasks held at once, from lease to accepted ack.
     pub capacity: usize,
@@ -144,6 +148,7 @@ fn read(keys: &mut Keys, digest: Sha256Digest) -> Option<Config> {
         .path("enrolment_secret_file")
         .and_then(|path| keys.attempt("enrolment_secret_file", EnrolmentSecret::read(&path)));
     let quote_socket = keys.path("quote_socket");
+    let event_log = event_log::event_log(keys);
     let executor = executor(keys);
     let capacity = keys.whole_or("capacity", CAPACITY_DEFAULT, 1, batch_tasks_max());
     let task_time_limit = keys.whole_or(
@@ -161,6 +166,7 @@ fn read(keys: &mut Keys, digest: Sha256Digest) -> Option<Config> {
         enrolment_secret: enrolment_secret?,
         gateway: gateway?,
         quote_socket: quote_socket?,
+        event_log,
         executor: executor?,
         capacity: usize::try_from(capacity?).ok()?,
         task_time_limit: Duration::from_secs(task_time_limit?),

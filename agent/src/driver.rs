@@ -235,6 +235,7 @@ impl Driver {
     fn carry_out(&mut self, action: Action) -> ControlFlow<()> {
         match action {
             Action::Connect => self.connect(),
+            Action::Disconnect => self.disconnect("the devices changed", false),
             Action::StartRunner => self.parts.executor.start(),
             Action::Run(works) => self.parts.executor.run(works),
             Action::KillRunner => self.parts.executor.kill(),
@@ -293,6 +294,7 @@ impl Driver {
                     .spawn(async move { event(requests.nack(nacks).await) });
             }
             Action::Connect
+            | Action::Disconnect
             | Action::StartRunner
             | Action::Run(_)
             | Action::KillRunner

@@ -1,5 +1,6 @@
 //! What the worker says of itself, and the quote over it: the channel's [`Attester`].
 
+mod event_log;
 mod facts;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use attestation::{Binding, Claims, ClaimsError, Evidence, ReportData};
 use channel::{Attester, AttesterError, OpaqueEvidence, OpaqueEvidenceError};
 
+pub use event_log::{EventLogFileError, read_event_log};
 pub use facts::{Facts, FactsError, boot_id, executable_digest};
 
 use crate::config::EnrolmentSecret;
@@ -21,6 +23,7 @@ pub struct WorkerEvidence {
     facts: Facts,
     secret: EnrolmentSecret,
     quotes: QuoteClient,
+    event_log: Option<Vec<u8>>,
     /// Attestations since the agent's start.
     sequence: AtomicU64,
 }
@@ -43,8 +46,15 @@ impl WorkerEvidence {
             facts,
             secret,
             quotes,
+            event_log: None,
             sequence: AtomicU64::new(0),
         }
+    }
+
+    /// The same with an event log, in the encoding of [`attestation::EventLog`].
+    #[must_use]
+    pub fn with_event_log(self, event_log: Option<Vec<u8>>) -> Self {
+        Self { event_log, ..self }
     }
 
     /// For one attestation; remembers what it was made for.
@@ -88,7 +98,7 @@ impl WorkerEvidence {
         let evidence = Evidence {
             quote,
             claims,
-            event_log: None,
+            event_log: self.event_log.clone(),
             device_evidence: None,
         };
         Ok((evidence, preimage.report_data()))

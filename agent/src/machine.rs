@@ -5,6 +5,7 @@
 //! link     down ─connect─▶ connecting ─▶ up ─▶ down …          back-off with full jitter; a minute after E3xx to E6xx
 //! runner   stopped ─spawn─▶ starting ─▶ idle ⇄ busy ─▶ stopped …   the executor child
 //! task     waiting ─fetch─▶ ready ─run─▶ running ─▶ (uploading) ─▶ finished ─ack─▶ gone; anything else is nacked
+//! devices  changed: stop leasing and running · report what is finished · connect anew
 //! stop     stop leasing · release what has not begun · finish what runs · report · close the executor · leave
 //! ```
 
@@ -86,6 +87,7 @@ impl Machine {
             Event::Disconnected { slow } => self.disconnected(tick, slow),
             Event::EvidenceReady => self.link.evidence_ready(),
             Event::Readmitted { attestation } => self.link.readmitted(attestation),
+            Event::DevicesChanged => self.link.devices_changed(tick.now),
             Event::Drained => self.drained(tick),
             Event::Renewed(leases) => self.renewed(tick, &leases),
             Event::Cancelled(leases) => self.cancelled(tick, &leases),
@@ -120,6 +122,9 @@ impl Machine {
             actions.push(Action::StartRunner);
         }
         self.poll_tasks(tick, &mut actions);
+        if self.leave(tick, &mut actions) {
+            return actions;
+        }
         if self.link.is_up() {
             self.poll_link(tick, &mut actions);
         }
@@ -143,7 +148,10 @@ impl Machine {
     /// Whether this worker takes work: admitted, with an executor, not stopping.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.link.is_up() && self.runner.is_usable() && !self.stop.is_requested()
+        self.link.is_up()
+            && !self.link.is_leaving()
+            && self.runner.is_usable()
+            && !self.stop.is_requested()
     }
 
     #[must_use]
@@ -368,10 +376,27 @@ impl Machine {
         }
     }
 
+    /// Whether the connection ends now, because its attestation names other devices. A worker that stops has no use for
+    /// another one.
+    fn leave(&mut self, tick: Tick, actions: &mut Vec<Action>) -> bool {
+        if self.stop.is_requested() || !self.link.is_leaving() {
+            return false;
+        }
+        if self.link.abandon_lease() {
+            actions.push(Action::AbandonLease);
+        }
+        let due = self.link.leave_due(tick.now, self.held.all_reported());
+        if due {
+            actions.push(Action::Disconnect);
+        }
+        due
+    }
+
     /// What needs no connection, and what the executor is to do next.
     fn poll_tasks(&mut self, tick: Tick, actions: &mut Vec<Action>) {
         self.held.admit();
-        if self.runner.is_idle() {
+        // What ran on other devices than the attestation in force names could not be reported under it.
+        if self.runner.is_idle() && !self.link.is_leaving() {
             let works = self.held.next_run(tick.now);
             if !works.is_empty() {
                 self.runner
@@ -428,6 +453,7 @@ impl Machine {
     fn tasks_wanted(&self, tick: Tick) -> Option<u16> {
         if self.stop.is_requested()
             || !self.runner.is_usable()
+            || self.link.is_leaving()
             || !self.link.lease_possible(tick.now)
         {
             return None;

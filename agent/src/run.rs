@@ -13,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::driver::{Driver, DriverError, Parts};
-use crate::evidence::{Facts, FactsError, WorkerEvidence, boot_id, executable_digest};
+use crate::evidence::{
+    EventLogFileError, Facts, FactsError, WorkerEvidence, boot_id, executable_digest,
+    read_event_log,
+};
 use crate::executor::{Executor, ExecutorSettings};
 use crate::health::{self, Gauges, Health, Probes};
 use crate::machine::{Machine, Settings};
@@ -36,6 +39,8 @@ pub enum RunError {
     CudaAbsent,
     #[error("the facts for the claims cannot be read")]
     Facts(#[source] FactsError),
+    #[error("the event log that the configuration names cannot be sent")]
+    EventLog(#[source] EventLogFileError),
     #[error("no receipt key")]
     ReceiptKey(#[source] KeyError),
     #[error("cannot listen on {address} or write to {}", state_dir.display())]
@@ -156,12 +161,11 @@ fn evidence(
         boot_id: boot_id().map_err(RunError::Facts)?,
         executor,
     };
+    let event_log = config.event_log.as_ref().map(read_event_log).transpose();
+    let event_log = event_log.map_err(RunError::EventLog)?;
     let quotes = QuoteClient::new(&config.quote_socket);
-    Ok(Arc::new(WorkerEvidence::new(
-        facts,
-        config.enrolment_secret.clone(),
-        quotes,
-    )))
+    let evidence = WorkerEvidence::new(facts, config.enrolment_secret.clone(), quotes);
+    Ok(Arc::new(evidence.with_event_log(event_log)))
 }
 
 /// Everything in the catalogue: the CPU definitions cover it.

@@ -4,6 +4,17 @@ use std::fmt;
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+/// The public key of Intel SGX Root CA (P-256, uncompressed), as its certificate at
+/// `certificates.trustedservices.intel.com/IntelSGXRootCA.der` has it. The certificate itself is compiled into
+/// `dcap-qvl`, which does not hand it out; a test holds the two against each other by real collateral.
+const INTEL_ROOT_KEY: [u8; 65] = [
+    0x04, 0x0b, 0xa9, 0xc4, 0xc0, 0xc0, 0xc8, 0x61, 0x93, 0xa3, 0xfe, 0x23, 0xd6, 0xb0, 0x2c, 0xda,
+    0x10, 0xa8, 0xbb, 0xd4, 0xe8, 0x8e, 0x48, 0xb4, 0x45, 0x85, 0x61, 0xa3, 0x6e, 0x70, 0x55, 0x25,
+    0xf5, 0x67, 0x91, 0x8e, 0x2e, 0xdc, 0x88, 0xe4, 0x0d, 0x86, 0x0b, 0xd0, 0xcc, 0x4e, 0xe2, 0x6a,
+    0xac, 0xc9, 0x88, 0xe5, 0x05, 0xa9, 0x53, 0x55, 0x8c, 0x45, 0x3f, 0x6b, 0x09, 0x04, 0xae, 0x73,
+    0x94,
+];
+
 /// The root key that a verifier starts from.
 ///
 /// A shipped `main` says [`TrustAnchor::intel`]; there is no feature, flag, variable or key that swaps it. The label
@@ -65,6 +76,16 @@ impl TrustAnchor {
 
     pub(crate) fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// The root's public key as an uncompressed point.
+    pub(crate) fn public_key(&self) -> Vec<u8> {
+        match &self.root {
+            Root::Intel => INTEL_ROOT_KEY.to_vec(),
+            Root::Other(der) => X509Certificate::from_der(der)
+                .map(|(_, certificate)| certificate.public_key().subject_public_key.data.to_vec())
+                .unwrap_or_default(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! failed: an operator wants to see all that is wrong at once. The first failure names the refusal.
 
 mod event_log;
+mod gpu;
 mod measurements;
 mod quote_alone;
 mod steps;
@@ -12,12 +13,13 @@ mod tcb;
 mod td;
 mod worker;
 
-use crate::policy::GpuDemand;
 use crate::{
     AppraisalPolicy, AttestationRecord, AttestationResult, Binding, Claims, Collateral, Enrolment,
     ErrorCode, Evidence, Quote, Refusal, Transcript, VerifiedQuote, Verifier, VerifyError,
+    gpu::{GpuVerifier, VerifiedGpu, VerifiedReferences},
     result::Findings,
 };
+use gpu::GpuAppraisal;
 use steps::{Steps, Verdict};
 
 /// Everything that an appraisal needs besides evidence, connection and time.
@@ -25,10 +27,14 @@ use steps::{Steps, Verdict};
 pub struct Appraiser<'a> {
     /// Verifies the quote, under its trust anchor.
     pub verifier: &'a Verifier,
+    /// Verifies GPU evidence, under its own.
+    pub gpu_verifier: &'a GpuVerifier,
     /// The operator's rules.
     pub policy: &'a AppraisalPolicy,
     /// Intel's statements on the quote's platform.
     pub collateral: &'a Collateral,
+    /// NVIDIA's statements on drivers and firmware.
+    pub references: &'a VerifiedReferences,
 }
 
 impl Appraiser<'_> {
@@ -59,18 +65,22 @@ impl Appraiser<'_> {
         self.run(evidence, binding, None, now_s).0
     }
 
-    /// What an auditor needs to appraise again what `transcript` is the transcript of.
+    /// What an auditor needs to appraise again what `transcript` is the transcript of, with the manifests of those `gpus`.
     #[must_use]
     pub fn record(
         &self,
         evidence: &Evidence,
         binding: &Binding,
         transcript: &Transcript,
+        gpus: &[VerifiedGpu],
     ) -> AttestationRecord {
+        let ids: Vec<_> = gpus.iter().flat_map(VerifiedGpu::reference_ids).collect();
+        let ids = ids.iter().map(|reference| reference.id.as_str());
         AttestationRecord::new(
             evidence.clone(),
             binding.clone(),
             self.collateral.clone(),
+            self.references.documents().only(ids),
             self.policy,
             transcript.clone(),
         )
@@ -123,12 +133,20 @@ impl Appraiser<'_> {
             claims.as_ref().ok(),
             enrolment,
         );
-        device_evidence(steps, &self.policy.gpu, evidence);
+        let gpus = GpuAppraisal {
+            verifier: self.gpu_verifier,
+            references: self.references,
+            demand: &self.policy.gpu,
+            binding,
+            now_s,
+        }
+        .appraise(steps, evidence, claims.as_ref().ok());
         let claims = worker::claims(steps, claims, binding, enrolment)?;
         let policy_digest = self.policy.digest();
         Some(Findings {
             verified,
             claims,
+            gpus,
             policy_digest,
             collateral_grace_used_s,
             tcb_grace_left_s,
@@ -210,20 +228,4 @@ fn report_data(
         ErrorCode::ReportDataMismatch,
         seen.to_string(),
     );
-}
-
-/// Step 10.
-fn device_evidence(steps: &mut Steps, demand: &GpuDemand, evidence: &Evidence) {
-    let seen = match &evidence.device_evidence {
-        None => "none came".to_owned(),
-        Some(bytes) => format!("{} bytes came; not appraised", bytes.len()),
-    };
-    match demand {
-        GpuDemand::NotRequired => steps
-            .step(10, "GPU evidence", "nothing: the policy says not-required")
-            .skip(seen),
-        GpuDemand::Required(_) | GpuDemand::IfClaimed(_) => steps
-            .step(10, "GPU evidence", "evidence of each claimed GPU")
-            .skip_required(seen),
-    }
 }

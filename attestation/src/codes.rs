@@ -118,6 +118,7 @@ error_codes! {
     WorkerUnknown = "E603", "no worker of that name is enrolled", "Create the worker, and give it its enrolment secret.";
     EnrolmentMacInvalid = "E604", "the worker does not hold that name's enrolment secret", "Compare the worker's enrolment secret with the one it was created with.";
     ReceiptKeyShared = "E605", "the receipt key is a key of the connection", "Update the worker; receipts are signed with a key of their own, so that a leaked TLS key forges none.";
+    SessionWorkerChanged = "E606", "the worker changed or restarted within a session", "Connect anew; a session is one worker's, from one start of its agent in one boot of its TD.";
     // E7xx: GPUs.
     GpuClaimInconsistent = "E701", "the claimed executor and the claimed GPUs do not fit together", "A CUDA worker names at least one GPU, each once; a CPU worker names none.";
     GpuEvidenceMissing = "E702", "there is no GPU evidence, and the policy demands it", "Run the worker on a GPU in confidential mode, with the driver's attestation calls at hand.";
@@ -168,6 +169,28 @@ impl ErrorCode {
     #[must_use]
     pub fn wants_slow_retry(self) -> bool {
         matches!(self.as_str().as_bytes().get(1), Some(b'3'..=b'6'))
+    }
+}
+
+impl ErrorCode {
+    /// Whether there was no verdict for want of something that is the verifier's own: usable collateral, a free core, its
+    /// store. The code then says nothing of the evidence, and the same evidence may be accepted in a moment.
+    #[must_use]
+    pub const fn is_verifiers_own(self) -> bool {
+        matches!(
+            self,
+            Self::Internal
+                | Self::Overloaded
+                | Self::CollateralMissing
+                | Self::CollateralMalformed
+                | Self::CollateralExpired
+                | Self::CollateralNotYetValid
+                | Self::CollateralSignatureInvalid
+                | Self::CollateralChainInvalid
+                | Self::CollateralWrongKind
+                | Self::CrlInvalid
+                | Self::CrlExpired
+        )
     }
 }
 
@@ -228,6 +251,27 @@ mod tests {
             assert_eq!(serde_json::from_str::<ErrorCode>(&json).unwrap(), *code);
         }
         assert_eq!("E999".parse::<ErrorCode>(), Err(UnknownErrorCode));
+    }
+
+    #[test]
+    fn what_is_wrong_with_evidence_is_never_the_verifiers_own() {
+        let own = |code: &ErrorCode| code.is_verifiers_own();
+        let others = ErrorCode::ALL.iter().filter(|code| !own(code));
+        let late: Vec<_> = others.filter(|code| code.as_str() >= "E9").collect();
+        assert_eq!(
+            late,
+            [
+                &ErrorCode::TrustAnchorInvalid,
+                &ErrorCode::VerifierUnclassified,
+                &ErrorCode::QuoteUnavailable
+            ]
+        );
+        assert!(
+            ErrorCode::ALL
+                .iter()
+                .filter(|code| own(code))
+                .all(|code| code.as_str() >= "E9")
+        );
     }
 
     #[test]

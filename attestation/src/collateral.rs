@@ -14,7 +14,7 @@ use x509_parser::{
     prelude::{CertificateRevocationList, FromDer},
 };
 
-use crate::Tee;
+use crate::{Family, PckCa, Tee};
 
 /// PCK CRLs grow with revocations; the whole has 20 to 60 KiB today.
 pub const COLLATERAL_BYTES_MAX: usize = 1024 * 1024;
@@ -29,6 +29,7 @@ pub struct Collateral {
     tee: Tee,
     fmspc: [u8; 6],
     pce_id: [u8; 2],
+    pck_ca: Option<PckCa>,
     evaluation_data_number: u32,
     validities: [Validity; 4],
     level_dates: LevelDates,
@@ -130,6 +131,15 @@ impl Collateral {
         self.pce_id
     }
 
+    /// FMSPC and CA that it is for; `None` where the PCK CRL is of neither of Intel's PCK CAs.
+    #[must_use]
+    pub fn family(&self) -> Option<Family> {
+        self.pck_ca.map(|ca| Family {
+            fmspc: self.fmspc,
+            ca,
+        })
+    }
+
     /// Lower of the evaluation numbers of TCB info and QE identity: which TCB recovery event they know of.
     #[must_use]
     pub const fn evaluation_data_number(&self) -> u32 {
@@ -189,8 +199,11 @@ impl Collateral {
                 });
             }
         };
+        let (root_crl, _) = updates(CollateralPart::RootCrl, &parts.root_ca_crl)?;
+        let (pck_crl, pck_ca) = updates(CollateralPart::PckCrl, &parts.pck_crl)?;
         Ok(Self {
             tee,
+            pck_ca,
             fmspc: digits("fmspc", &tcb_info.fmspc)?,
             pce_id: digits("pceId", &tcb_info.pce_id)?,
             evaluation_data_number: tcb_info
@@ -208,8 +221,8 @@ impl Collateral {
                     &qe_identity.issue_date,
                     &qe_identity.next_update,
                 )?,
-                updates(CollateralPart::RootCrl, &parts.root_ca_crl)?,
-                updates(CollateralPart::PckCrl, &parts.pck_crl)?,
+                root_crl,
+                pck_crl,
             ],
             parts,
         })
@@ -291,7 +304,8 @@ pub(crate) fn epoch_s(text: &str) -> Option<u64> {
     u64::try_from(time.as_second()).ok()
 }
 
-fn updates(part: CollateralPart, der: &[u8]) -> Result<Validity, CollateralError> {
+/// A CRL's dates, and the PCK CA that issued it if one did.
+fn updates(part: CollateralPart, der: &[u8]) -> Result<(Validity, Option<PckCa>), CollateralError> {
     let (_, list) =
         CertificateRevocationList::from_der(der).map_err(|_| CollateralError::Crl(part))?;
     let issued_s = u64::try_from(list.last_update().timestamp()).ok();
@@ -305,6 +319,7 @@ fn updates(part: CollateralPart, der: &[u8]) -> Result<Validity, CollateralError
             issued_s,
             next_update_s,
         })
+        .map(|validity| (validity, PckCa::from_name(list.issuer())))
         .ok_or(CollateralError::Dates(part))
 }
 

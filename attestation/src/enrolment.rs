@@ -21,12 +21,26 @@ impl EnrolmentSecret {
         Self(Zeroizing::new(bytes))
     }
 
+    /// Verify that `mac` was made with this secret for this very connection, where no appraisal follows.
+    pub fn verify(&self, mac: &[u8; 32], binding: &Binding) -> Result<(), EnrolmentMacMismatch> {
+        if self.made(mac, binding) {
+            Ok(())
+        } else {
+            Err(EnrolmentMacMismatch)
+        }
+    }
+
     /// Whether `mac` was made with this secret for this very connection; takes the same time whatever the answer.
     pub(crate) fn made(&self, mac: &[u8; 32], binding: &Binding) -> bool {
         self.0.len() >= SECRET_BYTES_MIN
             && hmac::verify(&key(&self.0), &binding.value(), mac).is_ok()
     }
 }
+
+/// The peer does not prove the enrolment secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the enrolment MAC was not made with the worker's secret for this connection")]
+pub struct EnrolmentMacMismatch;
 
 impl fmt::Debug for EnrolmentSecret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,6 +101,8 @@ mod tests {
             ..binding.clone()
         };
         assert!(EnrolmentSecret::new(vec![1; 32]).made(&mac, &binding));
+        let verify = |byte| EnrolmentSecret::new(vec![byte; 32]).verify(&mac, &binding);
+        assert_eq!((verify(1), verify(2)), (Ok(()), Err(EnrolmentMacMismatch)));
         for guessable in [&[][..], &[1; 15]] {
             let mac = enrolment_mac(guessable, &binding);
             assert!(!EnrolmentSecret::new(guessable.to_vec()).made(&mac, &binding));

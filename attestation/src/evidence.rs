@@ -191,6 +191,25 @@ impl Evidence {
     }
 }
 
+/// For serde: the collection's bytes in hexadecimal.
+pub mod hexadecimal {
+    use serde::{Deserializer, Serializer, de, ser};
+
+    use super::Evidence;
+
+    /// Write the collection's bytes.
+    pub fn serialize<S: Serializer>(evidence: &Evidence, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes = evidence.encode().map_err(ser::Error::custom)?;
+        hex::serde::serialize(bytes, serializer)
+    }
+
+    /// Read and decode them.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Evidence, D::Error> {
+        let bytes: Vec<u8> = hex::serde::deserialize(deserializer)?;
+        Evidence::decode(&bytes).map_err(de::Error::custom)
+    }
+}
+
 fn decode_collection(decoder: &mut Decoder<'_>) -> Result<Evidence, EvidenceError> {
     let count = decoder
         .map()

@@ -29,6 +29,7 @@ mod references;
 mod report;
 pub mod rim;
 mod spdm;
+mod unverified;
 mod verify;
 mod version;
 
@@ -49,5 +50,6 @@ pub use opaque::OpaqueError;
 pub use references::{GpuReferences, MANIFESTS_MAX, VerifiedReferences};
 pub use report::{Board, Details, GpuDetails, GpuMode, Pdi, ReportError, SwitchDetails};
 pub use spdm::SpdmError;
+pub use unverified::UnverifiedReport;
 pub use verify::{GpuVerifier, VerifiedGpu};
 pub use version::{DriverVersion, VbiosVersion, VersionMalformed};

@@ -31,6 +31,7 @@ mod digest;
 mod enrolment;
 pub mod event_log;
 pub mod evidence;
+mod family;
 pub mod gpu;
 pub mod policy;
 mod quote;
@@ -48,10 +49,12 @@ pub use claims::{Claims, ClaimsError, ExecutorKind, GpuClaim, LibraryClaim};
 pub use codes::{ErrorCode, UnknownErrorCode};
 pub use collateral::{Collateral, CollateralError, CollateralPart};
 pub use enrolment::{
-    Enrolment, EnrolmentSecret, PlatformStanding, SECRET_BYTES_MIN, enrolment_mac,
+    Enrolment, EnrolmentMacMismatch, EnrolmentSecret, PlatformStanding, SECRET_BYTES_MIN,
+    enrolment_mac,
 };
 pub use event_log::{EventLog, EventLogError};
 pub use evidence::{Evidence, EvidenceError, EvidenceMember};
+pub use family::{Family, FamilyError, PckCa, PckCaError};
 pub use policy::{AppraisalPolicy, PolicyError};
 pub use quote::{PckCertificate, Quote, QuoteBody, QuoteError, SgxQuoteBody, Tee};
 pub use record::AttestationRecord;
@@ -59,4 +62,6 @@ pub use result::{AttestationResult, Refusal};
 pub use tcb::{TcbStatus, TcbVerdict, UnknownTcbStatus};
 pub use td::{Measurement, Td15, Td15Extended, TdAttributes, TdQuoteBody};
 pub use transcript::{Outcome, Step, Transcript};
-pub use verify::{CertificateChain, ChainFault, Details, VerifiedQuote, Verifier, VerifyError};
+pub use verify::{
+    CertificateChain, ChainFault, Details, VerifiedCollateral, VerifiedQuote, Verifier, VerifyError,
+};

@@ -63,6 +63,7 @@
 
 mod gpu;
 mod reader;
+pub mod rules;
 mod values;
 
 use std::collections::BTreeSet;

@@ -10,7 +10,7 @@
 use dcap_qvl::{INTEL_QE_VENDOR_ID, intel, quote as dcap};
 use serde::{Deserialize, Serialize};
 
-use crate::{ReportData, TdQuoteBody, evidence::QUOTE_BYTES_MAX};
+use crate::{Family, PckCa, ReportData, TdQuoteBody, evidence::QUOTE_BYTES_MAX};
 
 const HEADER_BYTES: usize = 48;
 const TEE_TYPE_SGX: u32 = 0x00;
@@ -187,12 +187,27 @@ impl Quote {
 
     /// The PCK certificate that the quote carries, not yet believed: enough to choose the collateral by.
     pub fn pck_certificate(&self) -> Result<PckCertificate, QuoteError> {
+        PckCertificate::from_der(&self.pck_leaf()?).map_err(QuoteError::PckCertificate)
+    }
+
+    /// FMSPC and CA of that certificate, not yet believed: which collateral to look for.
+    pub fn family(&self) -> Result<Family, QuoteError> {
+        let leaf = self.pck_leaf()?;
+        let platform = PckCertificate::from_der(&leaf).map_err(QuoteError::PckCertificate)?;
+        let ca = PckCa::of_issued(&leaf).ok_or_else(|| {
+            QuoteError::PckCertificate("neither of Intel's PCK CAs issued it".to_owned())
+        })?;
+        Ok(Family {
+            fmspc: platform.fmspc,
+            ca,
+        })
+    }
+
+    fn pck_leaf(&self) -> Result<Vec<u8>, QuoteError> {
         let chain = intel::extract_cert_chain(&self.parsed)
             .map_err(|error| QuoteError::PckCertificate(format!("{error:#}")))?;
-        let leaf = chain
-            .first()
-            .ok_or_else(|| QuoteError::PckCertificate("the chain is empty".to_owned()))?;
-        PckCertificate::from_der(leaf).map_err(QuoteError::PckCertificate)
+        let leaf = chain.into_iter().next();
+        leaf.ok_or_else(|| QuoteError::PckCertificate("the chain is empty".to_owned()))
     }
 }
 

@@ -1,11 +1,12 @@
 //! The auditor's record of an attestation: everything that the verdict was reached from, so that anyone can reach it
 //! again, offline. Binding and time are the gateway's word.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     AppraisalPolicy, Appraiser, Binding, Claims, ClaimsError, Collateral, Evidence, PolicyError,
     ReportData, Transcript, Verifier,
+    gpu::{GpuReferences, GpuVerifier, VerifiedReferences},
 };
 
 /// One attestation, as JSON. Read back it is untrusted: appraise it again with [`AttestationRecord::audit`].
@@ -13,10 +14,13 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct AttestationRecord {
     /// The CMW collection's bytes, in hexadecimal.
-    #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
+    #[serde(with = "crate::evidence::hexadecimal")]
     evidence: Evidence,
     binding: Binding,
     collateral: Collateral,
+    /// NVIDIA's manifests that the measurements of the GPUs were compared with.
+    #[serde(default, skip_serializing_if = "GpuReferences::is_empty")]
+    references: GpuReferences,
     policy: String,
     transcript: Transcript,
 }
@@ -26,6 +30,7 @@ impl AttestationRecord {
         evidence: Evidence,
         binding: Binding,
         collateral: Collateral,
+        references: GpuReferences,
         policy: &AppraisalPolicy,
         transcript: Transcript,
     ) -> Self {
@@ -33,6 +38,7 @@ impl AttestationRecord {
             evidence,
             binding,
             collateral,
+            references,
             policy: policy.text().to_owned(),
             transcript,
         }
@@ -64,6 +70,12 @@ impl AttestationRecord {
         &self.collateral
     }
 
+    /// The reference manifests of GPUs that it was appraised with; empty where none were needed.
+    #[must_use]
+    pub const fn references(&self) -> &GpuReferences {
+        &self.references
+    }
+
     /// The text of the policy that it was appraised under.
     #[must_use]
     pub fn policy_text(&self) -> &str {
@@ -87,10 +99,14 @@ impl AttestationRecord {
         Claims::decode(&self.evidence.claims)
     }
 
-    /// Reach the verdict again: under the recorded policy, collateral and time, and the auditor's own trust anchor.
-    pub fn audit(&self, verifier: &Verifier) -> Result<Transcript, PolicyError> {
+    /// Reach the verdict again: under the recorded policy, collateral and time, and the auditor's own trust anchors.
+    pub fn audit(
+        &self,
+        verifier: &Verifier,
+        gpu_verifier: &GpuVerifier,
+    ) -> Result<Transcript, PolicyError> {
         let policy = AppraisalPolicy::from_toml(&self.policy)?;
-        Ok(self.audit_under(verifier, &policy, self.time_s()))
+        Ok(self.audit_under(verifier, gpu_verifier, &policy, self.time_s()))
     }
 
     /// Reach a verdict under another policy or time.
@@ -98,24 +114,18 @@ impl AttestationRecord {
     pub fn audit_under(
         &self,
         verifier: &Verifier,
+        gpu_verifier: &GpuVerifier,
         policy: &AppraisalPolicy,
         now_s: u64,
     ) -> Transcript {
+        let references = VerifiedReferences::verify(&self.references, gpu_verifier.anchor());
         Appraiser {
             verifier,
+            gpu_verifier,
             policy,
             collateral: &self.collateral,
+            references: &references,
         }
         .audit(&self.evidence, &self.binding, now_s)
     }
-}
-
-fn to_hex<S: Serializer>(evidence: &Evidence, serializer: S) -> Result<S::Ok, S::Error> {
-    let bytes = evidence.encode().map_err(ser::Error::custom)?;
-    hex::serde::serialize(bytes, serializer)
-}
-
-fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Evidence, D::Error> {
-    let bytes: Vec<u8> = hex::serde::deserialize(deserializer)?;
-    Evidence::decode(&bytes).map_err(de::Error::custom)
 }

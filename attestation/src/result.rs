@@ -1,6 +1,6 @@
 //! What an appraisal ends in: an attestation result, or a refusal.
 
-use crate::{Claims, ErrorCode, ReportData, Transcript, VerifiedQuote};
+use crate::{Claims, ErrorCode, ReportData, Transcript, VerifiedQuote, gpu::VerifiedGpu};
 
 /// Evidence that passed every required step. Only [`crate::Appraiser::appraise`] makes one; whoever holds it may rely
 /// on it without looking again.
@@ -14,6 +14,7 @@ pub struct AttestationResult {
 pub(crate) struct Findings {
     pub(crate) verified: VerifiedQuote,
     pub(crate) claims: Claims,
+    pub(crate) gpus: Vec<VerifiedGpu>,
     pub(crate) policy_digest: [u8; 32],
     pub(crate) collateral_grace_used_s: u64,
     pub(crate) tcb_grace_left_s: Option<u64>,
@@ -43,6 +44,12 @@ impl AttestationResult {
     #[must_use]
     pub const fn claims(&self) -> &Claims {
         &self.findings.claims
+    }
+
+    /// The GPUs and switches whose evidence was appraised; empty where the policy demands none.
+    #[must_use]
+    pub fn gpus(&self) -> &[VerifiedGpu] {
+        &self.findings.gpus
     }
 
     /// The attestation's id: the report data. Never a hash of the quote, which is malleable.

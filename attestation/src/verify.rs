@@ -5,6 +5,7 @@
 //! outdated TCB, a debug TD or a bound service TD verifies, and is then refused by the appraisal with its own code.
 
 mod classify;
+mod collateral;
 mod error;
 
 use std::{collections::BTreeSet, fmt, ops::Bound};
@@ -12,6 +13,7 @@ use std::{collections::BTreeSet, fmt, ops::Bound};
 use dcap_qvl::{QuoteClaims, QuoteCollateralV3, QuotePolicy, intel, verify::QuoteVerifier};
 use serde::Serialize;
 
+pub use collateral::VerifiedCollateral;
 pub use error::{CertificateChain, ChainFault, Details, VerifyError};
 
 use crate::{
@@ -126,8 +128,9 @@ fn failing_chain(
     }
 }
 
-/// All four parts in date, up to the last second before `nextUpdate`. The library refuses the same (of TCB info and QE
-/// identity one second later), but does not say which part and until when.
+/// All four parts in date, up to the last second before `nextUpdate`. The library refuses nearly the same (TCB info and
+/// QE identity one second later, a revocation list from the future not at all), but does not say which part and until
+/// when.
 fn in_date(collateral: &Collateral, now_s: u64) -> Result<(), VerifyError> {
     for validity in collateral.validities() {
         if now_s < validity.issued_s {

@@ -3,10 +3,13 @@
 
 mod collateral;
 mod gate;
+pub(crate) mod in_force;
+mod reappraisal;
 mod relying_party;
 
-pub(crate) use collateral::CollateralShelf;
 pub(crate) use gate::{Gate, verdict};
+pub(crate) use in_force::InForce;
+pub(crate) use reappraisal::Reappraisal;
 pub(crate) use relying_party::{Attested, RelyingParty};
 
 use std::net::SocketAddr;

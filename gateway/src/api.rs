@@ -8,6 +8,7 @@ mod catalogue;
 mod json;
 mod openapi;
 mod outputs;
+mod policy;
 mod server;
 mod status;
 mod submission;
@@ -42,6 +43,7 @@ fn described() -> (Router<Arc<Gateway>>, OpenApi) {
         .routes(routes!(blobs::upload, blobs::head))
         .routes(routes!(catalogue::operations))
         .routes(routes!(status::status))
+        .routes(routes!(policy::reload))
         .routes(routes!(workers::create, workers::list))
         .routes(routes!(workers::show, workers::delete))
         .routes(routes!(workers::drain))

@@ -92,6 +92,7 @@ impl CommandError {
                 RunError::Policy { .. }
                 | RunError::Identity(_)
                 | RunError::ApiTls(_)
+                | RunError::Pccs(_)
                 | RunError::Read { .. },
             ) => ExitCode::from(EXIT_CONFIG),
             _ => ExitCode::FAILURE,
@@ -183,7 +184,7 @@ fn collateral_notes(folder: &CollateralFolder) -> String {
     for fault in &reading.faults {
         notes.push_str(&note(&chain(fault)));
     }
-    if reading.collateral.is_empty() {
+    if reading.stored.is_empty() {
         notes.push_str(&note(
             "there is no collateral yet: every worker would be refused with E902",
         ));

@@ -65,6 +65,10 @@ pub struct Attestation {
     pub appraisal_policy: PathBuf,
     /// A folder of `*.json`, each one platform family's collateral.
     pub collateral_dir: PathBuf,
+    /// Who is asked for collateral, in this order. Empty: nobody, there are files only.
+    pub pccs_urls: Vec<pccs::Source>,
+    /// CA certificates (PEM) of mirrors whose own are not from a public CA.
+    pub pccs_ca: Option<PathBuf>,
     pub reattest_interval: Duration,
     /// From the request to attest again until the session is stale.
     pub reattest_grace: Duration,
@@ -179,6 +183,8 @@ fn read_listener(reader: &mut Reader<'_>, table: &str, address: SocketAddr) -> O
 fn read_attestation(reader: &mut Reader<'_>) -> Option<Attestation> {
     let appraisal_policy = reader.path("attestation.appraisal_policy");
     let collateral_dir = reader.path("attestation.collateral_dir");
+    let pccs_urls = reader.sources("attestation.pccs_urls", pccs::limits::SOURCES_MAX);
+    let pccs_ca = reader.optional_path("attestation.pccs_ca");
     let reattest_interval = reader.seconds(
         "attestation.reattest_interval_s",
         REATTEST_INTERVAL_S_DEFAULT,
@@ -192,6 +198,8 @@ fn read_attestation(reader: &mut Reader<'_>) -> Option<Attestation> {
     Some(Attestation {
         appraisal_policy: appraisal_policy?,
         collateral_dir: collateral_dir?,
+        pccs_urls: pccs_urls?,
+        pccs_ca,
         reattest_interval: reattest_interval?,
         reattest_grace: crate::limits::REATTEST_GRACE,
         stale_session: crate::limits::STALE_SESSION,

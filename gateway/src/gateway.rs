@@ -1,10 +1,12 @@
 //! What every part of a running gateway shares.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use attestation::ErrorCode;
 use protocol::api::{TaskCounts, WorkerCounts};
 use protocol::{SessionId, TaskId};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::RelyingParty;
@@ -24,6 +26,8 @@ pub(crate) struct Gateway {
     pub(crate) metrics: Metrics,
     pub(crate) relying_party: RelyingParty,
     pub(crate) sessions: Sessions,
+    /// Read again when an operator says so, by one at a time: what was read last is in force.
+    pub(crate) policy_file: Mutex<PathBuf>,
     pub(crate) schedule: Schedule,
     pub(crate) lease_duration_ms: u64,
     pub(crate) started_ms: u64,
@@ -60,9 +64,10 @@ impl Gateway {
         outcome
     }
 
-    /// Whether the root is not Intel's: then the pool proves nothing.
+    /// Whether a root is not its vendor's: then the pool proves nothing.
     pub(crate) fn is_simulated(&self) -> bool {
         self.relying_party.trust_anchor() != &attestation::TrustAnchor::intel()
+            || self.relying_party.gpu_trust_anchor() != &attestation::gpu::GpuTrustAnchor::nvidia()
     }
 
     /// Tasks and workers by state, from the store's counts and the live sessions.

@@ -1,16 +1,18 @@
 //! What a gateway does without being asked: collect expired leases, read collateral and appraisal policy again, tell
 //! systemd that it lives.
 
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use attestation::AppraisalPolicy;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::gateway::Gateway;
-use crate::limits::{COLLATERAL_INTERVAL, EXPIRY_INTERVAL, WATCHDOG_INTERVAL};
+use crate::limits::{
+    COLLATERAL_INTERVAL, EXPIRY_INTERVAL, REAPPRAISAL_PROGRESS, WATCHDOG_INTERVAL,
+};
+use crate::policy_file;
 use crate::problem::chain;
 use crate::world::CollateralSource;
 
@@ -19,11 +21,11 @@ pub(crate) fn start(
     tasks: &mut JoinSet<&'static str>,
     gateway: &Arc<Gateway>,
     collateral: Arc<dyn CollateralSource>,
-    appraisal_policy: PathBuf,
 ) {
     tasks.spawn(every(EXPIRY_INTERVAL, Arc::clone(gateway), expire));
     tasks.spawn(every(WATCHDOG_INTERVAL, Arc::clone(gateway), watchdog));
-    tasks.spawn(reload(Arc::clone(gateway), collateral, appraisal_policy));
+    tasks.spawn(reload(Arc::clone(gateway), collateral));
+    tasks.spawn(follow_reappraisals(Arc::clone(gateway)));
 }
 
 async fn every<F: Future<Output = ()>>(
@@ -69,11 +71,7 @@ async fn watchdog(_: Arc<Gateway>) {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
 }
 
-async fn reload(
-    gateway: Arc<Gateway>,
-    collateral: Arc<dyn CollateralSource>,
-    appraisal_policy: PathBuf,
-) -> &'static str {
+async fn reload(gateway: Arc<Gateway>, collateral: Arc<dyn CollateralSource>) -> &'static str {
     let mut hangups = signal(SignalKind::hangup()).ok();
     loop {
         let hangup = async {
@@ -85,11 +83,39 @@ async fn reload(
         tokio::select! {
             () = gateway.stopping.cancelled() => return "reload",
             _ = hangup => {
-                reload_policy(&gateway, &appraisal_policy).await;
+                if let Err(error) = policy_file::reload(&gateway).await {
+                    tracing::error!(error = chain(&error), "the former appraisal policy stays");
+                }
                 read_collateral(&gateway, &collateral).await;
             }
             () = tokio::time::sleep(COLLATERAL_INTERVAL) => read_collateral(&gateway, &collateral).await,
         }
+    }
+}
+
+/// Says how far it has come when policy or collateral were replaced. The sessions' drivers do it themselves.
+async fn follow_reappraisals(gateway: Arc<Gateway>) -> &'static str {
+    let mut replacements = gateway.relying_party.in_force.replacements();
+    let mut outdated_before = 0;
+    loop {
+        tokio::select! {
+            () = gateway.stopping.cancelled() => return "reappraisals",
+            _ = replacements.changed() => {}
+            () = tokio::time::sleep(REAPPRAISAL_PROGRESS), if outdated_before > 0 => {}
+        }
+        let (open, outdated) = gateway.sessions.outdated();
+        if outdated == outdated_before {
+            continue;
+        }
+        outdated_before = outdated;
+        let tally = &gateway.relying_party.tally;
+        tracing::info!(
+            open,
+            outdated,
+            reappraised_in_all = tally.reappraised.load(Ordering::Relaxed),
+            cut_in_all = tally.cut.load(Ordering::Relaxed),
+            "live sessions are appraised again"
+        );
     }
 }
 
@@ -107,39 +133,14 @@ pub(crate) async fn read_collateral(gateway: &Gateway, source: &Arc<dyn Collater
         tracing::warn!(error = chain(fault), "collateral cannot be used");
     }
     let shelf = &gateway.relying_party.collateral;
-    shelf.replace(reading.collateral, reading.faults.is_empty());
-    gateway.metrics.collateral(
-        shelf.next_update_s(),
-        shelf.families_count(),
-        reading.faults.len(),
-    );
-}
-
-async fn reload_policy(gateway: &Gateway, path: &PathBuf) {
-    let text = match tokio::fs::read_to_string(path).await {
-        Ok(text) => text,
-        Err(error) => {
-            tracing::error!(%error, path = %path.display(), "the appraisal policy cannot be read; the former one stays");
-            return;
-        }
-    };
-    let policy = match AppraisalPolicy::from_toml(&text) {
-        Ok(policy) => policy,
-        Err(error) => {
-            tracing::error!(
-                error = chain(&error),
-                "the appraisal policy is refused; the former one stays"
-            );
-            return;
-        }
-    };
-    if policy.digest() == gateway.relying_party.policy().digest() {
-        return;
+    let faults = reading.faults.len();
+    for family in shelf.replace(reading.families(), faults == 0) {
+        tracing::info!(%family, "new collateral: this family's sessions are appraised again");
     }
-    tracing::info!(
-        sha256 = hex::encode(policy.digest()),
-        "new appraisal policy: every session attests again"
-    );
-    gateway.relying_party.replace_policy(policy);
-    gateway.sessions.demand_attestation();
+    let metrics = &gateway.metrics;
+    metrics.collateral(shelf.next_update_s(), shelf.families_count(), faults);
+    let now_s = gateway.clock.now_us() / 1_000_000;
+    for (family, shelved) in shelf.all() {
+        metrics.collateral_left(family, shelved.collateral.next_update_s(), now_s);
+    }
 }

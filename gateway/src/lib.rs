@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`config`] | the configuration file, read once and completely |
+//! | `refresh` | collateral, fetched before it ends and where a worker missed it |
 //! | [`world`] | clock, trust anchor, source of collateral: what `main` chooses |
 //! | `run` | a gateway's life: read, open, bind, serve, stop |
 //! | `admission` | the relying party: evidence in, session or refusal out |
@@ -33,8 +34,10 @@ pub mod logging;
 pub mod metrics;
 mod observe;
 mod parts;
+mod policy_file;
 mod problem;
 pub mod receipts;
+mod refresh;
 mod run;
 mod serving;
 pub mod session;
@@ -46,5 +49,6 @@ pub mod world;
 pub use api::{ApiTlsError, openapi};
 pub use config::Config;
 pub use listening::Listening;
+pub use policy_file::PolicyFileError;
 pub use run::{DATABASE, RunError, read_files, run};
 pub use world::World;

@@ -60,6 +60,13 @@ pub const REATTEST_JITTER_PERCENT: u32 = 20;
 
 /// What an appraisal may wait for a free core before the worker is told to come back.
 pub const APPRAISAL_WAIT: Duration = Duration::from_secs(10);
+/// Live sessions that are appraised again at once, from reading the record until the verdict is on disk: enough for the
+/// store to share its flushes, and so few that a worker at the gate waits behind them for less than 0.1 s.
+pub const REAPPRAISALS_IN_FLIGHT_MAX: usize = 64;
+/// How often is said how far that has come.
+pub const REAPPRAISAL_PROGRESS: Duration = Duration::from_secs(1);
+/// Tries to reach a verdict within one grace, where it is not the evidence that is wanting.
+pub const REATTEST_TRIES: u32 = 6;
 /// How often expired leases and deadlines are collected: bounds how much longer than its lease a task stays hidden.
 pub const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often collateral files are read again; a refresh is a file put in place, and must count within minutes.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use attestation::TrustAnchor;
+use attestation::{TrustAnchor, gpu::GpuTrustAnchor};
 use clap::Parser;
 use gateway::Config;
 use gateway::commands::{self, Arguments};
@@ -20,6 +20,7 @@ fn world(config: &Config) -> World {
     World {
         clock: Arc::new(SystemClock::start()),
         trust_anchor: TrustAnchor::intel(),
+        gpu_trust_anchor: GpuTrustAnchor::nvidia(),
         collateral: Box::new(CollateralFolder(config.attestation.collateral_dir.clone())),
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestation::ErrorCode;
+use attestation::{ErrorCode, Family};
 use metrics::{Counter, Gauge, Histogram, Key, Label, Metadata, Recorder, SharedString};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
@@ -110,7 +110,7 @@ impl Metrics {
             .increment(1);
     }
 
-    /// `stage`: `handshake`, `gate` or `reattestation`.
+    /// `stage`: `handshake`, `gate`, `reattestation` or `reappraisal`.
     pub(crate) fn refused(&self, stage: &'static str, code: ErrorCode) {
         let labels = [("stage", stage), ("code", code.as_str())];
         self.counter("cocoon_gateway_refusals_total", &labels)
@@ -119,6 +119,12 @@ impl Metrics {
 
     pub(crate) fn admitted(&self, stage: &'static str) {
         self.counter("cocoon_gateway_admissions_total", &[("stage", stage)])
+            .increment(1);
+    }
+
+    /// `outcome`: `stands`, `cut` or `undecided`.
+    pub(crate) fn reappraised(&self, outcome: &'static str) {
+        self.counter("cocoon_gateway_reappraisals_total", &[("outcome", outcome)])
             .increment(1);
     }
 
@@ -198,6 +204,42 @@ impl Metrics {
     pub(crate) fn collateral_grace(&self, used_s: u64) {
         self.gauge("cocoon_gateway_collateral_grace_used_seconds", &[])
             .set(real(used_s));
+    }
+
+    /// Sessions that stand by the grace for an outdated TCB, and how long the shortest of them still lasts.
+    pub(crate) fn tcb_graces(&self, ends_ms: &[u64], now_ms: u64) {
+        let count = u64::try_from(ends_ms.len()).unwrap_or(u64::MAX);
+        self.gauge("cocoon_gateway_tcb_grace_sessions", &[])
+            .set(real(count));
+        let left_ms = ends_ms.iter().min().map(|ms| ms.saturating_sub(now_ms));
+        self.gauge("cocoon_gateway_tcb_grace_left_seconds", &[])
+            .set(real(left_ms.unwrap_or(0) / 1_000));
+    }
+
+    /// How long one family's collateral has until its first part must be renewed; below zero, how long it is overdue.
+    pub(crate) fn collateral_left(&self, family: Family, next_update_s: u64, now_s: u64) {
+        self.family_gauge("cocoon_gateway_collateral_family_left_seconds", family)
+            .set(real(next_update_s) - real(now_s));
+    }
+
+    /// A family's collateral was fetched, new or not; `outcome`: `new` or `unchanged`.
+    pub(crate) fn collateral_fetched(&self, family: Family, outcome: &'static str, now_s: u64) {
+        self.family_gauge("cocoon_gateway_collateral_fetched_seconds", family)
+            .set(real(now_s));
+        self.collateral_fetch(outcome);
+    }
+
+    /// `outcome`: `new`, `unchanged`, or why the fetch failed. Families that are not held are not named: their names are
+    /// workers' words.
+    pub(crate) fn collateral_fetch(&self, outcome: &'static str) {
+        let labels = [("outcome", outcome)];
+        self.counter("cocoon_gateway_collateral_fetches_total", &labels)
+            .increment(1);
+    }
+
+    fn family_gauge(&self, name: &'static str, family: Family) -> Gauge {
+        let (fmspc, ca) = (hex::encode(family.fmspc), family.ca.as_str());
+        self.gauge(name, &[("fmspc", &fmspc), ("ca", ca)])
     }
 
     fn counter(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Counter {

@@ -4,21 +4,25 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use attestation::{AppraisalPolicy, PolicyError};
+use attestation::{AppraisalPolicy, TrustAnchor, gpu::GpuTrustAnchor};
 use channel::{GatewayIdentity, GatewayTls, IdentityError, TlsConfigError};
+use pccs::CollateralStore;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::RelyingParty;
 use crate::api::{ApiTls, ApiTlsError};
 use crate::blobs::{BlobError, Blobs};
-use crate::config::{Config, Listener};
+use crate::config::{Attestation, Config, Listener};
 use crate::gateway::Gateway;
 use crate::limits::SHUTDOWN;
 use crate::listening::Listening;
 use crate::metrics::Metrics;
+use crate::policy_file::{self, PolicyFileError};
+use crate::refresh::Refresh;
 use crate::session::Schedule;
 use crate::store::{OpenError, Store};
 use crate::worker::Sessions;
@@ -39,18 +43,16 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
-    #[error("the appraisal policy {path} is refused")]
-    Policy {
-        path: PathBuf,
-        #[source]
-        source: PolicyError,
-    },
+    #[error("there is no appraisal policy")]
+    Policy(#[source] PolicyFileError),
     #[error("the worker listener's certificate or key is refused")]
     Identity(#[source] IdentityError),
     #[error("the worker listener's TLS cannot be set up")]
     WorkerTls(#[source] TlsConfigError),
     #[error("the API listener's certificate or key is refused")]
     ApiTls(#[source] ApiTlsError),
+    #[error("collateral cannot be fetched as it is configured")]
+    Pccs(#[source] pccs::ClientError),
     #[error("cannot make the state folder {path}")]
     StateDir {
         path: PathBuf,
@@ -88,7 +90,8 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let files = Files::read(&config).await?;
     let collateral: Arc<dyn CollateralSource> = Arc::from(world.collateral);
-    let gateway = open(&config, files.policy, world.clock, world.trust_anchor).await?;
+    let anchors = (world.trust_anchor, world.gpu_trust_anchor);
+    let gateway = open(&config, files.policy, world.clock, anchors).await?;
     housekeeping::read_collateral(&gateway, &collateral).await;
     let listeners = Listeners::bind(&config).await?;
     let listening = listeners.addresses()?;
@@ -96,8 +99,12 @@ pub async fn run(
     announce(&gateway, &listening);
 
     let mut tasks = JoinSet::new();
-    let policy_file = config.attestation.appraisal_policy.clone();
-    housekeeping::start(&mut tasks, &gateway, collateral, policy_file);
+    if let Some(client) = files.pccs {
+        let store = CollateralStore::at(&config.attestation.collateral_dir);
+        let refresh = Refresh::new(&gateway, client, store, Arc::clone(&collateral));
+        tasks.spawn(refresh.run());
+    }
+    housekeeping::start(&mut tasks, &gateway, collateral);
     listeners.serve(&mut tasks, &gateway, files.worker_tls, files.api_tls);
     let ended = tokio::select! {
         () = shutdown.cancelled() => None,
@@ -128,16 +135,15 @@ struct Files {
     policy: AppraisalPolicy,
     worker_tls: GatewayTls,
     api_tls: ApiTls,
+    /// `None` where nobody is to be asked for collateral.
+    pccs: Option<pccs::Client>,
 }
 
 impl Files {
     async fn read(config: &Config) -> Result<Self, RunError> {
-        let path = &config.attestation.appraisal_policy;
-        let text = String::from_utf8_lossy(&read(path).await?).into_owned();
-        let policy = AppraisalPolicy::from_toml(&text).map_err(|source| RunError::Policy {
-            path: path.clone(),
-            source,
-        })?;
+        let policy = policy_file::read(&config.attestation.appraisal_policy)
+            .await
+            .map_err(RunError::Policy)?;
         let (chain, key) = pair(&config.worker).await?;
         let identity = GatewayIdentity::from_pem(&chain, &key).map_err(RunError::Identity)?;
         let worker_tls = GatewayTls::new(identity).map_err(RunError::WorkerTls)?;
@@ -147,8 +153,26 @@ impl Files {
             policy,
             worker_tls,
             api_tls,
+            pccs: read_pccs(&config.attestation).await?,
         })
     }
+}
+
+async fn read_pccs(attestation: &Attestation) -> Result<Option<pccs::Client>, RunError> {
+    let ca = match &attestation.pccs_ca {
+        Some(path) => Some(read(path).await?),
+        None => None,
+    };
+    if attestation.pccs_urls.is_empty() {
+        return Ok(None);
+    }
+    let options = pccs::Options {
+        sources: attestation.pccs_urls.clone(),
+        ca,
+        ..pccs::Options::default()
+    };
+    let client = pccs::Client::new(options).map_err(RunError::Pccs)?;
+    Ok(Some(client))
 }
 
 /// Reads what the configuration points at, as a run would, and opens nothing.
@@ -174,7 +198,7 @@ async fn open(
     config: &Config,
     policy: AppraisalPolicy,
     clock: Arc<dyn crate::world::Clock>,
-    trust_anchor: attestation::TrustAnchor,
+    (trust_anchor, gpu_trust_anchor): (TrustAnchor, GpuTrustAnchor),
 ) -> Result<Arc<Gateway>, RunError> {
     let folder = &config.state_dir;
     tokio::fs::create_dir_all(folder)
@@ -192,6 +216,7 @@ async fn open(
     let metrics = Metrics::default();
     let relying_party = RelyingParty::new(
         trust_anchor,
+        gpu_trust_anchor,
         policy,
         store.clone(),
         Arc::clone(&clock),
@@ -201,8 +226,13 @@ async fn open(
     Ok(Arc::new(Gateway {
         store,
         blobs,
+        sessions: Sessions::new(
+            metrics.sessions(),
+            Arc::clone(&clock),
+            Arc::clone(&relying_party.in_force),
+        ),
         relying_party,
-        sessions: Sessions::new(metrics.sessions(), Arc::clone(&clock)),
+        policy_file: Mutex::new(attestation.appraisal_policy.clone()),
         schedule: Schedule {
             reattest_interval: attestation.reattest_interval,
             reattest_grace: attestation.reattest_grace,
@@ -303,7 +333,7 @@ fn announce(gateway: &Gateway, listening: &Listening) {
         worker = %listening.worker,
         metrics = %listening.metrics,
         trust_anchor,
-        appraisal_policy = hex::encode(party.policy().digest()),
+        appraisal_policy = %party.in_force.policy().document.sha256,
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );

@@ -1,5 +1,5 @@
-//! The life of an admitted session as a plain state machine: when to ask for evidence again, when the session is stale,
-//! when it ends. Time (monotonic, since any fixed moment) and randomness are arguments; the worker listener's driver
+//! The life of an admitted session as a plain state machine: when to ask for evidence again, when to appraise again what is
+//! recorded, when the session is stale, when it ends. Time (monotonic, since any fixed moment) and randomness are arguments; the worker listener's driver
 //! carries the actions out.
 //!
 //! ```text
@@ -7,12 +7,15 @@
 //!    ▲             │                 │
 //!    └──attested───┴────attested─────┘        refused, silent or too old: closed
 //! ```
+//!
+//! Beside that, a replaced policy or collateral has the recorded evidence appraised again, at once and in any phase. What
+//! stands changes no phase; what is refused closes; where there is no verdict, the worker is asked.
 
 use std::time::Duration;
 
 use attestation::ErrorCode;
 
-use crate::limits::REATTEST_JITTER_PERCENT;
+use crate::limits::{REATTEST_JITTER_PERCENT, REATTEST_TRIES};
 
 /// How long each part of a session's life lasts.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +39,20 @@ pub struct SessionLife {
     ends_at: Duration,
     silent_at: Duration,
     phase: Phase,
+    /// When to ask once more, after an answer on which there was no verdict.
+    ask_again_at: Option<Duration>,
+    reappraisal: Reappraisal,
+}
+
+/// Appraising again what is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reappraisal {
+    None,
+    Running,
+    /// There was no verdict; it is not tried again before something else is replaced.
+    Undecided {
+        replacements: u64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,12 +75,18 @@ enum Phase {
 pub enum Event {
     /// New evidence was appraised and accepted. `random`: any uniformly distributed value.
     Attested { random: u16 },
-    /// New evidence was refused.
+    /// Evidence was refused, be it new or appraised again.
     Refused(ErrorCode),
+    /// On new evidence there was no verdict, for want of something that is the gateway's own.
+    Undecided,
+    /// What the session was accepted under is not in force any more; `replacements` counts how often something was replaced.
+    Outdated { replacements: u64 },
+    /// The recorded evidence is accepted under what is in force now, or new evidence has come in the meantime.
+    Reappraised,
+    /// On the recorded evidence there was no verdict; `replacements` as when that was asked for.
+    NotReappraised { replacements: u64 },
     /// The agent gave a sign of life.
     Heard,
-    /// Evidence is wanted now, whatever the schedule says: the appraisal policy changed.
-    Demanded,
 }
 
 /// What is to be done.
@@ -71,6 +94,8 @@ pub enum Event {
 pub enum Action {
     /// Ask the worker for new evidence.
     Request,
+    /// Appraise the recorded evidence again.
+    Reappraise,
     /// Give it no work until it has attested.
     MarkStale,
     /// End the connection, for this reason.
@@ -87,28 +112,46 @@ impl SessionLife {
             ends_at: now.saturating_add(schedule.session_age_max),
             silent_at: now.saturating_add(schedule.silence_max),
             phase: Phase::Resting { due },
+            ask_again_at: None,
+            reappraisal: Reappraisal::None,
         }
     }
 
     /// Takes an event in; [`SessionLife::poll`] then says what to do.
     pub fn handle(&mut self, event: Event, now: Duration) -> Option<Action> {
-        match (event, self.phase) {
-            // Closed, or asked already and with a deadline.
-            (_, Phase::Closed) | (Event::Demanded, Phase::Asked { .. } | Phase::Stale { .. }) => {
-                None
-            }
-            (Event::Heard, _) => {
-                self.silent_at = now.saturating_add(self.schedule.silence_max);
-                None
-            }
-            (Event::Refused(code), _) => Some(self.close(code)),
-            (Event::Attested { random }, _) => {
+        if self.phase == Phase::Closed {
+            return None;
+        }
+        match event {
+            Event::Heard => self.silent_at = now.saturating_add(self.schedule.silence_max),
+            Event::Refused(code) => return Some(self.close(code)),
+            Event::Attested { random } => {
                 let due = now.saturating_add(jittered(self.schedule.reattest_interval, random));
                 self.phase = Phase::Resting { due };
-                None
+                self.ask_again_at = None;
             }
-            (Event::Demanded, Phase::Resting { .. }) => Some(self.ask(now)),
+            Event::Undecided => {
+                let pause = self.schedule.reattest_grace / REATTEST_TRIES;
+                self.ask_again_at = self.awaits_evidence().then(|| now.saturating_add(pause));
+            }
+            Event::Outdated { replacements } => return self.outdated(replacements),
+            Event::Reappraised => self.reappraisal = Reappraisal::None,
+            Event::NotReappraised { replacements } => {
+                self.reappraisal = Reappraisal::Undecided { replacements };
+                // Who is asked already has a deadline.
+                return (!self.awaits_evidence()).then(|| self.ask(now));
+            }
         }
+        None
+    }
+
+    fn outdated(&mut self, replacements: u64) -> Option<Action> {
+        let tried = Reappraisal::Undecided { replacements };
+        if self.reappraisal == Reappraisal::Running || self.reappraisal == tried {
+            return None;
+        }
+        self.reappraisal = Reappraisal::Running;
+        Some(Action::Reappraise)
     }
 
     /// What is due at `now`; call again until there is nothing.
@@ -126,8 +169,13 @@ impl SessionLife {
             Phase::Stale { close_at } if now >= close_at => {
                 Some(self.close(ErrorCode::SessionExpired))
             }
-            _ => None,
+            _ => self.ask_again(now),
         }
+    }
+
+    fn ask_again(&mut self, now: Duration) -> Option<Action> {
+        self.ask_again_at.take_if(|at| now >= *at)?;
+        Some(Action::Request)
     }
 
     /// When to poll next.
@@ -139,7 +187,8 @@ impl SessionLife {
             Phase::Stale { close_at } => close_at,
             Phase::Closed => Duration::MAX,
         };
-        next.min(self.ends_at).min(self.silent_at)
+        let again = self.ask_again_at.unwrap_or(Duration::MAX);
+        next.min(again).min(self.ends_at).min(self.silent_at)
     }
 
     /// By when the worker must have attested; the verdict tells it.
@@ -174,6 +223,7 @@ impl SessionLife {
 
     fn close(&mut self, code: ErrorCode) -> Action {
         self.phase = Phase::Closed;
+        self.ask_again_at = None;
         Action::Close(code)
     }
 }
@@ -186,146 +236,4 @@ fn jittered(interval: Duration, random: u16) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SCHEDULE: Schedule = Schedule {
-        reattest_interval: Duration::from_mins(10),
-        reattest_grace: Duration::from_mins(1),
-        stale_session: Duration::from_mins(1),
-        session_age_max: Duration::from_hours(24),
-        // The tests of silence set their own.
-        silence_max: Duration::MAX,
-    };
-    /// The middle of the range: no jitter, to within 10 ms.
-    const MIDDLE: u16 = u16::MAX / 2;
-
-    fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    fn life() -> SessionLife {
-        SessionLife::new(SCHEDULE, at(1_000), MIDDLE)
-    }
-
-    #[test]
-    fn a_silent_session_ends_and_a_sign_of_life_puts_that_off() {
-        let schedule = Schedule {
-            silence_max: at(15),
-            ..SCHEDULE
-        };
-        let mut life = SessionLife::new(schedule, at(1_000), MIDDLE);
-        assert_eq!(life.wakes_at(), at(1_015));
-        assert_eq!(life.handle(Event::Heard, at(1_010)), None);
-        assert_eq!(life.poll(at(1_024)), None);
-        assert_eq!(
-            life.poll(at(1_025)),
-            Some(Action::Close(ErrorCode::ConnectionLost))
-        );
-        assert_eq!(life.handle(Event::Heard, at(1_026)), None);
-        assert_eq!(life.poll(at(9_999)), None);
-    }
-
-    #[test]
-    fn jitter_spans_a_fifth_either_way() {
-        assert_eq!(jittered(at(600), 0), at(480));
-        assert_eq!(jittered(at(600), u16::MAX), at(720));
-        let middle = jittered(at(600), MIDDLE);
-        assert!(
-            middle > at(600).saturating_sub(Duration::from_millis(10)) && middle <= at(600),
-            "{middle:?}"
-        );
-        assert!(jittered(Duration::MAX, u16::MAX) > at(1 << 40));
-    }
-
-    #[test]
-    fn a_worker_that_attests_in_time_is_asked_for_a_day() {
-        let (mut life, mut rounds) = (life(), 0);
-        let ended_at = loop {
-            let now = life.wakes_at();
-            match life.poll(now) {
-                Some(Action::Request) => {
-                    assert_eq!(life.handle(Event::Attested { random: MIDDLE }, now), None);
-                    assert!(!life.awaits_evidence());
-                    rounds += 1;
-                }
-                Some(Action::Close(code)) => {
-                    assert_eq!(code, ErrorCode::SessionExpired);
-                    break now;
-                }
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(ended_at, at(1_000 + 86_400));
-        assert_eq!(rounds, 144);
-    }
-
-    #[test]
-    fn silence_makes_a_session_stale_and_then_ends_it() {
-        let mut life = life();
-        assert_eq!(life.poll(at(1_599)), None);
-        assert_eq!(life.poll(at(1_600)), Some(Action::Request));
-        assert_eq!(life.poll(at(1_600)), None);
-        assert_eq!(life.deadline(), at(1_660));
-        assert_eq!(life.poll(at(1_660)), Some(Action::MarkStale));
-        assert!(life.awaits_evidence());
-        assert_eq!(life.poll(at(1_719)), None);
-        assert_eq!(
-            life.poll(at(1_720)),
-            Some(Action::Close(ErrorCode::SessionExpired))
-        );
-        assert_eq!(life.poll(at(9_999_999)), None);
-        assert_eq!(life.wakes_at(), at(1_000 + 86_400));
-    }
-
-    #[test]
-    fn late_evidence_revives_a_stale_session() {
-        let mut life = life();
-        assert_eq!(life.poll(at(1_600)), Some(Action::Request));
-        assert_eq!(life.poll(at(1_700)), Some(Action::MarkStale));
-        assert_eq!(
-            life.handle(Event::Attested { random: MIDDLE }, at(1_701)),
-            None
-        );
-        assert_eq!(life.poll(at(1_800)), None);
-        assert_eq!(life.poll(at(2_302)), Some(Action::Request));
-    }
-
-    #[test]
-    fn a_refusal_ends_the_session_and_nothing_follows() {
-        let mut life = life();
-        let refused = Event::Refused(ErrorCode::TdDebuggable);
-        assert_eq!(
-            life.handle(refused, at(1_100)),
-            Some(Action::Close(ErrorCode::TdDebuggable))
-        );
-        assert_eq!(life.handle(refused, at(1_101)), None);
-        assert_eq!(life.handle(Event::Attested { random: 0 }, at(1_102)), None);
-        assert_eq!(life.poll(at(9_999_999)), None);
-    }
-
-    #[test]
-    fn a_demand_asks_once() {
-        let mut life = life();
-        assert_eq!(
-            life.handle(Event::Demanded, at(1_010)),
-            Some(Action::Request)
-        );
-        assert_eq!(life.handle(Event::Demanded, at(1_011)), None);
-        assert_eq!(life.deadline(), at(1_070));
-    }
-
-    #[test]
-    fn a_clock_that_leaps_yields_each_action_in_turn() {
-        let mut life = life();
-        let late = at(3_000);
-        assert_eq!(life.poll(late), Some(Action::Request));
-        // The worker gets its grace from when it was asked, not from when it should have been.
-        assert_eq!(life.poll(late), None);
-        assert_eq!(life.poll(at(3_060)), Some(Action::MarkStale));
-        assert_eq!(
-            life.poll(at(90_000)),
-            Some(Action::Close(ErrorCode::SessionExpired))
-        );
-    }
-}
+mod tests;

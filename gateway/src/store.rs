@@ -30,8 +30,8 @@ use tokio::sync::watch::Receiver;
 pub use error::{OpenError, StoreError};
 pub use records::{
     AccessGrant, AccessRole, AccessRoleError, AccessTokenId, AccessTokenRecord, CreateWorkerError,
-    EnrolmentSecret, NewAccessToken, NewAttestation, NewSession, RefusalRecord, StoredAttestation,
-    WorkerRecord,
+    Document, EnrolmentSecret, NewAccessToken, NewAttestation, NewReappraisal, NewSession,
+    RefusalRecord, StoredAttestation, WorkerRecord,
 };
 pub use requests::{
     CancelOutcome, Counts, Expired, LeaseError, LeaseInputError, LeaseQuery, ListQuery,

@@ -74,6 +74,8 @@ async fn count(gateway: &Gateway) {
             "the store cannot be counted"
         ),
     }
+    let graces_ms = gateway.sessions.tcb_graces_ms();
+    gateway.metrics.tcb_graces(&graces_ms, gateway.now_ms());
     gateway.metrics.store(gateway.store.write_statistics());
 }
 

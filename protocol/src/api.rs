@@ -187,7 +187,7 @@ pub enum WorkerState {
     Offline,
     /// Admitted and in time with its attestation.
     Live,
-    /// Overdue to attest again: gets no work.
+    /// Overdue to attest again, or not yet appraised under the policy in force: gets no work.
     Stale,
 }
 
@@ -198,11 +198,27 @@ pub struct SessionView {
     pub id: SessionId,
     pub peer: String,
     pub admitted_ms: u64,
+    /// When its evidence came.
     pub attested_ms: u64,
+    /// Id of the attestation: the report data, 128 hexadecimal digits. Another one only by another quote.
+    pub attestation: String,
+    /// When that evidence was appraised, the last time: later than `attested_ms` where policy or collateral were replaced.
+    pub appraised_ms: u64,
+    /// The appraisal policy that it was accepted under.
+    #[schema(value_type = String)]
+    pub appraisal_policy_sha256: Sha256Digest,
+    /// How often it was appraised again since the session began, and stood.
+    pub reappraisals: u64,
     pub reattest_by_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_ms: Option<u64>,
     pub tcb_status: String,
+    /// When the appraisal policy's grace for an outdated TCB ends; absent where it is not needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcb_grace_ends_ms: Option<u64>,
+    /// UUIDs of the GPUs and switches whose NVIDIA evidence was appraised.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus_attested: Vec<String>,
     pub advisory_ids: Vec<String>,
     /// Whose root signed the evidence; anything but Intel's is a simulation.
     pub trust_anchor: String,
@@ -221,6 +237,14 @@ pub struct RefusalView {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WorkerList {
     pub workers: Vec<WorkerView>,
+}
+
+/// `POST /v1/appraisal-policy:reload`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppraisalPolicyView {
+    /// Of the text of the policy in force.
+    #[schema(value_type = String)]
+    pub sha256: Sha256Digest,
 }
 
 /// `GET /v1/status`.

@@ -89,11 +89,23 @@ pub(super) fn details(
     }
 }
 
-fn session_rows(session: &SessionView, now_ms: u64) -> Vec<(&'static str, String)> {
-    let advisories = match session.advisory_ids.as_slice() {
+fn words_or_none(words: &[String]) -> String {
+    match words {
         [] => "none".to_owned(),
-        ids => ids.join(" "),
+        words => words.join(" "),
+    }
+}
+
+/// The status, and for how long the policy still tolerates it where it does so for a while only.
+fn tcb_status(session: &SessionView, now_ms: u64) -> String {
+    let Some(ends_ms) = session.tcb_grace_ends_ms else {
+        return session.tcb_status.clone();
     };
+    let left = duration(ends_ms.saturating_sub(now_ms));
+    format!("{}, tolerated for {left} more", session.tcb_status)
+}
+
+fn session_rows(session: &SessionView, now_ms: u64) -> Vec<(&'static str, String)> {
     vec![
         ("session", session.id.to_string()),
         ("peer", session.peer.clone()),
@@ -106,14 +118,29 @@ fn session_rows(session: &SessionView, now_ms: u64) -> Vec<(&'static str, String
                 ago(session.attested_ms, now_ms)
             ),
         ),
+        ("attestation", session.attestation.clone()),
+        (
+            "appraised",
+            format!(
+                "{} ({}); again since the session began: {} times",
+                time(session.appraised_ms),
+                ago(session.appraised_ms, now_ms),
+                session.reappraisals
+            ),
+        ),
+        (
+            "appraisal policy",
+            session.appraisal_policy_sha256.to_string(),
+        ),
         ("attests again by", time(session.reattest_by_ms)),
         (
             "heartbeat",
             or_dash(session.heartbeat_ms.map(|at_ms| ago(at_ms, now_ms))),
         ),
         ("trust anchor", session.trust_anchor.clone()),
-        ("TCB status", session.tcb_status.clone()),
-        ("advisories", advisories),
+        ("TCB status", tcb_status(session, now_ms)),
+        ("GPUs attested", words_or_none(&session.gpus_attested)),
+        ("advisories", words_or_none(&session.advisory_ids)),
         ("executor", session.executor.clone()),
     ]
 }

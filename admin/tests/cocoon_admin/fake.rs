@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use protocol::api::{
-    CreateWorker, CreatedWorker, PoolStatus, RefusalView, SessionView, TaskCounts, TaskList,
-    TaskView, WorkerCounts, WorkerList, WorkerState, WorkerView,
+    AppraisalPolicyView, CreateWorker, CreatedWorker, PoolStatus, RefusalView, SessionView,
+    TaskCounts, TaskList, TaskView, WorkerCounts, WorkerList, WorkerState, WorkerView,
 };
 use protocol::problem::{MEDIA_TYPE, Problem, ProblemCode};
 use protocol::task::TaskState;
@@ -77,9 +77,15 @@ fn worker() -> WorkerView {
             peer: "192.0.2.7:4711".to_owned(),
             admitted_ms: NOW_MS - 7_200_000,
             attested_ms: NOW_MS - 60_000,
+            attestation: "ce".repeat(64),
+            appraised_ms: NOW_MS - 30_000,
+            appraisal_policy_sha256: Sha256Digest::from_bytes([0xab; 32]),
+            reappraisals: 3,
             reattest_by_ms: NOW_MS + 3_540_000,
             heartbeat_ms: Some(NOW_MS - 2_000),
             tcb_status: "UpToDate".to_owned(),
+            tcb_grace_ends_ms: None,
+            gpus_attested: Vec::new(),
             advisory_ids: vec![],
             trust_anchor: "Intel SGX Root CA".to_owned(),
             executor: "cuda".to_owned(),
@@ -128,6 +134,7 @@ fn task() -> TaskView {
 fn router(pool: Shared) -> Router {
     Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/appraisal-policy:reload", post(reload_policy))
         .route("/v1/workers", get(workers).post(create))
         .route("/v1/workers/{id}", get(show_worker).delete(delete))
         .route("/v1/workers/{id}/drain", post(drain))
@@ -200,6 +207,12 @@ async fn status(State(pool): State<Shared>) -> Json<PoolStatus> {
             live: 1,
             ..WorkerCounts::default()
         },
+    })
+}
+
+async fn reload_policy() -> Json<AppraisalPolicyView> {
+    Json(AppraisalPolicyView {
+        sha256: Sha256Digest::from_bytes([0xcd; 32]),
     })
 }
 

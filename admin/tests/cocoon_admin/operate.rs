@@ -47,6 +47,17 @@ fn without_collateral_nobody_is_admitted() {
 }
 
 #[test]
+fn a_policy_is_put_in_force_without_a_shell_on_the_gateway() {
+    let fake = Fake::start();
+    let sha256 = "cd".repeat(32);
+    let ran = fake.admin(&["policy", "reload"]).expect(0);
+    assert_eq!(ran.output, format!("appraisal policy in force: {sha256}\n"));
+    assert_eq!(fake.requests(), ["POST /v1/appraisal-policy:reload"]);
+    let json = fake.admin(&["policy", "reload", "--json"]).expect(0).json();
+    assert_eq!(json["sha256"], sha256);
+}
+
+#[test]
 fn a_worker_that_is_not_there_is_not_deleted() {
     let fake = Fake::start();
     fake.admin(&["worker", "delete", "--id", "gpu-0", "--yes"])

@@ -64,6 +64,7 @@ fn a_complete_file_is_read() {
     assert_eq!(config.executor, ExecutorKind::Cpu);
     assert_eq!(config.capacity, 64);
     assert_eq!(config.gateway.pool_ca.len(), 1);
+    assert_eq!(config.event_log, None);
     assert_eq!(
         config.digest,
         Sha256Digest::of(folder.complete().as_bytes())
@@ -131,6 +132,12 @@ fn each_key_has_its_own_refusal() {
             "server_name = \"localhost:7443\"",
             "gateway.server_name",
         ),
+        ("[gateway]", "[event_log]\n[gateway]", "event_log.ccel"),
+        (
+            "[gateway]",
+            "[event_log]\nccel = \"/c\"\nruntime = \"r\"\n[gateway]",
+            "event_log.runtime",
+        ),
         ("[gateway]", "capacity = 1001\n[gateway]", "capacity"),
         ("[gateway]", "capacity = \"4\"\n[gateway]", "capacity"),
         (
@@ -149,6 +156,22 @@ fn each_key_has_its_own_refusal() {
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");
         assert_eq!(mistakes[0].key, key, "{mistakes:?}");
     }
+}
+
+#[test]
+fn event_logs_are_named_by_file() {
+    let folder = Folder::new();
+    let table = "[event_log]\nccel = \"/c\"\n";
+    let config = folder.load(&(folder.complete() + table)).unwrap();
+    let mut wanted = EventLogConfig {
+        ccel: "/c".into(),
+        runtime: None,
+    };
+    assert_eq!(config.event_log.as_ref(), Some(&wanted));
+    let table = format!("{table}runtime = \"/r\"\n");
+    let config = folder.load(&(folder.complete() + &table)).unwrap();
+    wanted.runtime = Some("/r".into());
+    assert_eq!(config.event_log, Some(wanted));
 }
 
 #[test]

@@ -60,11 +60,10 @@ async fn the_quote_covers_the_claims_as_sent() {
     };
     let (shutdown, mut serving) = (CancellationToken::new(), JoinSet::new());
     serving.spawn(Broker::new(Echo, rules).serve(listener, shutdown.clone()));
-    let worker = Arc::new(WorkerEvidence::new(
-        facts(),
-        secret(folder.path()),
-        QuoteClient::new(&socket),
-    ));
+    let worker = Arc::new(
+        WorkerEvidence::new(facts(), secret(folder.path()), QuoteClient::new(&socket))
+            .with_event_log(Some(vec![0xa2])),
+    );
     for sequence in 0..2 {
         let attester = worker.attester();
         assert_eq!(attester.attestation(), None);
@@ -76,6 +75,7 @@ async fn the_quote_covers_the_claims_as_sent() {
             .unwrap();
         let report_data = binding().preimage(&[], &evidence.claims).report_data();
         assert_eq!(evidence.quote, report_data.bytes());
+        assert_eq!(evidence.event_log.as_deref(), Some(&[0xa2][..]));
         assert_eq!(attester.attestation(), Some(report_data.to_string()));
         let claims = Claims::decode(&evidence.claims).unwrap();
         assert_eq!(

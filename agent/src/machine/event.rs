@@ -82,6 +82,9 @@ pub enum Event {
     Readmitted {
         attestation: String,
     },
+    /// The GPUs or their driver are others than the attestation in force says: what is finished is reported under it, then
+    /// the worker connects anew, with new evidence.
+    DevicesChanged,
     /// The gateway said to take no new work.
     Drained,
     Renewed(Vec<RenewedLease>),
@@ -131,6 +134,8 @@ pub enum FetchFailure {
 #[derive(Debug)]
 pub enum Action {
     Connect,
+    /// End the connection; [`Event::Disconnected`] follows.
+    Disconnect,
     Heartbeat(Telemetry),
     Renew(Vec<LeaseRef>),
     /// Send the evidence that [`Event::EvidenceReady`] announced.

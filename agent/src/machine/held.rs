@@ -53,6 +53,13 @@ impl Stage {
     fn is_admitted(&self) -> bool {
         !matches!(self, Self::Waiting)
     }
+
+    fn is_computed(&self) -> bool {
+        matches!(
+            self,
+            Self::ToUpload(_) | Self::Uploading(_) | Self::Finished(_) | Self::Acking(_)
+        )
+    }
 }
 
 /// All of them.
@@ -156,6 +163,11 @@ impl Held {
     /// The attempt failed; another worker may succeed.
     pub(super) fn fail(&mut self, lease: &LeaseRef, message: &str) {
         self.nack_task(lease, fault(FaultKind::Failed, message));
+    }
+
+    /// Whether every output that is computed was acknowledged.
+    pub(super) fn all_reported(&self) -> bool {
+        !self.tasks.values().any(|task| task.stage.is_computed())
     }
 
     pub(super) fn nack(&mut self, nack: Nack) {

@@ -22,6 +22,8 @@ const REQUEST_FIRST: Duration = Duration::from_millis(200);
 const REQUEST_MAX: Duration = Duration::from_secs(5);
 /// An answer without leases that came sooner is no long poll: do not ask again at once.
 const EMPTY_LEASE_MIN: Duration = Duration::from_secs(1);
+/// What is finished is reported in a round trip or two; an attestation that is no longer true stays no longer than this.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// A drained worker asks so often whether it still is.
 const DRAINED_POLL: Duration = Duration::from_secs(5);
 
@@ -35,8 +37,13 @@ pub(super) struct Link {
 
 #[derive(Debug)]
 enum State {
-    Down { retry_at: Duration },
-    Connecting,
+    Down {
+        retry_at: Duration,
+    },
+    /// `outdated`: the evidence on its way was made before the devices changed.
+    Connecting {
+        outdated: bool,
+    },
     Up(Box<Up>),
 }
 
@@ -51,6 +58,8 @@ struct Up {
     nacking: Vec<Nack>,
     request_at: Duration,
     reattestation: Reattestation,
+    /// Set when the devices changed: by when this connection is left.
+    leave_by: Option<Duration>,
 }
 
 /// Receipts name the attestation in force, so no ack may be on its way while it changes.
@@ -80,12 +89,13 @@ impl Link {
     pub(super) fn connect_due(&mut self, now: Duration) -> bool {
         let due = matches!(self.state, State::Down { retry_at } if now >= retry_at);
         if due {
-            self.state = State::Connecting;
+            self.state = State::Connecting { outdated: false };
         }
         due
     }
 
     pub(super) fn connected(&mut self, now: Duration, session: Session) {
+        let outdated = matches!(self.state, State::Connecting { outdated: true });
         self.requests.succeeded();
         self.state = State::Up(Box::new(Up {
             session,
@@ -97,6 +107,7 @@ impl Link {
             nacking: Vec::new(),
             request_at: now,
             reattestation: Reattestation::None,
+            leave_by: outdated.then_some(now),
         }));
     }
 
@@ -143,9 +154,10 @@ impl Link {
     pub(super) fn wake_at(&self, now: Duration) -> Option<Duration> {
         match &self.state {
             State::Down { retry_at } => Some(*retry_at),
-            State::Connecting => None,
+            State::Connecting { .. } => None,
             State::Up(up) => [up.heartbeat_at, up.lease_at, up.request_at]
                 .into_iter()
+                .chain(up.leave_by)
                 .filter(|at| *at > now)
                 .min(),
         }
@@ -154,14 +166,14 @@ impl Link {
     fn up(&self) -> Option<&Up> {
         match &self.state {
             State::Up(up) => Some(up),
-            State::Down { .. } | State::Connecting => None,
+            State::Down { .. } | State::Connecting { .. } => None,
         }
     }
 
     fn up_mut(&mut self) -> Option<&mut Up> {
         match &mut self.state {
             State::Up(up) => Some(up),
-            State::Down { .. } | State::Connecting => None,
+            State::Down { .. } | State::Connecting { .. } => None,
         }
     }
 }
@@ -191,6 +203,31 @@ impl Link {
             up.session.attestation = attestation;
             up.reattestation = Reattestation::None;
         }
+    }
+}
+
+/// Leaving, because the devices changed.
+impl Link {
+    /// A connection that is not begun carries new evidence by itself.
+    pub(super) fn devices_changed(&mut self, now: Duration) {
+        match &mut self.state {
+            State::Down { .. } => {}
+            State::Connecting { outdated } => *outdated = true,
+            State::Up(up) => {
+                up.leave_by.get_or_insert(now.saturating_add(LEAVE_MAX));
+            }
+        }
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.up().is_some_and(|up| up.leave_by.is_some())
+    }
+
+    /// Whether to leave now: everything finished is reported, or it took too long.
+    pub(super) fn leave_due(&self, now: Duration, all_reported: bool) -> bool {
+        self.up()
+            .and_then(|up| up.leave_by)
+            .is_some_and(|leave_by| all_reported || now >= leave_by)
     }
 }
 

@@ -101,6 +101,19 @@ async fn cuda_is_refused_with_what_to_do() {
     );
 }
 
+#[tokio::test]
+async fn an_event_log_that_cannot_be_read_ends_the_start() {
+    let (folder, config) = complete().await;
+    let path = folder.path().join("worker.toml");
+    let config = format!("{config}\n[event_log]\nccel = \"/nonexistent/CCEL\"\n");
+    std::fs::write(&path, config).unwrap();
+    let output = worker(&["--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    for words in ["event log", "/nonexistent/CCEL"] {
+        assert!(text(&output).contains(words), "{}", text(&output));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_a_worker_in_order_even_without_a_gateway() {
     for number in [Signal::TERM, Signal::INT] {

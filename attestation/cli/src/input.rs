@@ -44,15 +44,16 @@ fn read_bounded(source: &mut dyn Read) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The raw bytes of a quote given raw, in hexadecimal or in base64.
-///
-/// A raw quote is never text: its second byte, the high half of the version, is zero.
-pub(crate) fn decode_quote(input: Vec<u8>) -> anyhow::Result<Vec<u8>> {
-    ensure!(!input.is_empty(), "the quote is empty");
-    let is_text = input
-        .iter()
-        .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
-    if !is_text {
+/// Whether bytes are text: nothing binary that this tool reads is printable throughout.
+pub(crate) fn is_text(input: &[u8]) -> bool {
+    let mut bytes = input.iter();
+    bytes.all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
+}
+
+/// The raw bytes of `what`, given raw, in hexadecimal or in base64.
+pub(crate) fn decode_binary(what: &str, input: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    ensure!(!input.is_empty(), "the {what} is empty");
+    if !is_text(&input) {
         return Ok(input);
     }
     let digits: Vec<u8> = input
@@ -66,7 +67,7 @@ pub(crate) fn decode_quote(input: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     [base64::alphabet::STANDARD, base64::alphabet::URL_SAFE]
         .iter()
         .find_map(|alphabet| GeneralPurpose::new(alphabet, LENIENT).decode(&digits).ok())
-        .ok_or_else(|| anyhow!("the quote is text, but neither hexadecimal nor base64"))
+        .ok_or_else(|| anyhow!("the {what} is text, but neither hexadecimal nor base64"))
 }
 
 /// A point in time in seconds since the epoch: RFC 3339, a whole number of seconds, or the word `now`.

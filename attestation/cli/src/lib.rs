@@ -6,35 +6,49 @@
 
 mod answer;
 mod arguments;
+mod bundle;
 mod checks;
+mod collateral;
+mod devices;
+mod doctor;
+mod explain;
 mod input;
 mod inspect;
 mod output;
+mod policy;
 mod receipt;
 mod report_data;
+mod schema;
+mod shell;
 mod verdict;
+mod verifiers;
 mod verify;
+mod verify_gpu;
 
 use std::{
     ffi::OsString,
     fmt,
     io::{Read, Write},
+    path::{Path, PathBuf},
     process::{ExitCode, Termination},
 };
 
-use attestation::TrustAnchor;
+use attestation::{TrustAnchor, gpu::GpuTrustAnchor};
 use clap::Parser;
 use serde_json::json;
 
 use crate::{
     answer::Answer,
-    arguments::{Arguments, Command, Receipt},
+    arguments::{Arguments, Bundle, Command, Policy, Receipt, Style},
+    output::Paint,
 };
 
 /// Everything outside the process that a command may touch, files apart.
 pub struct World<'a> {
     /// The root that verdicts end in.
     pub anchor: TrustAnchor,
+    /// The roots that GPU evidence ends in.
+    pub gpu_anchor: GpuTrustAnchor,
     /// What `--time now` means, in seconds since the epoch.
     pub now_s: &'a dyn Fn() -> u64,
     /// Standard input, for `-`.
@@ -43,6 +57,40 @@ pub struct World<'a> {
     pub output: &'a mut dyn Write,
     /// Standard error: what kept the command from answering.
     pub errors: &'a mut dyn Write,
+    /// The machine, as far as commands look at it.
+    pub machine: Machine,
+}
+
+/// The machine that this runs on.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Where `/proc`, `/sys`, `/dev` and `/run` are looked for; `/` outside tests.
+    pub root: PathBuf,
+    /// NVIDIA's management library; the installed one where it is not named.
+    pub nvml_library: Option<PathBuf>,
+    /// Whether standard output shows colours.
+    pub colour: bool,
+    /// Whether nothing but answers and errors is wanted; `--quiet` says so too.
+    pub quiet: bool,
+}
+
+impl Machine {
+    /// An absolute path, under this machine's root.
+    pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            root: PathBuf::from("/"),
+            nvml_library: None,
+            colour: false,
+            quiet: false,
+        }
+    }
 }
 
 impl fmt::Debug for World<'_> {
@@ -50,6 +98,7 @@ impl fmt::Debug for World<'_> {
         formatter
             .debug_struct("World")
             .field("anchor", &self.anchor)
+            .field("machine", &self.machine)
             .finish_non_exhaustive()
     }
 }
@@ -63,6 +112,8 @@ pub enum Exit {
     Error,
     /// 2: the evidence was refused, or a step failed.
     Findings,
+    /// 3: no source of collateral had what was asked for.
+    Unreachable,
 }
 
 impl Termination for Exit {
@@ -71,6 +122,7 @@ impl Termination for Exit {
             Self::Success => ExitCode::SUCCESS,
             Self::Error => ExitCode::from(1),
             Self::Findings => ExitCode::from(2),
+            Self::Unreachable => ExitCode::from(3),
         }
     }
 }
@@ -84,19 +136,30 @@ where
         Ok(arguments) => arguments,
         Err(message) => return usage(&message, &mut world),
     };
-    let json = arguments.json;
+    let style = arguments.style;
+    world.machine.quiet |= style.quiet;
     match answer(arguments.command, &mut world) {
-        Ok(answer) => print(&answer, json, &mut world),
-        Err(error) => complain(&error, json, &mut world),
+        Ok(answer) => print(&answer, style, &mut world),
+        Err(error) => complain(&error, style.json, &mut world),
     }
 }
 
 fn answer(command: Command, world: &mut World<'_>) -> anyhow::Result<Answer> {
     match command {
         Command::Inspect(arguments) => inspect::run(&arguments, world),
-        Command::ReportData(arguments) => report_data::run(&arguments, world),
         Command::Verify(arguments) => verify::run(&arguments, world),
+        Command::Explain(arguments) => explain::run(&arguments, world),
+        Command::Bundle(Bundle::Create(arguments)) => bundle::create(&arguments, world),
+        Command::Policy(Policy::Lint(arguments)) => policy::lint(&arguments, world),
+        Command::Policy(Policy::Diff(arguments)) => policy::diff(&arguments, world),
+        Command::Policy(Policy::Simulate(arguments)) => policy::simulate(&arguments, world),
+        Command::ReportData(arguments) => report_data::run(&arguments, world),
         Command::Receipt(Receipt::Verify(arguments)) => receipt::run(&arguments, world),
+        Command::Collateral(command) => collateral::run(&command, world),
+        Command::Doctor(arguments) => doctor::run(&arguments, world),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Completions(arguments) => Ok(shell::completions(arguments.shell)),
+        Command::Man(arguments) => shell::man(arguments.dir.as_deref()),
     }
 }
 
@@ -110,13 +173,21 @@ fn usage(message: &clap::Error, world: &mut World<'_>) -> Exit {
     write(stream, &message.render().to_string(), exit)
 }
 
-fn print(answer: &Answer, json: bool, world: &mut World<'_>) -> Exit {
-    let text = if json {
-        format!("{}\n", answer.json())
+fn print(answer: &Answer, style: Style, world: &mut World<'_>) -> Exit {
+    let text = if style.json {
+        answer.json()
     } else {
-        answer.text()
+        answer.text(Paint(world.machine.colour))
     };
-    write(world.output, &text, answer.exit())
+    let exit = write(world.output, &text, answer.exit());
+    if !world.machine.quiet
+        && !style.json
+        && let Some(note) = answer.note()
+    {
+        // The answer stands; a note that nobody can be told is not missed.
+        let _ = writeln!(world.errors, "{note}");
+    }
+    exit
 }
 
 fn complain(error: &anyhow::Error, json: bool, world: &mut World<'_>) -> Exit {

@@ -1,7 +1,9 @@
 //! One model, two renderings: sections of named values, as aligned text or as one JSON object.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
+use attestation::Outcome;
+use clap::builder::styling::{AnsiColor, Style};
 use serde_json::{Map, Value, json};
 
 /// Sections of named values, in the order in which they are read.
@@ -9,19 +11,33 @@ use serde_json::{Map, Value, json};
 pub(crate) struct Document {
     /// Names the shape of the JSON; a change that breaks a reader changes the number in it.
     schema: &'static str,
+    /// What the document is about, where one schema describes several things.
+    kind: Option<&'static str>,
     sections: Vec<Section>,
 }
 
 /// A heading with its values.
 #[derive(Debug)]
 pub(crate) struct Section {
-    name: &'static str,
+    name: Cow<'static, str>,
     fields: Vec<(&'static str, Value)>,
 }
 
 impl Document {
     pub(crate) fn new(schema: &'static str, sections: Vec<Section>) -> Self {
-        Self { schema, sections }
+        Self {
+            schema,
+            kind: None,
+            sections,
+        }
+    }
+
+    /// Names what the document is about.
+    pub(crate) fn of_kind(self, kind: &'static str) -> Self {
+        Self {
+            kind: Some(kind),
+            ..self
+        }
     }
 
     /// `{"schema": …, "<section>": {"<field>": …}}`.
@@ -32,10 +48,13 @@ impl Document {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect();
-            (section.name.to_owned(), Value::Object(fields))
+            (section.name.clone().into_owned(), Value::Object(fields))
         });
         let mut object: Map<String, Value> = Map::new();
         object.insert("schema".to_owned(), json!(self.schema));
+        if let Some(kind) = self.kind {
+            object.insert("kind".to_owned(), json!(kind));
+        }
         object.extend(sections);
         Value::Object(object)
     }
@@ -49,7 +68,7 @@ impl Document {
             if position > 0 {
                 text.push('\n');
             }
-            let _ = writeln!(text, "{}", spaced(section.name));
+            let _ = writeln!(text, "{}", spaced(&section.name));
             for (name, value) in &section.fields {
                 let _ = writeln!(text, "  {:width$}  {}", spaced(name), value_text(value));
             }
@@ -59,9 +78,9 @@ impl Document {
 }
 
 impl Section {
-    pub(crate) fn new(name: &'static str) -> Self {
+    pub(crate) fn new(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            name,
+            name: name.into(),
             fields: Vec::new(),
         }
     }
@@ -75,6 +94,31 @@ impl Section {
     /// Adds bytes, in hexadecimal.
     pub(crate) fn bytes(self, name: &'static str, bytes: impl AsRef<[u8]>) -> Self {
         self.field(name, hex::encode(bytes))
+    }
+}
+
+/// Whether colours are shown; words in them are never told apart by colour alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Paint(pub(crate) bool);
+
+impl Paint {
+    /// A word in the colour of how it ended.
+    pub(crate) fn word(self, outcome: Outcome, word: &str) -> String {
+        let style = match outcome {
+            Outcome::Pass => AnsiColor::Green.on_default(),
+            Outcome::Fail => AnsiColor::Red.on_default().bold(),
+            Outcome::Skip => Style::new().dimmed(),
+        };
+        if self.0 {
+            format!("{style}{word}{style:#}")
+        } else {
+            word.to_owned()
+        }
+    }
+
+    /// The outcome itself.
+    pub(crate) fn outcome(self, outcome: Outcome) -> String {
+        self.word(outcome, &outcome.to_string())
     }
 }
 

@@ -7,7 +7,6 @@
 mod chain;
 
 use anyhow::Context;
-use attestation::Verifier;
 use protocol::receipt::{Leaf, Receipt, VerifiedReceipt};
 use serde_json::json;
 
@@ -18,6 +17,7 @@ use crate::{
     input,
     output::{Document, Section},
     verdict::{Subject, Verdict, foreign_root},
+    verifiers::Verifiers,
     verify,
 };
 
@@ -38,8 +38,8 @@ pub(crate) fn run(arguments: &ReceiptVerify, world: &mut World<'_>) -> anyhow::R
         Some(text) => input::parse_time(text, world.now_s)?,
         None => record.time_s(),
     };
-    let verifier = Verifier::new(world.anchor.clone());
-    let transcript = record.audit_under(&verifier, &policy, now_s);
+    let Verifiers { quotes, gpus } = Verifiers::of(world);
+    let transcript = record.audit_under(&quotes, &gpus, &policy, now_s);
     let (mut checks, holding) = chain::inside(&receipt);
     checks.extend(chain::ties(
         &receipt,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     checks::Check,
     input::format_time,
-    output::{Document, one_line},
+    output::{Document, Paint, one_line},
 };
 
 /// What was found, with the steps that lead there.
@@ -52,6 +52,13 @@ struct Refusal<'a> {
     code: Option<ErrorCode>,
 }
 
+/// The step that a transcript's refusal names: the first that failed, else the first that was required and skipped.
+pub(crate) fn refused_step(transcript: &Transcript) -> Option<&Step> {
+    let mut steps = transcript.steps.iter();
+    let failed = steps.clone().find(|step| step.outcome == Outcome::Fail);
+    failed.or_else(|| steps.find(|step| step.required && step.outcome == Outcome::Skip))
+}
+
 impl Verdict {
     /// Every step passed, and nothing required was left out.
     pub(crate) fn passed(&self) -> bool {
@@ -69,12 +76,7 @@ impl Verdict {
             });
         }
         let code = self.transcript.refusal()?;
-        let steps = &self.transcript.steps;
-        let failed = steps.iter().find(|step| step.outcome == Outcome::Fail);
-        let skipped = steps
-            .iter()
-            .find(|step| step.required && step.outcome == Outcome::Skip);
-        let step = failed.or(skipped);
+        let step = refused_step(&self.transcript);
         Some(Refusal {
             name: step.map_or("appraisal", |step| &step.name),
             seen: step.map_or("no step was taken", |step| &step.seen),
@@ -109,19 +111,14 @@ impl Verdict {
         })
     }
 
-    pub(crate) fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self, paint: Paint) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
-        let _ = self.write_text(&mut text);
+        let _ = self.write_text(&mut text, paint);
         text
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> {
-        let steps = self.transcript.steps.iter().map(|step| step.name.as_str());
-        self.checks.iter().map(|check| check.name).chain(steps)
-    }
-
-    fn write_text(&self, text: &mut String) -> std::fmt::Result {
+    fn write_text(&self, text: &mut String, paint: Paint) -> std::fmt::Result {
         if self.simulated() {
             writeln!(
                 text,
@@ -132,51 +129,7 @@ impl Verdict {
         if let Subject::Receipt(document) = &self.subject {
             writeln!(text, "{}", document.to_text())?;
         }
-        let width = self
-            .names()
-            .map(|name| name.chars().count())
-            .max()
-            .unwrap_or_default();
-        for check in &self.checks {
-            let Check {
-                name,
-                outcome,
-                seen,
-                wanted,
-            } = check;
-            write_line(
-                text,
-                &Line {
-                    number: None,
-                    name,
-                    outcome: *outcome,
-                    seen,
-                    wanted,
-                },
-                width,
-            )?;
-        }
-        for step in &self.transcript.steps {
-            let Step {
-                number,
-                name,
-                outcome,
-                seen,
-                wanted,
-                ..
-            } = step;
-            write_line(
-                text,
-                &Line {
-                    number: Some(*number),
-                    name,
-                    outcome: *outcome,
-                    seen,
-                    wanted,
-                },
-                width,
-            )?;
-        }
+        self.write_steps(text, paint)?;
         writeln!(text, "\ntime    {}", format_time(self.transcript.time_s))?;
         writeln!(text, "policy  sha256:{}", self.transcript.policy_digest)?;
         writeln!(text, "root    {}", self.anchor.label())?;
@@ -185,19 +138,39 @@ impl Verdict {
         }
         writeln!(text)?;
         match self.refusal() {
-            None => writeln!(text, "ACCEPTED under {}", self.anchor.label()),
-            Some(refusal) => self.write_refusal(text, &refusal),
+            None => {
+                let word = paint.word(Outcome::Pass, "ACCEPTED");
+                writeln!(text, "{word} under {}", self.anchor.label())
+            }
+            Some(refusal) => self.write_refusal(text, &refusal, paint),
         }
     }
 
-    fn write_refusal(&self, text: &mut String, refusal: &Refusal<'_>) -> std::fmt::Result {
+    fn write_steps(&self, text: &mut String, paint: Paint) -> std::fmt::Result {
+        let checks = self.checks.iter().map(Line::from);
+        let steps = self.transcript.steps.iter().map(Line::from);
+        let lines: Vec<Line<'_>> = checks.chain(steps).collect();
+        let widths = lines.iter().map(|line| line.name.chars().count());
+        let width = widths.max().unwrap_or_default();
+        lines
+            .iter()
+            .try_for_each(|line| write_line(text, line, width, paint))
+    }
+
+    fn write_refusal(
+        &self,
+        text: &mut String,
+        refusal: &Refusal<'_>,
+        paint: Paint,
+    ) -> std::fmt::Result {
         let code = refusal
             .code
             .map(|code| format!(" {code}"))
             .unwrap_or_default();
         writeln!(
             text,
-            "REFUSED{code} at step \"{}\": {}",
+            "{}{code} at step \"{}\": {}",
+            paint.word(Outcome::Fail, "REFUSED"),
             refusal.name,
             one_line(refusal.seen)
         )?;
@@ -224,7 +197,31 @@ struct Line<'a> {
     wanted: &'a str,
 }
 
-fn write_line(text: &mut String, line: &Line<'_>, width: usize) -> std::fmt::Result {
+impl<'a> From<&'a Check> for Line<'a> {
+    fn from(check: &'a Check) -> Self {
+        Self {
+            number: None,
+            name: check.name,
+            outcome: check.outcome,
+            seen: &check.seen,
+            wanted: &check.wanted,
+        }
+    }
+}
+
+impl<'a> From<&'a Step> for Line<'a> {
+    fn from(step: &'a Step) -> Self {
+        Self {
+            number: Some(step.number),
+            name: &step.name,
+            outcome: step.outcome,
+            seen: &step.seen,
+            wanted: &step.wanted,
+        }
+    }
+}
+
+fn write_line(text: &mut String, line: &Line<'_>, width: usize, paint: Paint) -> std::fmt::Result {
     let number = line
         .number
         .map(|number| number.to_string())
@@ -232,7 +229,7 @@ fn write_line(text: &mut String, line: &Line<'_>, width: usize) -> std::fmt::Res
     writeln!(
         text,
         "{number:>2}  {}  {:width$}  {}",
-        line.outcome,
+        paint.outcome(line.outcome),
         line.name,
         one_line(line.seen)
     )?;

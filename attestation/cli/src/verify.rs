@@ -1,23 +1,27 @@
-//! `verify`: a quote, or a whole attestation record, held against a policy at a point in time.
+//! `verify`: a quote, a worker's collection, an attestation record or a bundle, held against a policy at a point in time.
 
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use attestation::{
-    AppraisalPolicy, Appraiser, AttestationRecord, Collateral, ErrorCode, ReportData, Transcript,
-    Verifier,
+    AppraisalPolicy, AttestationRecord, Binding, Collateral, ErrorCode, Evidence, ReportData,
+    gpu::GpuReferences,
 };
+use serde::Deserialize;
 
 use crate::{
     World,
     answer::Answer,
-    arguments::Verify,
+    arguments::{Given, Manifest, Verify},
+    bundle::{Bundle, Subject},
     input,
-    verdict::{Subject, Verdict, foreign_root},
+    verdict::{self, Verdict, foreign_root},
+    verifiers::Verifiers,
+    verify_gpu,
 };
 
 /// What an auditor must know of a record, whatever the verdict.
-pub(crate) const RECORD_NOTE: &str = "binding and time of a record are the gateway's word";
+const RECORD_NOTE: &str = "binding and time of a record are the gateway's word";
 
 /// Whoever wrote the record chose the rules in it.
 const OWN_POLICY_NOTE: &str = "the appraisal policy is the record's own, and the verdict is worth no more than it: compare its digest with \
@@ -26,92 +30,151 @@ const OWN_POLICY_NOTE: &str = "the appraisal policy is the record's own, and the
 const NOT_FRESH_NOTE: &str =
     "no report data was given, so for whom and when the quote was made was not judged";
 
+const UNBOUND_NOTE: &str = "no connection was given, so for whom and when the evidence was made was not judged, and its claims and GPU evidence \
+     could be anybody's";
+
+/// Whose word a bundle is.
+const BUNDLE_NOTE: &str =
+    "binding and time of a bundle are its author's word; quote and collateral are signed by others";
+
+const BUNDLE_POLICY_NOTE: &str = "the appraisal policy is the bundle's own, and the verdict is worth no more than it: compare its digest with \
+     the one you trust, or name that one with --policy";
+
 pub(crate) fn run(arguments: &Verify, world: &mut World<'_>) -> anyhow::Result<Answer> {
-    let verifier = Verifier::new(world.anchor.clone());
-    let Findings {
-        transcript,
-        foreign_root,
-        notes,
-    } = match &arguments.record {
-        Some(path) => record(path, arguments, &verifier, world)?,
-        None => quote(arguments, &verifier, world)?,
+    if arguments.gpu.is_some() {
+        return verify_gpu::run(arguments, world);
+    }
+    let given = &arguments.given;
+    let (bundle, notes) = match (&arguments.bundle, &given.record) {
+        (Some(path), _) => {
+            let bundle = overridden(read_bundle(path, world)?, given, world)?;
+            (bundle, bundle_notes(given.policy.as_deref()))
+        }
+        (None, Some(path)) => {
+            let record = read_record(path, world)?;
+            let bundle = overridden(Bundle::from(&record), given, world)?;
+            (bundle, record_notes(&record, given.policy.as_deref()))
+        }
+        (None, None) => (bundle(given, world)?, Vec::new()),
     };
+    let notes = notes.into_iter().chain(freshness_note(&bundle.subject));
+    let policy = bundle.own_policy()?;
+    let verifiers = Verifiers::of(world);
     Ok(Answer::Verdict(Box::new(Verdict {
         schema: "cocoon-attest/verify/1",
         anchor: world.anchor.clone(),
-        subject: Subject::Evidence,
+        subject: verdict::Subject::Evidence,
         checks: Vec::new(),
-        transcript,
-        foreign_root,
-        notes,
+        transcript: bundle.audit(&verifiers, &policy, bundle.time_s),
+        foreign_root: foreign_root(&world.anchor, &bundle.collateral),
+        notes: notes.collect(),
     })))
 }
 
-/// What a verdict is made of.
-struct Findings {
-    transcript: Transcript,
-    foreign_root: Option<String>,
-    notes: Vec<String>,
+fn bundle_notes(policy: Option<&Path>) -> Vec<String> {
+    let mut notes = vec![BUNDLE_NOTE.to_owned()];
+    if policy.is_none() {
+        notes.push(BUNDLE_POLICY_NOTE.to_owned());
+    }
+    notes
 }
 
-fn quote(
-    arguments: &Verify,
-    verifier: &Verifier,
+fn freshness_note(subject: &Subject) -> Option<String> {
+    let note = match subject {
+        Subject::Quote {
+            report_data: None, ..
+        } => NOT_FRESH_NOTE,
+        Subject::Evidence { binding: None, .. } => UNBOUND_NOTE,
+        Subject::Quote { .. } | Subject::Evidence { .. } => return None,
+    };
+    Some(note.to_owned())
+}
+
+/// Everything that was named, as one bundle.
+pub(crate) fn bundle(given: &Given, world: &mut World<'_>) -> anyhow::Result<Bundle> {
+    if let Some(path) = &given.record {
+        return overridden(Bundle::from(&read_record(path, world)?), given, world);
+    }
+    let subject = subject(given, world)?;
+    let collateral = read_collateral(required(given.collateral.as_deref())?, world)?;
+    let policy = read_policy(required(given.policy.as_deref())?, world)?;
+    let time_s = input::parse_time(required(given.time.as_deref())?, world.now_s)?;
+    let references = read_references(&given.manifests, world)?;
+    Ok(Bundle::new(subject, &policy, collateral, time_s).with_references(references))
+}
+
+/// What a record or bundle brings gives way to what was named beside it.
+fn overridden(bundle: Bundle, given: &Given, world: &mut World<'_>) -> anyhow::Result<Bundle> {
+    let mut bundle = bundle;
+    if let Some(path) = &given.collateral {
+        bundle.collateral = read_collateral(path, world)?;
+    }
+    if let Some(path) = &given.policy {
+        bundle = bundle.with_policy(&read_policy(path, world)?);
+    }
+    if let Some(text) = &given.time {
+        bundle.time_s = input::parse_time(text, world.now_s)?;
+    }
+    if !given.manifests.is_empty() {
+        bundle = bundle.with_references(read_references(&given.manifests, world)?);
+    }
+    Ok(bundle)
+}
+
+/// Manifests, each under its identifier: the one that was named, or the file's name without its extension.
+pub(crate) fn read_references(
+    manifests: &[Manifest],
     world: &mut World<'_>,
-) -> anyhow::Result<Findings> {
-    let quote = input::read(required(arguments.quote.as_deref())?, world.input)?;
-    let quote = input::decode_quote(quote)?;
-    let collateral = read_collateral(required(arguments.collateral.as_deref())?, world)?;
-    let policy = read_policy(required(arguments.policy.as_deref())?, world)?;
-    let now_s = input::parse_time(required(arguments.time.as_deref())?, world.now_s)?;
-    let report_data = match &arguments.report_data {
-        Some(text) => Some(ReportData(input::decode_hex_array("--report-data", text)?)),
+) -> anyhow::Result<GpuReferences> {
+    let mut documents = Vec::new();
+    for Manifest { id, path } in manifests {
+        documents.push((id.clone(), input::read(path, world.input)?));
+    }
+    GpuReferences::from_documents(documents)
+        .context("the reference manifests cannot be used; name each as --rim ID=FILE")
+}
+
+fn subject(given: &Given, world: &mut World<'_>) -> anyhow::Result<Subject> {
+    let Some(path) = &given.evidence else {
+        let bytes = input::read(required(given.quote.as_deref())?, world.input)?;
+        let report_data = match &given.report_data {
+            Some(text) => Some(ReportData(input::decode_hex_array("--report-data", text)?)),
+            None => None,
+        };
+        return Ok(Subject::Quote {
+            bytes: input::decode_binary("quote", bytes)?,
+            report_data,
+        });
+    };
+    let bytes = input::decode_binary("collection", input::read(path, world.input)?)?;
+    let collection = Evidence::decode(&bytes)
+        .with_context(|| format!("{} is no CMW collection", path.display()))?;
+    let binding = match &given.binding {
+        Some(path) => Some(read_binding(path, world)?),
         None => None,
     };
-    let notes = match report_data {
-        Some(_) => Vec::new(),
-        None => vec![NOT_FRESH_NOTE.to_owned()],
-    };
-    let appraiser = Appraiser {
-        verifier,
-        policy: &policy,
-        collateral: &collateral,
-    };
-    Ok(Findings {
-        transcript: appraiser.audit_quote(&quote, report_data, now_s),
-        foreign_root: foreign_root(verifier.anchor(), &collateral),
-        notes,
+    Ok(Subject::Evidence {
+        collection,
+        binding,
     })
 }
 
-fn record(
-    path: &Path,
-    arguments: &Verify,
-    verifier: &Verifier,
-    world: &mut World<'_>,
-) -> anyhow::Result<Findings> {
-    let record = read_record(path, world)?;
-    let collateral = match &arguments.collateral {
-        Some(path) => read_collateral(path, world)?,
-        None => record.collateral().clone(),
-    };
-    let policy = match &arguments.policy {
-        Some(path) => read_policy(path, world)?,
-        None => recorded_policy(&record)?,
-    };
-    let now_s = match &arguments.time {
-        Some(text) => input::parse_time(text, world.now_s)?,
-        None => record.time_s(),
-    };
-    let appraiser = Appraiser {
-        verifier,
-        policy: &policy,
-        collateral: &collateral,
-    };
-    Ok(Findings {
-        transcript: appraiser.audit(record.evidence(), record.binding(), now_s),
-        foreign_root: foreign_root(verifier.anchor(), &collateral),
-        notes: record_notes(&record, arguments.policy.as_deref()),
+/// The binding alone, or as a member beside others, as `report-data` and records have it.
+fn read_binding(path: &Path, world: &mut World<'_>) -> anyhow::Result<Binding> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum File {
+        Alone(Binding),
+        Member { binding: Binding },
+    }
+    let file = serde_json::from_slice(&input::read(path, world.input)?).with_context(|| {
+        format!(
+            "{} does not hold the facts of a connection; `cocoon-attest report-data --help` names them",
+            path.display()
+        )
+    })?;
+    Ok(match file {
+        File::Alone(binding) | File::Member { binding } => binding,
     })
 }
 
@@ -138,6 +201,11 @@ pub(crate) fn read_record(path: &Path, world: &mut World<'_>) -> anyhow::Result<
         .with_context(|| format!("{} is no attestation record", path.display()))
 }
 
+fn read_bundle(path: &Path, world: &mut World<'_>) -> anyhow::Result<Bundle> {
+    Bundle::parse(&input::read(path, world.input)?)
+        .with_context(|| format!("{} cannot be used", path.display()))
+}
+
 pub(crate) fn read_policy(path: &Path, world: &mut World<'_>) -> anyhow::Result<AppraisalPolicy> {
     let text = input::read_text(path, world.input)?;
     AppraisalPolicy::from_toml(&text)
@@ -145,11 +213,10 @@ pub(crate) fn read_policy(path: &Path, world: &mut World<'_>) -> anyhow::Result<
 }
 
 pub(crate) fn recorded_policy(record: &AttestationRecord) -> anyhow::Result<AppraisalPolicy> {
-    AppraisalPolicy::from_toml(record.policy_text())
-        .context("the record's own policy cannot be read; name another with --policy")
+    Bundle::from(record).own_policy()
 }
 
-fn read_collateral(path: &Path, world: &mut World<'_>) -> anyhow::Result<Collateral> {
+pub(crate) fn read_collateral(path: &Path, world: &mut World<'_>) -> anyhow::Result<Collateral> {
     let bytes = input::read(path, world.input)?;
     Collateral::from_json(&bytes).with_context(|| format!("{} is no collateral", path.display()))
 }
@@ -157,6 +224,8 @@ fn read_collateral(path: &Path, world: &mut World<'_>) -> anyhow::Result<Collate
 /// The parser has seen to it that these are there; were it wrong, that is an error and not a panic.
 fn required<T>(argument: Option<T>) -> anyhow::Result<T> {
     argument.ok_or_else(|| {
-        anyhow!("--quote needs --collateral, --policy and --time; --record brings its own")
+        anyhow!(
+            "--quote and --evidence need --collateral, --policy and --time; --record and --bundle bring their own"
+        )
     })
 }

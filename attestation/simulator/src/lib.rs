@@ -27,16 +27,19 @@ mod collateral;
 mod event_log;
 pub mod gpu;
 mod keys;
+pub mod pcs;
 mod pki;
 mod policy;
 mod quote;
 mod sgx_extension;
+mod worker;
 
 pub use collateral::{CollateralOptions, CollateralSigner, FMSPC, LEVEL_DATE_S, PCE_ID};
 pub use policy::MACHINES_ENROLLED_COUNT;
 pub use quote::{QuoteVersion, TdOptions};
+pub use worker::OneWorker;
 
-use attestation::{Collateral, EventLog, TrustAnchor};
+use attestation::{Collateral, EventLog, TrustAnchor, gpu::GpuTrustAnchor};
 use keys::{Seed, SeededKey};
 use pki::{Authority, Pki};
 use sgx_extension::PckFacts;
@@ -111,6 +114,12 @@ impl SimulatedPlatform {
         }
     }
 
+    /// The root of the simulated GPUs of this seed, whose label says that it is not NVIDIA's.
+    #[must_use]
+    pub fn gpu_trust_anchor(&self) -> GpuTrustAnchor {
+        gpu::simulated_gpu_anchor(self.seed.0)
+    }
+
     /// The platform's identity as its PCK certificate states it.
     #[must_use]
     pub fn ppid(&self) -> [u8; 16] {
@@ -174,6 +183,15 @@ impl SimulatedPlatform {
     #[must_use]
     pub fn collateral_json(&self, options: &CollateralOptions) -> String {
         collateral::encode(self, options)
+    }
+
+    /// The same collateral as the parts of which Intel's service makes its answers.
+    #[must_use]
+    pub fn pcs_parts(&self, options: &CollateralOptions) -> pcs::PcsParts {
+        match pcs::PcsParts::of_json(&self.collateral_json(options)) {
+            Some(parts) => parts,
+            None => unreachable!("forged collateral always has its parts"),
+        }
     }
 
     /// The TCB signer's signature over a statement of the collateral that a test has written or changed.

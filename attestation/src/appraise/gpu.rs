@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::{
     Binding, Claims, ErrorCode, Evidence,
     gpu::{
-        DeviceEvidence, DeviceKind, DeviceReport, GpuError, GpuMode, GpuVerifier, MultiGpuMode,
-        OcspError, Pdi, VerifiedGpu, VerifiedReferences,
+        DeviceEvidence, DeviceKind, DeviceReport, GpuMode, GpuVerifier, MultiGpuMode, Pdi,
+        VerifiedGpu, VerifiedReferences,
     },
     policy::{Demand, GpuDemand, GpuRules},
 };
@@ -81,7 +81,7 @@ impl GpuAppraisal<'_> {
         let verified: Vec<_> = devices
             .iter()
             .filter_map(|device| {
-                let verified = self.verify(steps, rules, device)?;
+                let verified = self.verify(steps, device)?;
                 self.device(steps, rules, &verified);
                 Some(verified)
             })
@@ -91,12 +91,7 @@ impl GpuAppraisal<'_> {
         verified
     }
 
-    fn verify(
-        &self,
-        steps: &mut Steps,
-        rules: &GpuRules,
-        device: &DeviceReport,
-    ) -> Option<VerifiedGpu> {
+    fn verify(&self, steps: &mut Steps, device: &DeviceReport) -> Option<VerifiedGpu> {
         let nonce = self.binding.gpu_nonce();
         let wanted = format!(
             "a report over {}, and a chain to {}",
@@ -104,20 +99,7 @@ impl GpuAppraisal<'_> {
             self.verifier.anchor().label()
         );
         let step = steps.step(NUMBER, "GPU report", wanted);
-        let verify = |now_s| self.verifier.verify(device, Some(&nonce), now_s);
-        let verified = match verify(self.now_s) {
-            // An overdue response counts on for the policy's grace, as of its last second.
-            Err(GpuError::Ocsp {
-                source: OcspError::OutOfDate { next_update_s, .. },
-                ..
-            }) if (next_update_s..next_update_s.saturating_add(rules.ocsp_grace_s))
-                .contains(&self.now_s) =>
-            {
-                verify(next_update_s.saturating_sub(1))
-            }
-            verified => verified,
-        };
-        match verified {
+        match self.verifier.verify(device, Some(&nonce), self.now_s) {
             Ok(verified) => {
                 step.pass(format!(
                     "{}: {} {}, device {}, under {}",
@@ -138,7 +120,7 @@ impl GpuAppraisal<'_> {
 
     fn device(&self, steps: &mut Steps, rules: &GpuRules, gpu: &VerifiedGpu) {
         enrolled(steps, rules, gpu);
-        ocsp(steps, rules, gpu);
+        ocsp(steps, rules, gpu, self.now_s);
         mode(steps, gpu);
         versions(steps, rules, gpu);
         measurements(steps, rules, gpu, self.references, self.now_s);
@@ -220,13 +202,16 @@ fn enrolled(steps: &mut Steps, rules: &GpuRules, gpu: &VerifiedGpu) {
         .end(Verdict::from(holds), ErrorCode::GpuNotEnrolled, serial);
 }
 
-fn ocsp(steps: &mut Steps, rules: &GpuRules, gpu: &VerifiedGpu) {
+fn ocsp(steps: &mut Steps, rules: &GpuRules, gpu: &VerifiedGpu, now_s: u64) {
     let wanted = "a good response for each certificate that NVIDIA issued";
     let step = steps.step(NUMBER, "GPU certificates not revoked", wanted);
-    match (gpu.require_ocsp(), rules.ocsp) {
+    match (gpu.require_ocsp(now_s, rules.ocsp_grace_s), rules.ocsp) {
         (Ok(()), _) => step.pass(gpu.uuid()),
         (Err(error), Demand::NotRequired) => {
-            step.skip(format!("{}: {error}; the policy says not-required", gpu.uuid()));
+            step.skip(format!(
+                "{}: {error}; the policy says not-required",
+                gpu.uuid()
+            ));
         }
         (Err(error), Demand::Required) => {
             step.fail(error.code(), format!("{}: {error}", gpu.uuid()));
@@ -254,7 +239,11 @@ fn mode(steps: &mut Steps, gpu: &VerifiedGpu) {
 fn versions(steps: &mut Steps, rules: &GpuRules, gpu: &VerifiedGpu) {
     if let Some(driver) = gpu.driver_version() {
         let denied = &rules.driver_versions_denied;
-        let wanted = format!("{} or later, none of {}", rules.driver_version_min, list(denied));
+        let wanted = format!(
+            "{} or later, none of {}",
+            rules.driver_version_min,
+            list(denied)
+        );
         let holds = *driver >= rules.driver_version_min && !denied.contains(driver);
         steps.step(NUMBER, "GPU driver", wanted).end(
             Verdict::from(holds),
@@ -272,7 +261,11 @@ fn versions(steps: &mut Steps, rules: &GpuRules, gpu: &VerifiedGpu) {
     };
     steps
         .step(NUMBER, "GPU VBIOS", format!("{floor} or later"))
-        .end(Verdict::from(vbios >= *floor), ErrorCode::GpuVbiosTooOld, seen);
+        .end(
+            Verdict::from(vbios >= *floor),
+            ErrorCode::GpuVbiosTooOld,
+            seen,
+        );
 }
 
 fn measurements(

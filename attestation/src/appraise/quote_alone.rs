@@ -1,4 +1,4 @@
-//! Appraising a quote by itself, without the connection and the claims that it was made for: for auditors' tools.
+//! Appraising a quote without the connection that it was made for, alone or in its collection: for auditors' tools.
 
 use crate::{Appraiser, ErrorCode, Evidence, ReportData, Transcript};
 
@@ -10,6 +10,8 @@ use super::{
 
 /// What stands where a quote alone says nothing.
 const QUOTE_ALONE: &str = "not looked at: a quote alone";
+/// What stands where nothing ties the rest of a collection to its quote.
+const UNBOUND: &str = "not looked at: without the connection nothing ties them to the quote";
 
 impl Appraiser<'_> {
     /// Appraise a quote alone: everything but the connection, the claims and the register of workers. It admits nobody.
@@ -22,20 +24,36 @@ impl Appraiser<'_> {
         report_data: Option<ReportData>,
         now_s: u64,
     ) -> Transcript {
+        let evidence = Evidence {
+            quote: quote.to_vec(),
+            claims: Vec::new(),
+            event_log: None,
+            device_evidence: None,
+        };
         let mut steps = Steps::default();
-        self.quote_steps(&mut steps, quote, report_data, now_s);
+        self.quote_steps(&mut steps, &evidence, report_data, QUOTE_ALONE, now_s);
+        self.transcript(steps, now_s)
+    }
+
+    /// Appraise a collection whose connection nobody knows: its quote, and what the quote's registers tie to it. Claims and
+    /// device evidence could have been exchanged, so they are not looked at. It admits nobody.
+    #[must_use]
+    pub fn audit_unbound(&self, evidence: &Evidence, now_s: u64) -> Transcript {
+        let mut steps = Steps::default();
+        self.quote_steps(&mut steps, evidence, None, UNBOUND, now_s);
         self.transcript(steps, now_s)
     }
 
     fn quote_steps(
         &self,
         steps: &mut Steps,
-        quote: &[u8],
+        evidence: &Evidence,
         report_data: Option<ReportData>,
+        claims_seen: &str,
         now_s: u64,
     ) {
         let Some((verified, _)) =
-            parse(steps, quote).and_then(|quote| self.verify(steps, &quote, now_s))
+            parse(steps, &evidence.quote).and_then(|quote| self.verify(steps, &quote, now_s))
         else {
             return steps.not_reached(5..=9);
         };
@@ -53,14 +71,8 @@ impl Appraiser<'_> {
         td::appraise(steps, self.policy, &verified);
         // Nobody keeps an account of the grace of a quote alone; the transcript says what is left.
         let _ = tcb::appraise(steps, self.policy, verified.tcb(), now_s);
-        let evidence = Evidence {
-            quote: quote.to_vec(),
-            claims: Vec::new(),
-            event_log: None,
-            device_evidence: None,
-        };
-        measurements::appraise(steps, self.policy, &verified, &evidence);
+        measurements::appraise(steps, self.policy, &verified, evidence);
         worker::platform(steps, self.policy, &verified, None, None);
-        steps.step(11, "claims", "the worker's").skip(QUOTE_ALONE);
+        steps.step(11, "claims", "the worker's").skip(claims_seen);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{Event, Register, Subject};
+use super::{Content, Event, Register, Subject};
 
 /// How an event differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,8 +172,26 @@ fn change(
     }
 }
 
-/// Whether two events measure the same kind of thing, whatever they found.
+/// Whether two events measure the same thing, whatever they found.
 fn same_kind(event: &Event, reference: &Event) -> bool {
+    match (&event.content, &reference.content) {
+        (Content::RunTime { name, .. }, Content::RunTime { name: other, .. }) => name == other,
+        (
+            Content::Firmware { event_type, data },
+            Content::Firmware {
+                event_type: other_type,
+                data: other,
+            },
+        ) => {
+            // Some logs leave out what the digest does not cover; the type is then all that there is to compare.
+            let left_out = data.is_empty() || other.is_empty();
+            event_type == other_type && (left_out || same_subject(event, reference))
+        }
+        _ => false,
+    }
+}
+
+fn same_subject(event: &Event, reference: &Event) -> bool {
     let kind = |event: &Event| std::mem::discriminant(&Subject::of(event));
-    event.event_type() == reference.event_type() && kind(event) == kind(reference)
+    kind(event) == kind(reference) && event.variable_name() == reference.variable_name()
 }

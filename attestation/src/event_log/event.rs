@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::subject::Variable;
 use crate::{Measurement, digest::sha384};
 
 /// A register that a log entry names.
@@ -105,19 +106,29 @@ impl Event {
     /// How far the digest vouches for the content.
     #[must_use]
     pub fn coverage(&self) -> Coverage {
-        let Content::Firmware { event_type, data } = &self.content else {
+        let Content::Firmware { data, .. } = &self.content else {
             return Coverage::Content;
         };
         if sha384(&[data]) == self.digest.0 {
             return Coverage::Content;
         }
-        let variable = event_type
-            .is_variable()
-            .then(|| super::subject::Variable::parse(data))
-            .flatten();
-        match variable {
+        match self.variable() {
             Some(variable) if sha384(&[variable.value]) == self.digest.0 => Coverage::VariableValue,
             _ => Coverage::Nothing,
+        }
+    }
+
+    /// The name of the UEFI variable that was measured, escaped.
+    pub(super) fn variable_name(&self) -> Option<String> {
+        self.variable().map(|variable| variable.name)
+    }
+
+    fn variable(&self) -> Option<Variable<'_>> {
+        match &self.content {
+            Content::Firmware { event_type, data } if event_type.is_variable() => {
+                Variable::parse(data)
+            }
+            _ => None,
         }
     }
 

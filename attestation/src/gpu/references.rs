@@ -58,6 +58,12 @@ impl GpuReferences {
         self.documents.get(id).map(Vec::as_slice)
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty()
+    }
+
     /// All identifiers, in order.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.documents.keys().map(String::as_str)
@@ -106,8 +112,9 @@ impl<'de> Deserialize<'de> for GpuReferences {
 
 /// The same manifests after verification: signatures and chains once, dates at each use. Verifying one costs over a
 /// millisecond, and a report needs two.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct VerifiedReferences {
+    documents: GpuReferences,
     manifests: BTreeMap<String, Result<ReferenceManifest, RimError>>,
 }
 
@@ -122,10 +129,17 @@ impl VerifiedReferences {
         };
         let manifests = references.documents.iter();
         Self {
+            documents: references.clone(),
             manifests: manifests
                 .map(|(id, bytes)| (id.clone(), verify(id, bytes)))
                 .collect(),
         }
+    }
+
+    /// The manifests as they came, for an auditor's record.
+    #[must_use]
+    pub const fn documents(&self) -> &GpuReferences {
+        &self.documents
     }
 
     /// The manifest of that identifier, when it verifies and is in date at `now_s`.

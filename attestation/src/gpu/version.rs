@@ -52,6 +52,13 @@ impl fmt::Display for DriverVersion {
     }
 }
 
+impl DriverVersion {
+    /// The numbers between the dots, which versions are ordered by.
+    pub(crate) fn parts(&self) -> &[u32] {
+        &self.parts
+    }
+}
+
 impl PartialEq for DriverVersion {
     fn eq(&self, other: &Self) -> bool {
         self.parts == other.parts

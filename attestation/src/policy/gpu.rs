@@ -23,7 +23,7 @@ pub(crate) struct GpuRules {
     pub(crate) reference_measurements: Demand,
     pub(crate) ocsp: Demand,
     pub(crate) ocsp_grace_s: u64,
-    /// Serials of attestation certificates, lower-case hexadecimal.
+    /// Serials of device certificates, lower-case hexadecimal.
     pub(crate) enrolled: Allowed<String>,
     pub(crate) revoked: BTreeSet<String>,
 }

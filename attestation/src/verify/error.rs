@@ -16,7 +16,7 @@ impl fmt::Display for Details {
 
 impl std::error::Error for Details {}
 
-/// One of the three certificate chains that end in the trust anchor.
+/// One of the certificate chains that end in the trust anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CertificateChain {
     /// Of the TCB info's signer.
@@ -25,6 +25,8 @@ pub enum CertificateChain {
     QeIdentity,
     /// Of the platform's PCK certificate.
     Pck,
+    /// Of the PCK CRL's issuer; looked at only where collateral is verified without a quote.
+    PckCrl,
 }
 
 impl fmt::Display for CertificateChain {
@@ -33,6 +35,7 @@ impl fmt::Display for CertificateChain {
             Self::TcbInfo => "TCB info signer",
             Self::QeIdentity => "QE identity signer",
             Self::Pck => "PCK certificate",
+            Self::PckCrl => "PCK CRL issuer",
         })
     }
 }
@@ -273,9 +276,10 @@ const fn chain_code(chain: CertificateChain, fault: ChainFault) -> ErrorCode {
             ErrorCode::PckChainExpired
         }
         (ChainFault::Untrusted, CertificateChain::Pck) => ErrorCode::PckChainInvalid,
-        (_, CertificateChain::TcbInfo | CertificateChain::QeIdentity) => {
-            ErrorCode::CollateralChainInvalid
-        }
+        (
+            _,
+            CertificateChain::TcbInfo | CertificateChain::QeIdentity | CertificateChain::PckCrl,
+        ) => ErrorCode::CollateralChainInvalid,
     }
 }
 

@@ -6,7 +6,7 @@ use attestation::{
 };
 use simulator::{QuoteVersion, SimulatedPlatform};
 
-use crate::scene::{NOW_S, Scene, codes};
+use crate::scene::{NOW_S, Scene, codes, gpu_verifier};
 
 #[test]
 fn a_scene_in_good_order_is_admitted() {
@@ -465,8 +465,10 @@ fn a_quote_alone_is_judged_without_connection_and_claims() {
     );
     let appraiser = Appraiser {
         verifier: &verifier,
+        gpu_verifier: &gpu_verifier(),
         policy: &policy,
         collateral: &collateral,
+        references: &scene.references,
     };
     let quote = scene.platform.quote(scene.version, &scene.td, &[7; 64]);
     let accepted = appraiser.audit_quote(&quote, Some(ReportData([7; 64])), NOW_S);

@@ -5,6 +5,8 @@ mod appraisal;
 #[cfg(test)]
 mod collateral;
 #[cfg(test)]
+mod collateral_alone;
+#[cfg(test)]
 mod event_log;
 #[cfg(test)]
 mod record;

@@ -4,6 +4,7 @@ use attestation::{
     AppraisalPolicy, Appraiser, AttestationResult, Binding, Claims, Collateral, Enrolment,
     EnrolmentSecret, ErrorCode, Evidence, ExecutorKind, GpuClaim, PlatformStanding, Refusal, Role,
     SuiteHash, Transcript, Verifier, enrolment_mac,
+    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
 };
 use simulator::{CollateralOptions, QuoteVersion, SimulatedPlatform, TdOptions};
 
@@ -23,6 +24,7 @@ pub(crate) struct Scene {
     pub(crate) claims: Claims,
     pub(crate) event_log: Option<Vec<u8>>,
     pub(crate) device_evidence: Option<Vec<u8>>,
+    pub(crate) references: VerifiedReferences,
     pub(crate) register: Register,
     pub(crate) now_s: u64,
 }
@@ -66,6 +68,7 @@ impl Scene {
             worker_binding: None,
             event_log: None,
             device_evidence: None,
+            references: VerifiedReferences::default(),
             register: Register {
                 secret: Some(EnrolmentSecret::new(SECRET.to_vec())),
                 standing: PlatformStanding::Admissible,
@@ -122,8 +125,10 @@ impl Scene {
             (self.verifier(), self.appraisal_policy(), self.collateral());
         let appraiser = Appraiser {
             verifier: &verifier,
+            gpu_verifier: &gpu_verifier(),
             policy: &policy,
             collateral: &collateral,
+            references: &self.references,
         };
         appraiser.appraise(evidence, &self.binding, &self.register, self.now_s)
     }
@@ -133,6 +138,11 @@ impl Scene {
         assert!(self.policy.contains(from), "{from} is not in the policy");
         self.policy = self.policy.replace(from, to);
     }
+}
+
+/// Without GPUs no root of theirs is looked at.
+pub(crate) fn gpu_verifier() -> GpuVerifier {
+    GpuVerifier::new(GpuTrustAnchor::nvidia())
 }
 
 fn claims(binding: &Binding) -> Claims {

@@ -9,6 +9,10 @@
 //! service TD *verifies* here, and is refused by the appraisal with the code of that rule.
 
 #[cfg(test)]
+mod collateral;
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod event_logs;
 #[cfg(test)]
 mod flips;
@@ -17,8 +21,14 @@ mod known_answer;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
+mod mutation;
+#[cfg(test)]
 mod nvidia;
+#[cfg(test)]
+mod policy;
 #[cfg(test)]
 mod rim;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod table;

@@ -4,6 +4,7 @@
 //! the latter two are verified in pairs. `nvidia/google-spt-full-set` and `nvidia/google-rim-negatives`, which the manifest
 //! lists, are not in the directory.
 
+mod flips;
 mod measurements;
 
 use std::{

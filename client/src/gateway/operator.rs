@@ -1,7 +1,9 @@
 //! The operator's routes: the pool's state and its workers.
 
 use protocol::WorkerId;
-use protocol::api::{CreateWorker, CreatedWorker, PoolStatus, WorkerList, WorkerView};
+use protocol::api::{
+    AppraisalPolicyView, CreateWorker, CreatedWorker, PoolStatus, WorkerList, WorkerView,
+};
 use reqwest::Method;
 
 use super::call::Call;
@@ -34,6 +36,14 @@ impl Gateway {
         let created: CreatedWorker = self.json(call).await?;
         self.expect_subject(action, &created.id, id)?;
         Ok(created)
+    }
+
+    /// `POST /v1/appraisal-policy:reload`: the gateway reads its policy's file again.
+    pub async fn reload_appraisal_policy(&self) -> Result<AppraisalPolicyView, GatewayError> {
+        let action = "reload the appraisal policy";
+        let path = "/v1/appraisal-policy:reload";
+        self.json(Call::new(action, Method::POST, path, Repeat::Safe))
+            .await
     }
 
     /// `POST /v1/workers/{id}/drain`: no new leases; running tasks finish or are released.

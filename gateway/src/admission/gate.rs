@@ -25,7 +25,7 @@ impl Admission for Gate<'_> {
         let id = gateway.new_session_id().map_err(|code| Refusal { code })?;
         let attested = gateway
             .relying_party
-            .appraise(id, presented)
+            .appraise(id, presented, None)
             .await
             .map_err(|code| Refusal { code })?;
         let now = gateway.clock.monotonic();

@@ -1,18 +1,22 @@
 //! Appraising what workers present: a free core, the enrolment secret, the collateral, the verdict, the record.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 
 use attestation::{
-    AppraisalPolicy, Appraiser, AttestationResult, Claims, Enrolment, EnrolmentSecret, ErrorCode,
-    Evidence, ExecutorKind, PlatformStanding, Quote, TrustAnchor, Verifier,
+    AppraisalPolicy, Appraiser, AttestationResult, Binding, Claims, Enrolment, EnrolmentSecret,
+    ErrorCode, Evidence, ExecutorKind, Family, PlatformStanding, Quote, Refusal, TrustAnchor,
+    Verifier,
+    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
 };
 use channel::Presented;
 use protocol::receipt::ReceiptKey;
 use protocol::{SessionId, Sha256Digest, WorkerId};
 use tokio::sync::Semaphore;
 
-use super::CollateralShelf;
-use crate::limits::APPRAISAL_WAIT;
+use super::collateral::{CollateralShelf, Shelved};
+use super::in_force::{Grounds, InForce, PolicyInForce};
+use super::reappraisal::Tally;
+use crate::limits::{APPRAISAL_WAIT, REAPPRAISALS_IN_FLIGHT_MAX};
 use crate::metrics::Metrics;
 use crate::receipts::AttestedKey;
 use crate::store::{NewAttestation, Store};
@@ -21,30 +25,24 @@ use crate::world::Clock;
 /// Everything that an admission is decided with.
 #[derive(Debug)]
 pub(crate) struct RelyingParty {
-    verifier: Arc<Verifier>,
-    policy: RwLock<PolicyInForce>,
+    pub(super) verifiers: Arc<Verifiers>,
+    pub(crate) in_force: Arc<InForce>,
     pub(crate) collateral: Arc<CollateralShelf>,
     /// One permit for each core: an appraisal is 1 to 2 ms of pure CPU.
-    cores: Semaphore,
-    store: Store,
-    clock: Arc<dyn Clock>,
-    metrics: Metrics,
+    pub(super) cores: Semaphore,
+    /// Appraisals again, from the store and back to it.
+    pub(super) reappraisals: Semaphore,
+    pub(crate) tally: Tally,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Metrics,
 }
 
-/// The appraisal policy with its digest, which every session's driver looks at every few seconds.
+/// Each vendor's evidence under its own root.
 #[derive(Debug)]
-struct PolicyInForce {
-    policy: Arc<AppraisalPolicy>,
-    digest: [u8; 32],
-}
-
-impl From<AppraisalPolicy> for PolicyInForce {
-    fn from(policy: AppraisalPolicy) -> Self {
-        Self {
-            digest: policy.digest(),
-            policy: Arc::new(policy),
-        }
-    }
+pub(crate) struct Verifiers {
+    quote: Verifier,
+    gpu: GpuVerifier,
 }
 
 /// What one accepted attestation says of a worker. Made from an [`AttestationResult`] and nothing else.
@@ -53,31 +51,67 @@ pub(crate) struct Attested {
     pub(crate) worker: WorkerId,
     /// Under which receipts of this attestation are signed; holds the attestation id.
     pub(crate) key: AttestedKey,
+    /// When the evidence came.
     pub(crate) at_ms: u64,
+    /// When it was appraised, the last time.
+    pub(crate) appraised_ms: u64,
     pub(crate) tcb_status: String,
     pub(crate) advisory_ids: Vec<String>,
     pub(crate) trust_anchor: String,
     pub(crate) executor: String,
     /// For how long past its end the collateral was used, by the appraisal policy's grace.
     pub(crate) collateral_grace_used_s: u64,
-    /// SHA-256 of the appraisal policy that it was accepted under.
-    pub(crate) policy_digest: [u8; 32],
+    /// When the policy's grace for an outdated TCB ends; `None` where it was not needed.
+    pub(crate) tcb_grace_ends_ms: Option<u64>,
+    /// The GPUs and switches whose evidence was appraised, by UUID.
+    pub(crate) gpus_attested: Vec<String>,
+    /// Of the worker's Linux, and the number of the attestation since its agent's start.
+    pub(crate) boot_id: [u8; 16],
+    pub(crate) sequence: u64,
+    /// What it was accepted under.
+    pub(crate) grounds: Grounds,
+}
+
+impl Attested {
+    /// Whether this can be the next attestation of the session that `former` is of: the same worker in the same boot, and
+    /// later. Otherwise somebody else has come to speak on the connection.
+    fn follows(&self, former: &Self) -> Result<(), ErrorCode> {
+        let is_next = self.worker == former.worker
+            && self.boot_id == former.boot_id
+            && self.sequence > former.sequence;
+        if is_next {
+            return Ok(());
+        }
+        tracing::warn!(
+            worker = %former.worker, boot_id = hex::encode(former.boot_id), sequence = former.sequence,
+            now_worker = %self.worker, now_boot_id = hex::encode(self.boot_id), now_sequence = self.sequence,
+            "a session's worker changed or restarted"
+        );
+        Err(ErrorCode::SessionWorkerChanged)
+    }
 }
 
 impl RelyingParty {
     pub(crate) fn new(
         trust_anchor: TrustAnchor,
+        gpu_trust_anchor: GpuTrustAnchor,
         policy: AppraisalPolicy,
         store: Store,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let in_force = Arc::new(InForce::new(policy));
         Self {
-            verifier: Arc::new(Verifier::new(trust_anchor)),
-            policy: RwLock::new(policy.into()),
-            collateral: Arc::default(),
+            verifiers: Arc::new(Verifiers {
+                quote: Verifier::new(trust_anchor),
+                gpu: GpuVerifier::new(gpu_trust_anchor),
+            }),
+            collateral: Arc::clone(&in_force.collateral),
+            in_force,
             cores: Semaphore::new(cores),
+            reappraisals: Semaphore::new(REAPPRAISALS_IN_FLIGHT_MAX),
+            tally: Tally::default(),
             store,
             clock,
             metrics,
@@ -85,34 +119,23 @@ impl RelyingParty {
     }
 
     pub(crate) fn trust_anchor(&self) -> &TrustAnchor {
-        self.verifier.anchor()
+        self.verifiers.quote.anchor()
     }
 
-    pub(crate) fn policy(&self) -> Arc<AppraisalPolicy> {
-        Arc::clone(&self.in_force().policy)
+    pub(crate) fn gpu_trust_anchor(&self) -> &GpuTrustAnchor {
+        self.verifiers.gpu.anchor()
     }
 
-    /// Whether what was accepted under the policy of this digest was so before the policy was replaced.
-    pub(crate) fn is_outdated(&self, policy_digest: [u8; 32]) -> bool {
-        policy_digest != self.in_force().digest
-    }
-
-    fn in_force(&self) -> RwLockReadGuard<'_, PolicyInForce> {
-        self.policy.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn replace_policy(&self, policy: AppraisalPolicy) {
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy.into();
-    }
-
-    /// Appraises what was presented for a session and records it, before anybody is told.
+    /// Appraises what was presented for a session and records it, before anybody is told. `former` is the session's
+    /// attestation until now, if it has one.
     pub(crate) async fn appraise(
         &self,
         session: SessionId,
         presented: Presented,
+        former: Option<Attested>,
     ) -> Result<Attested, ErrorCode> {
         let began = self.clock.monotonic();
-        let outcome = self.appraise_recorded(session, presented).await;
+        let outcome = self.appraise_recorded(session, presented, former).await;
         self.metrics
             .appraised(self.clock.monotonic().saturating_sub(began));
         outcome
@@ -122,6 +145,7 @@ impl RelyingParty {
         &self,
         session: SessionId,
         presented: Presented,
+        former: Option<Attested>,
     ) -> Result<Attested, ErrorCode> {
         let permit = tokio::time::timeout(APPRAISAL_WAIT, self.cores.acquire()).await;
         let Ok(Ok(_permit)) = permit else {
@@ -131,11 +155,12 @@ impl RelyingParty {
         let known = self.known_worker(&evidence).await?;
         let name = known.as_ref().map(|known| known.id.clone());
         let appraisal = Appraisal {
-            verifier: Arc::clone(&self.verifier),
-            policy: self.policy(),
+            verifiers: Arc::clone(&self.verifiers),
+            policy: self.in_force.policy(),
+            references: self.in_force.references(),
             collateral: Arc::clone(&self.collateral),
             evidence,
-            presented,
+            binding: presented.binding,
             known,
             now_us: self.clock.now_us(),
         };
@@ -143,6 +168,10 @@ impl RelyingParty {
         let outcome = outcome.unwrap_or_else(|error| {
             tracing::error!(%error, "an appraisal did not end");
             Err(ErrorCode::Internal)
+        });
+        let outcome = outcome.and_then(|(attested, record)| {
+            former.map_or(Ok(()), |former| attested.follows(&former))?;
+            Ok((attested, record))
         });
         match outcome {
             Ok((attested, record)) => {
@@ -163,6 +192,10 @@ impl RelyingParty {
         let Some(id) = claims.and_then(|claims| claims.worker_id.parse::<WorkerId>().ok()) else {
             return Ok(None);
         };
+        self.known(id).await
+    }
+
+    pub(super) async fn known(&self, id: WorkerId) -> Result<Option<KnownWorker>, ErrorCode> {
         match self.store.enrolment_secret(&id).await {
             Ok(secret) => Ok(secret.map(|secret| KnownWorker {
                 id,
@@ -203,9 +236,12 @@ impl RelyingParty {
         if grace_used_s > 0 {
             tracing::warn!(worker = %attested.worker, grace_used_s, "admitted with collateral past its end, by the policy's grace");
         }
+        if let Some(grace_ends_ms) = attested.tcb_grace_ends_ms {
+            tracing::warn!(worker = %attested.worker, grace_ends_ms, "admitted with an outdated TCB, by the policy's grace");
+        }
     }
 
-    async fn record_refusal(&self, worker: Option<&WorkerId>, code: ErrorCode) {
+    pub(super) async fn record_refusal(&self, worker: Option<&WorkerId>, code: ErrorCode) {
         // Only names that are enrolled: anyone who reaches the listener could fill the disk with others.
         let Some(worker) = worker else {
             tracing::warn!(%code, title = code.title(), "refused a worker that is not enrolled");
@@ -224,60 +260,115 @@ impl RelyingParty {
 }
 
 /// One appraisal with all it needs, to be run off the runtime's threads.
-struct Appraisal {
-    verifier: Arc<Verifier>,
-    policy: Arc<AppraisalPolicy>,
-    collateral: Arc<CollateralShelf>,
-    evidence: Evidence,
-    presented: Presented,
-    known: Option<KnownWorker>,
-    now_us: u64,
+pub(super) struct Appraisal {
+    pub(super) verifiers: Arc<Verifiers>,
+    pub(super) policy: Arc<PolicyInForce>,
+    pub(super) references: Arc<VerifiedReferences>,
+    pub(super) collateral: Arc<CollateralShelf>,
+    pub(super) evidence: Evidence,
+    pub(super) binding: Binding,
+    pub(super) known: Option<KnownWorker>,
+    pub(super) now_us: u64,
+}
+
+/// A verdict, and the collateral that it was reached with.
+pub(super) struct Judgement {
+    pub(super) verdict: Result<AttestationResult, Refusal>,
+    pub(super) collateral: Arc<Shelved>,
 }
 
 impl Appraisal {
     /// The verdict, and the auditor's record as JSON.
     fn run(self) -> Result<(Attested, Vec<u8>), ErrorCode> {
+        let Judgement {
+            verdict,
+            collateral,
+        } = self.judge()?;
+        let result = verdict.map_err(|refusal| {
+            tracing::info!(transcript = %refusal.transcript, "evidence refused");
+            refusal.code
+        })?;
+        let record = self.appraiser(&collateral).record(
+            &self.evidence,
+            &self.binding,
+            result.transcript(),
+            result.gpus(),
+        );
+        let record = serde_json::to_vec(&record).map_err(|_| ErrorCode::Internal)?;
+        let attested = self.attested(&result, &collateral)?;
+        Ok((attested, record))
+    }
+
+    /// The verdict under what is in force, or why none can be asked for.
+    pub(super) fn judge(&self) -> Result<Judgement, ErrorCode> {
         let quote = Quote::parse(&self.evidence.quote).map_err(|error| error.code())?;
         if quote.td().is_none() {
             // Said before collateral is looked for: for an enclave there is none here.
             return Err(ErrorCode::QuoteNotTd);
         }
-        let platform = quote.pck_certificate().map_err(|error| error.code())?;
-        let collateral = self
-            .collateral
-            .find(platform.fmspc, platform.pce_id)
-            .ok_or_else(|| {
-                tracing::warn!(
-                    fmspc = hex::encode(platform.fmspc),
-                    "no collateral for this platform family"
-                );
-                ErrorCode::CollateralMissing
-            })?;
-        let appraiser = Appraiser {
-            verifier: &self.verifier,
-            policy: &self.policy,
-            collateral: &collateral,
+        let family = quote.family().map_err(|error| error.code())?;
+        let collateral = self.collateral.find(family);
+        let collateral = collateral.ok_or_else(|| self.missed(family))?;
+        let verdict = self.appraiser(&collateral).appraise(
+            &self.evidence,
+            &self.binding,
+            &Register(self.known.as_ref()),
+            self.now_us / 1_000_000,
+        );
+        Ok(Judgement {
+            verdict,
+            collateral,
+        })
+    }
+
+    /// Collateral is looked for where the claims prove an enrolment secret on this very connection: the quote proves nothing
+    /// yet, and a stranger must not choose what the pool asks Intel for.
+    fn missed(&self, family: Family) -> ErrorCode {
+        let claims = Claims::decode(&self.evidence.claims).ok();
+        let proven = self
+            .known
+            .as_ref()
+            .zip(claims)
+            .is_some_and(|(known, claims)| {
+                let proof = known.secret.verify(&claims.enrolment_mac, &self.binding);
+                proof.is_ok()
+            });
+        tracing::warn!(%family, proven, "no collateral for this platform family");
+        if proven {
+            self.collateral.miss(family);
+        }
+        ErrorCode::CollateralMissing
+    }
+
+    fn appraiser<'a>(&'a self, collateral: &'a Shelved) -> Appraiser<'a> {
+        Appraiser {
+            verifier: &self.verifiers.quote,
+            gpu_verifier: &self.verifiers.gpu,
+            policy: &self.policy.policy,
+            collateral: &collateral.collateral,
+            references: &self.references,
+        }
+    }
+
+    pub(super) fn attested(
+        &self,
+        result: &AttestationResult,
+        collateral: &Shelved,
+    ) -> Result<Attested, ErrorCode> {
+        let grounds = Grounds {
+            policy: self.policy.document.sha256,
+            family: collateral.family,
+            collateral: collateral.document.sha256,
         };
-        let now_s = self.now_us / 1_000_000;
-        let binding = &self.presented.binding;
-        let result = appraiser
-            .appraise(
-                &self.evidence,
-                binding,
-                &Register(self.known.as_ref()),
-                now_s,
-            )
-            .map_err(|refusal| {
-                tracing::info!(transcript = %refusal.transcript, "evidence refused");
-                refusal.code
-            })?;
-        let record = appraiser.record(&self.evidence, binding, result.transcript());
-        let record = serde_json::to_vec(&record).map_err(|_| ErrorCode::Internal)?;
-        Ok((attested(&result, self.now_us / 1_000)?, record))
+        attested(result, self.now_us / 1_000, grounds)
     }
 }
 
-fn attested(result: &AttestationResult, at_ms: u64) -> Result<Attested, ErrorCode> {
+fn attested(
+    result: &AttestationResult,
+    at_ms: u64,
+    grounds: Grounds,
+) -> Result<Attested, ErrorCode> {
     let claims = result.claims();
     let tcb = result.verified_quote().tcb();
     let executor = match claims.executor {
@@ -292,8 +383,8 @@ fn attested(result: &AttestationResult, at_ms: u64) -> Result<Attested, ErrorCod
         module_digest: Sha256Digest::from_bytes(claims.module_digest),
         executor: executor.to_owned(),
         gpu_uuids: claims.gpus.iter().map(|gpu| gpu.uuid.clone()).collect(),
-        // GPU evidence is not appraised yet, and a receipt must not say otherwise.
-        gpus_attested: false,
+        // Where the policy demands GPU evidence, a result has one verified device for each claimed GPU.
+        gpus_attested: !result.gpus().is_empty(),
     };
     Ok(Attested {
         worker: claims
@@ -302,16 +393,27 @@ fn attested(result: &AttestationResult, at_ms: u64) -> Result<Attested, ErrorCod
             .map_err(|_| ErrorCode::WorkerUnknown)?,
         key,
         at_ms,
+        appraised_ms: at_ms,
         tcb_status: tcb.status.to_string(),
         advisory_ids: tcb.advisory_ids.clone(),
         trust_anchor: result.transcript().trust_anchor.clone(),
         executor: executor.to_owned(),
         collateral_grace_used_s: result.collateral_grace_used_s(),
-        policy_digest: result.policy_digest(),
+        tcb_grace_ends_ms: result
+            .tcb_grace_left_s()
+            .map(|left_s| at_ms.saturating_add(left_s.saturating_mul(1_000))),
+        gpus_attested: result
+            .gpus()
+            .iter()
+            .map(|gpu| gpu.uuid().to_owned())
+            .collect(),
+        boot_id: claims.boot_id,
+        sequence: claims.sequence,
+        grounds,
     })
 }
 
-struct KnownWorker {
+pub(super) struct KnownWorker {
     id: WorkerId,
     secret: EnrolmentSecret,
 }

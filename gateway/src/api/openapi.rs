@@ -81,6 +81,7 @@ mod tests {
         ("head", "/v1/blobs/{sha256}", "client"),
         ("get", "/v1/operations", "client"),
         ("get", "/v1/status", "operator"),
+        ("post", "/v1/appraisal-policy:reload", "operator"),
         ("get", "/v1/workers", "operator"),
         ("post", "/v1/workers", "operator"),
         ("get", "/v1/workers/{id}", "operator"),

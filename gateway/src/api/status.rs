@@ -35,7 +35,7 @@ pub(super) async fn status(
         now_ms: gateway.now_ms(),
         trust_anchor: party.trust_anchor().label().to_owned(),
         simulated: gateway.is_simulated(),
-        appraisal_policy_sha256: hex::encode(party.policy().digest()),
+        appraisal_policy_sha256: party.in_force.policy().document.sha256.to_string(),
         collateral_next_update_ms: next_update_s.map(|seconds| seconds.saturating_mul(1_000)),
         tasks,
         workers,

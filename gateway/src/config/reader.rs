@@ -40,6 +40,36 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A path that may be left out. A mistake is `None` too, and no configuration comes of it.
+    pub(super) fn optional_path(&mut self, key: &str) -> Option<PathBuf> {
+        match self.take(key) {
+            None => None,
+            Some(Value::String(text)) if !text.is_empty() => Some(self.folder.join(text)),
+            Some(_) => self.mistake(key, "must be a path, in quotes"),
+        }
+    }
+
+    /// A list of base URLs, empty if it is left out.
+    pub(super) fn sources(&mut self, key: &str, count_max: usize) -> Option<Vec<pccs::Source>> {
+        let wanted = format!("must be a list of at most {count_max} URLs, each in quotes");
+        let list = match self.take(key) {
+            None => return Some(Vec::new()),
+            Some(Value::Array(list)) if list.len() <= count_max => list,
+            Some(_) => return self.mistake(key, &wanted),
+        };
+        let mut sources = Vec::new();
+        for value in &list {
+            let Some(text) = value.as_str() else {
+                return self.mistake(key, &wanted);
+            };
+            match text.parse() {
+                Ok(source) => sources.push(source),
+                Err(error) => return self.mistake(key, &format!("has `{text}`: {error}")),
+            }
+        }
+        Some(sources)
+    }
+
     pub(super) fn address(&mut self, key: &str, default: SocketAddr) -> Option<SocketAddr> {
         let wanted = "must be an address with a port, such as \"127.0.0.1:9464\" or \"[::]:8443\"";
         match self.take(key) {

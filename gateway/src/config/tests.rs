@@ -34,6 +34,8 @@ fn a_complete_file_is_read_with_defaults() {
     assert_eq!(config.metrics_address, METRICS_ADDRESS_DEFAULT);
     assert_eq!(config.attestation.reattest_interval.as_secs(), 300);
     assert_eq!(config.attestation.session_age_max.as_secs(), 86_400);
+    assert!(config.attestation.pccs_urls.is_empty());
+    assert_eq!(config.attestation.pccs_ca, None);
     assert_eq!(config.lease_duration.as_secs(), 30);
 }
 
@@ -73,6 +75,32 @@ lease_duration_s = -1
         );
     }
     assert_eq!(seen.len(), 9, "{seen:#?}");
+}
+
+#[test]
+fn sources_of_collateral_are_read_in_order() {
+    let text = format!(
+        "{COMPLETE}pccs_urls = [\"https://pccs.example:8081/\", \"https://api.trustedservices.intel.com\"]\npccs_ca = \"tls/pccs-ca.pem\"\n"
+    );
+    let config = Config::from_toml(&text, Path::new("/etc/cocoon")).unwrap();
+    let urls = config.attestation.pccs_urls.iter().map(ToString::to_string);
+    assert_eq!(
+        urls.collect::<Vec<_>>(),
+        ["https://pccs.example:8081", pccs::Source::INTEL]
+    );
+    let ca = config.attestation.pccs_ca.unwrap();
+    assert_eq!(ca, Path::new("/etc/cocoon/tls/pccs-ca.pem"));
+    for (urls, problem) in [
+        ("\"https://a\"", "`attestation.pccs_urls` must be a list"),
+        ("[7]", "`attestation.pccs_urls` must be a list"),
+        (
+            "[\"http://pccs.example\"]",
+            "`attestation.pccs_urls` has `http://pccs.example`: it must start with https://",
+        ),
+    ] {
+        let seen = mistakes(&format!("{COMPLETE}pccs_urls = {urls}\n"));
+        assert!(seen[0].starts_with(problem), "{seen:?}");
+    }
 }
 
 #[test]

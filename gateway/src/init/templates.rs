@@ -33,8 +33,13 @@ address = "{METRICS_ADDRESS_DEFAULT}"
 [attestation]
 appraisal_policy = "appraisal-policy.toml"
 # A folder of *.json, each one platform family's collateral (QuoteCollateralV3, as PCCS clients write it). Read again every
-# minute. Collateral ends at its nextUpdate, some 30 days after it was issued: renew the files before.
+# minute. Collateral ends at its nextUpdate, some 30 days after it was issued.
 collateral_dir = "collateral"
+# Who is asked for collateral, in this order: a PCCS of your own, "https://api.trustedservices.intel.com" (Intel's PCS). What
+# comes is verified, written to that folder and renewed before it ends; nothing older replaces what is there. Empty: nobody.
+pccs_urls = []
+# The CA (PEM) of a PCCS whose certificate is not from a public one.
+# pccs_ca = "tls/pccs-ca.pem"
 # How often a worker attests again on its live connection, give or take a fifth. 60 to 86400.
 reattest_interval_s = {REATTEST_INTERVAL_S_DEFAULT}
 # How old a connection may become. 600 to 604800.
@@ -150,7 +155,8 @@ Access token of user `operator`, role operator. It is shown this once and stored
 
 Next:
   1. Complete {dir}/appraisal-policy.toml: every FILL-IN.
-  2. Put Intel's collateral for your platforms into {dir}/collateral/, one JSON file each.
+  2. Collateral: set pccs_urls in {dir}/gateway.toml, or put a file for each of your platforms into
+     {dir}/collateral/ (`cocoon-attest collateral fetch --store {dir}/collateral`).
   3. cocoon-gateway config check --config {dir}/gateway.toml
   4. cocoon-gateway run --config {dir}/gateway.toml
   5. Enrol workers: POST https://{hostname}:{api_port}/v1/workers (`cocoon-admin worker create`); clients and operators

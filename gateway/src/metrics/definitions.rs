@@ -91,6 +91,10 @@ pub const DEFINITIONS: &[Definition] = &[
         "Workers refused, by stage and stable error code.",
     ),
     counter(
+        "cocoon_gateway_reappraisals_total",
+        "Live sessions appraised again under another policy or other collateral: stands, cut, or undecided and asked to attest.",
+    ),
+    counter(
         "cocoon_gateway_connections_refused_total",
         "Connections closed before a word was read, by reason.",
     ),
@@ -138,7 +142,27 @@ pub const DEFINITIONS: &[Definition] = &[
         "For how long past its end the collateral of the latest admission was used; 0 when it was in date.",
     ),
     gauge(
+        "cocoon_gateway_tcb_grace_sessions",
+        "Sessions of workers whose outdated TCB the appraisal policy still tolerates, for the days of its grace.",
+    ),
+    gauge(
+        "cocoon_gateway_tcb_grace_left_seconds",
+        "For how long the shortest of these graces still lasts; 0 where there is none.",
+    ),
+    gauge(
         "cocoon_gateway_collateral_faults",
         "Collateral files that could not be read the last time.",
+    ),
+    gauge(
+        "cocoon_gateway_collateral_family_left_seconds",
+        "Until a family's collateral must be renewed, by FMSPC and CA; below zero when overdue.",
+    ),
+    gauge(
+        "cocoon_gateway_collateral_fetched_seconds",
+        "When a family's collateral was last fetched, new or unchanged, Unix seconds.",
+    ),
+    counter(
+        "cocoon_gateway_collateral_fetches_total",
+        "Fetches of one family's collateral: new, unchanged, or why they failed.",
     ),
 ];

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use protocol::{SessionId, Sha256Digest, UserName, WorkerId};
 use zeroize::Zeroizing;
@@ -80,6 +81,37 @@ pub struct NewAttestation {
     /// JSON of the record.
     pub record: Vec<u8>,
     pub recorded_ms: u64,
+}
+
+/// Another verdict on evidence that was recorded before.
+#[derive(Debug, Clone)]
+pub struct NewReappraisal {
+    /// Whose evidence it is about: the report data, 128 hexadecimal digits.
+    pub attestation: String,
+    pub appraised_ms: u64,
+    /// Why it refused: a stable error code, as in `E401`. Absent: it accepted.
+    pub code: Option<String>,
+    pub policy: Document,
+    pub collateral: Document,
+    /// JSON of the transcript.
+    pub transcript: Vec<u8>,
+}
+
+/// A text that many verdicts share, kept once.
+#[derive(Debug, Clone)]
+pub struct Document {
+    pub sha256: Sha256Digest,
+    pub text: Arc<str>,
+}
+
+impl Document {
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self {
+            sha256: Sha256Digest::of(text.as_bytes()),
+            text: text.into(),
+        }
+    }
 }
 
 /// A kept record.

@@ -3,10 +3,13 @@
 use protocol::task::InputDescriptor;
 use protocol::{SessionId, Sha256Digest, UserName, WorkerId};
 
-use super::sqlite::{Overload, Weight, WriteScope, access, attestations, blobs, workers};
+use super::sqlite::{
+    Overload, Weight, WriteScope, access, attestations, blobs, reappraisals, workers,
+};
 use super::{
     AccessGrant, AccessTokenId, AccessTokenRecord, CreateWorkerError, EnrolmentSecret,
-    NewAccessToken, NewAttestation, NewSession, Store, StoreError, StoredAttestation, WorkerRecord,
+    NewAccessToken, NewAttestation, NewReappraisal, NewSession, Store, StoreError,
+    StoredAttestation, WorkerRecord,
 };
 
 impl Store {
@@ -85,6 +88,18 @@ impl Store {
         self.database.write(weight, Overload::Wait, operation).await
     }
 
+    /// Keeps another verdict on recorded evidence. Before anybody relies on it.
+    pub async fn record_reappraisal(&self, reappraisal: NewReappraisal) -> Result<(), StoreError> {
+        // The documents are written once for all; the transcript is this one's.
+        let weight = Weight {
+            rows: 1,
+            bytes: u64::try_from(reappraisal.transcript.len()).unwrap_or(u64::MAX),
+        };
+        let operation = move |scope: &mut WriteScope<'_>| reappraisals::record(scope, &reappraisal);
+        self.database.write(weight, Overload::Wait, operation).await
+    }
+
+    /// The record as it was made when the evidence came.
     pub async fn attestation(&self, id: &str) -> Result<Option<StoredAttestation>, StoreError> {
         let id = id.to_owned();
         self.database
@@ -92,14 +107,14 @@ impl Store {
             .await
     }
 
-    /// The latest attestation of a worker.
+    /// The latest attestation of a worker, with the latest verdict on it.
     pub async fn worker_attestation(
         &self,
         worker: &WorkerId,
     ) -> Result<Option<StoredAttestation>, StoreError> {
         let worker = worker.clone();
         self.database
-            .read(move |connection| attestations::latest(connection, &worker))
+            .read(move |connection| reappraisals::latest(connection, &worker))
             .await
     }
 

@@ -7,7 +7,7 @@
 //! | [`readers`] | read-only connections on blocking threads |
 //! | [`queue`] | the queue: every step of a task's life, decided in SQL |
 //! | [`views`] | tasks, outputs and receipts as they are shown |
-//! | [`workers`], [`attestations`], [`access`], [`blobs`] | the rest |
+//! | [`workers`], [`attestations`], [`reappraisals`], [`access`], [`blobs`] | the rest |
 //! | [`values`] | identifiers to columns and back |
 
 pub(super) mod access;
@@ -16,6 +16,7 @@ pub(super) mod blobs;
 mod open;
 pub(super) mod queue;
 mod readers;
+pub(super) mod reappraisals;
 #[cfg(test)]
 mod tests;
 mod values;

@@ -2,6 +2,7 @@
 //! state machine and does what it says. The only file of the worker listener that waits for several things at once.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +17,12 @@ use protocol::control::{Cancel, Drain, Heartbeat, Renew, Renewed};
 use protocol::limits::BATCH_TASKS_MAX;
 use protocol::wire;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{AttestedConnection, ControlStream};
 use super::{Command, LiveSession, router};
-use crate::admission::{Gate, Session, verdict};
+use crate::admission::{Gate, Reappraisal, Session, verdict};
 use crate::gateway::{Gateway, random_u16};
 use crate::session::{Action, Event, SessionLife};
 use crate::store::{NewSession, RenewQuery};
@@ -88,6 +89,8 @@ pub(super) async fn drive(gateway: &Arc<Gateway>, admitted: AttestedGateway<Sess
         rebinder,
         life,
         control: None,
+        replacements: gateway.relying_party.in_force.replacements(),
+        reappraising: None,
     };
     let ending = tokio::select! {
         served = &mut serve => Ending::Connection(served.err().map(|error| crate::problem::chain(&error))),
@@ -145,6 +148,19 @@ struct Driver<'a> {
     rebinder: GatewayRebinder,
     life: SessionLife,
     control: Option<ControlSender<GatewayMessage>>,
+    /// Of policy and collateral.
+    replacements: watch::Receiver<u64>,
+    /// The session's evidence is being appraised again.
+    reappraising: Option<Pin<Box<dyn Future<Output = Reappraised> + Send + 'a>>>,
+}
+
+/// A verdict on recorded evidence.
+struct Reappraised {
+    /// Whose evidence it is.
+    attestation: String,
+    /// How often something had been replaced when it was asked for.
+    replacements: u64,
+    outcome: Reappraisal,
 }
 
 impl Driver<'_> {
@@ -171,6 +187,9 @@ impl Driver<'_> {
                     receiver = Some(stream);
                     self.opened(sender).await
                 }
+                reappraised = finished(&mut self.reappraising) => self.reappraised(reappraised).await,
+                // The next turn sees what is outdated.
+                Ok(()) = self.replacements.changed() => Ok(()),
                 message = receive(&mut receiver) => match message {
                     Ok(Some(message)) => self.hear(message).await,
                     Ok(None) => return Ending::Control,
@@ -185,14 +204,11 @@ impl Driver<'_> {
     }
 
     async fn poll_life(&mut self) -> Result<(), Ending> {
-        // Looked at each turn rather than told once: a session may open, attest or miss its command while the policy is
-        // replaced. Without a control stream the request goes out as soon as there is one.
-        let party = &self.gateway.relying_party;
-        if party.is_outdated(self.live.policy_digest()) {
-            let now = self.gateway.clock.monotonic();
-            if let Some(action) = self.life.handle(Event::Demanded, now) {
-                self.act(action).await?;
-            }
+        // Looked at each turn rather than told once: a session may open or attest while policy or collateral are replaced.
+        // The count is read first, so that what is replaced after the look wakes the driver.
+        let replacements = *self.replacements.borrow_and_update();
+        if self.live.is_outdated() {
+            self.happened(Event::Outdated { replacements }).await?;
         }
         while let Some(action) = self.life.poll(self.gateway.clock.monotonic()) {
             self.act(action).await?;
@@ -203,6 +219,10 @@ impl Driver<'_> {
     async fn act(&mut self, action: Action) -> Result<(), Ending> {
         match action {
             Action::Request => self.request().await,
+            Action::Reappraise => {
+                self.reappraise();
+                Ok(())
+            }
             Action::MarkStale => {
                 tracing::warn!(worker = %self.live.worker, session = %self.live.id, "overdue to attest: the session is stale");
                 self.live.mark_stale();
@@ -216,6 +236,51 @@ impl Driver<'_> {
                     .await;
                 Err(Ending::Closed(code))
             }
+        }
+    }
+
+    /// Takes an event in and does what follows from it at once.
+    async fn happened(&mut self, event: Event) -> Result<(), Ending> {
+        let now = self.gateway.clock.monotonic();
+        match self.life.handle(event, now) {
+            Some(action) => self.act(action).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Beside the connection's life: heartbeats and renewals must not wait behind ten thousand sessions.
+    fn reappraise(&mut self) {
+        let (gateway, live) = (self.gateway, self.live);
+        let attestation = live.attested().key.attestation;
+        let replacements = *self.replacements.borrow();
+        self.reappraising = Some(Box::pin(async move {
+            let party = &gateway.relying_party;
+            let outcome = party.reappraise(&live.worker, &attestation).await;
+            Reappraised {
+                attestation,
+                replacements,
+                outcome,
+            }
+        }));
+    }
+
+    async fn reappraised(&mut self, reappraised: Reappraised) -> Result<(), Ending> {
+        let Reappraised {
+            attestation,
+            replacements,
+            outcome,
+        } = reappraised;
+        if attestation != self.live.attested().key.attestation {
+            // The worker attested in the meantime; the next turn looks at what is in force now.
+            return self.happened(Event::Reappraised).await;
+        }
+        match outcome {
+            Reappraisal::Stands(attested) => {
+                self.live.reappraised(*attested);
+                self.happened(Event::Reappraised).await
+            }
+            Reappraisal::Cut(code) => self.happened(Event::Refused(code)).await,
+            Reappraisal::Undecided => self.happened(Event::NotReappraised { replacements }).await,
         }
     }
 
@@ -238,8 +303,6 @@ impl Driver<'_> {
                 self.send(GatewayMessage::Cancel(body)).await
             }
             Command::Drain(reason) => self.drain(reason).await,
-            // The next turn sees that the policy is another one.
-            Command::Attest => Ok(()),
         }
     }
 
@@ -305,21 +368,21 @@ impl Driver<'_> {
     }
 
     async fn answer(&mut self, answer: Answer) -> Result<(), Ending> {
-        let outcome = self.appraise_again(answer).await;
-        let now = self.gateway.clock.monotonic();
-        match outcome {
+        match self.appraise_again(answer).await {
             Ok(()) => {
                 self.gateway.metrics.admitted("reattestation");
+                let now = self.gateway.clock.monotonic();
                 let verdict = verdict(&self.live.id.to_string(), &self.life, now);
                 self.send(GatewayMessage::Outcome(Outcome::Admitted(verdict)))
                     .await
             }
+            Err(code) if code.is_verifiers_own() => {
+                tracing::warn!(worker = %self.live.worker, %code, title = code.title(), "no verdict on a session's new evidence; it is asked for again until its deadline");
+                self.happened(Event::Undecided).await
+            }
             Err(code) => {
                 self.gateway.metrics.refused("reattestation", code);
-                match self.life.handle(Event::Refused(code), now) {
-                    Some(action) => self.act(action).await,
-                    None => Ok(()),
-                }
+                self.happened(Event::Refused(code)).await
             }
         }
     }
@@ -329,13 +392,8 @@ impl Driver<'_> {
         let attested = self
             .gateway
             .relying_party
-            .appraise(self.live.id, presented)
+            .appraise(self.live.id, presented, Some(self.live.attested()))
             .await?;
-        if attested.worker != self.live.worker {
-            // Enrolled under both names, perhaps; a session is one worker's all the same.
-            tracing::warn!(worker = %self.live.worker, now = %attested.worker, "a session changed its name");
-            return Err(ErrorCode::EnrolmentMacInvalid);
-        }
         let random = random_u16()?;
         let now = self.gateway.clock.monotonic();
         // Accepted evidence asks for nothing.
@@ -344,7 +402,7 @@ impl Driver<'_> {
         Ok(())
     }
 
-    async fn send(&self, message: GatewayMessage) -> Result<(), Ending> {
+    async fn send(&mut self, message: GatewayMessage) -> Result<(), Ending> {
         let Some(control) = &self.control else {
             return Ok(());
         };
@@ -371,6 +429,16 @@ async fn receive(
         Some(receiver) => receiver.recv().await.map_err(|error| error.code()),
         None => std::future::pending().await,
     }
+}
+
+/// The verdict that is being reached; waits for ever while there is none.
+async fn finished<F: Future + Unpin>(running: &mut Option<F>) -> F::Output {
+    let Some(future) = running else {
+        return std::future::pending().await;
+    };
+    let output = future.await;
+    *running = None;
+    output
 }
 
 fn encode<T: serde::Serialize>(message: &T) -> Result<Bytes, Ending> {

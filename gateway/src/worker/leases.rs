@@ -142,19 +142,15 @@ fn given_back(lease: &Lease) -> Nack {
 mod tests {
     use std::sync::Arc;
 
-    use metrics::Gauge;
     use protocol::task::TaskState;
 
     use super::*;
     use crate::store::tests::harness::{NOW_MS, Pool, Worker};
-    use crate::worker::Sessions;
-    use crate::worker::sessions::tests::attested;
-    use crate::world::SystemClock;
+    use crate::worker::sessions::tests::{attested, sessions};
 
     fn session(worker: &Worker) -> Arc<LiveSession> {
-        let sessions = Sessions::new(Gauge::noop(), Arc::new(SystemClock::start()));
         let peer = "127.0.0.1:1".parse().unwrap();
-        let opened = sessions.open(
+        let opened = sessions().open(
             worker.session,
             peer,
             attested(worker),

@@ -14,7 +14,7 @@ use protocol::{SessionId, WorkerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Attested;
+use crate::admission::{Attested, InForce};
 use crate::limits::{SESSION_COMMANDS_MAX, SESSIONS_MAX};
 use crate::receipts::AttestedKey;
 use crate::world::Clock;
@@ -25,6 +25,7 @@ pub(crate) struct Sessions {
     open: Mutex<HashMap<WorkerId, Arc<LiveSession>>>,
     gauge: Gauge,
     clock: Arc<dyn Clock>,
+    in_force: Arc<InForce>,
 }
 
 /// One open session.
@@ -36,6 +37,7 @@ pub(crate) struct LiveSession {
     admitted_ms: u64,
     changing: Mutex<Changing>,
     clock: Arc<dyn Clock>,
+    in_force: Arc<InForce>,
     commands: mpsc::Sender<Command>,
     /// Ends the connection: another one took its place, or the worker was deleted.
     pub(crate) ended: CancellationToken,
@@ -48,13 +50,13 @@ pub(crate) enum Command {
     Cancel(Vec<LeaseRef>),
     /// Take no new work.
     Drain(String),
-    /// Attest now: the appraisal policy changed.
-    Attest,
 }
 
 #[derive(Debug)]
 struct Changing {
     attested: Attested,
+    /// How often its evidence was appraised again and stood.
+    reappraisals: u64,
     /// The one before, under which a batch may have been signed while the session attested again.
     previous: Option<AttestedKey>,
     /// The driver says so; the deadline holds whether or not the driver gets to say it.
@@ -67,12 +69,13 @@ struct Changing {
 }
 
 impl Sessions {
-    pub(crate) fn new(gauge: Gauge, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(gauge: Gauge, clock: Arc<dyn Clock>, in_force: Arc<InForce>) -> Self {
         gauge.set(0.0);
         Self {
             open: Mutex::default(),
             gauge,
             clock,
+            in_force,
         }
     }
 
@@ -92,6 +95,7 @@ impl Sessions {
             admitted_ms: self.clock.now_us() / 1_000,
             changing: Mutex::new(Changing {
                 attested,
+                reappraisals: 0,
                 previous: None,
                 stale: false,
                 deadline,
@@ -100,6 +104,7 @@ impl Sessions {
                 telemetry: None,
             }),
             clock: Arc::clone(&self.clock),
+            in_force: Arc::clone(&self.in_force),
             commands,
             ended: CancellationToken::new(),
         });
@@ -128,24 +133,31 @@ impl Sessions {
         self.lock().get(worker).map(Arc::clone)
     }
 
-    /// How many are live and how many are stale.
-    pub(crate) fn counts(&self) -> (u64, u64) {
+    /// When each grace for an outdated TCB ends by which a session was admitted, in Unix milliseconds.
+    pub(crate) fn tcb_graces_ms(&self) -> Vec<u64> {
         let sessions: Vec<_> = self.lock().values().map(Arc::clone).collect();
-        let count = |stale| {
-            sessions
-                .iter()
-                .filter(|session| session.is_stale() == stale)
-                .count()
-        };
-        let widen = |count| u64::try_from(count).unwrap_or(u64::MAX);
-        (widen(count(false)), widen(count(true)))
+        sessions
+            .iter()
+            .filter_map(|session| session.changing().attested.tcb_grace_ends_ms)
+            .collect()
     }
 
-    /// Every worker attests again at once.
-    pub(crate) fn demand_attestation(&self) {
-        for session in self.lock().values() {
-            session.tell(Command::Attest);
-        }
+    /// How many are live and how many are stale.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let (open, stale) = self.count(LiveSession::is_stale);
+        (open.saturating_sub(stale), stale)
+    }
+
+    /// How many are open, and how many of them wait to be appraised again.
+    pub(crate) fn outdated(&self) -> (u64, u64) {
+        self.count(LiveSession::is_outdated)
+    }
+
+    fn count(&self, is: fn(&LiveSession) -> bool) -> (u64, u64) {
+        let sessions: Vec<_> = self.lock().values().map(Arc::clone).collect();
+        let counted = sessions.iter().filter(|session| is(session)).count();
+        let widen = |count| u64::try_from(count).unwrap_or(u64::MAX);
+        (widen(sessions.len()), widen(counted))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<WorkerId, Arc<LiveSession>>> {
@@ -163,15 +175,23 @@ impl LiveSession {
         }
     }
 
-    /// Whether it may have no task byte: overdue to attest, or ended, though its driver has not come round to that yet.
+    /// Whether it may have no task byte: overdue to attest, accepted under what is not in force any more, or ended, though
+    /// its driver has not come round to that yet.
     pub(crate) fn is_stale(&self) -> bool {
         let changing = self.changing();
-        changing.stale || self.ended.is_cancelled() || self.clock.monotonic() >= changing.deadline
+        changing.stale
+            || self.ended.is_cancelled()
+            || self.clock.monotonic() >= changing.deadline
+            || self.in_force.is_outdated(&changing.attested.grounds)
     }
 
-    /// SHA-256 of the appraisal policy that its evidence was accepted under.
-    pub(crate) fn policy_digest(&self) -> [u8; 32] {
-        self.changing().attested.policy_digest
+    /// Whether policy or collateral were replaced since its evidence was appraised.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.in_force.is_outdated(&self.changing().attested.grounds)
+    }
+
+    pub(crate) fn attested(&self) -> Attested {
+        self.changing().attested.clone()
     }
 
     pub(crate) fn mark_stale(&self) {
@@ -187,6 +207,16 @@ impl LiveSession {
         changing.stale = false;
         changing.deadline = deadline;
         changing.reattest_by_ms = reattest_by_ms;
+    }
+
+    /// Its evidence was appraised again and stands. The attestation stays the one it was, and so does its deadline; a verdict
+    /// on another one, which the session has not any more, changes nothing.
+    pub(crate) fn reappraised(&self, attested: Attested) {
+        let mut changing = self.changing();
+        if changing.attested.key.attestation == attested.key.attestation {
+            changing.attested = attested;
+            changing.reappraisals = changing.reappraisals.saturating_add(1);
+        }
     }
 
     pub(crate) fn heard(&self, now_ms: u64, telemetry: Telemetry) {
@@ -218,9 +248,15 @@ impl LiveSession {
             peer: self.peer.to_string(),
             admitted_ms: self.admitted_ms,
             attested_ms: attested.at_ms,
+            attestation: attested.key.attestation.clone(),
+            appraised_ms: attested.appraised_ms,
+            appraisal_policy_sha256: attested.grounds.policy,
+            reappraisals: changing.reappraisals,
             reattest_by_ms: changing.reattest_by_ms,
             heartbeat_ms: changing.heartbeat_ms,
             tcb_status: attested.tcb_status.clone(),
+            tcb_grace_ends_ms: attested.tcb_grace_ends_ms,
+            gpus_attested: attested.gpus_attested.clone(),
             advisory_ids: attested.advisory_ids.clone(),
             trust_anchor: attested.trust_anchor.clone(),
             executor: attested.executor.clone(),
@@ -246,6 +282,7 @@ pub(super) mod tests {
     use metrics::Gauge;
 
     use super::*;
+    use crate::admission::in_force::tests::{another_policy, in_force};
     use crate::store::tests::harness::Worker;
     use crate::world::SystemClock;
 
@@ -255,34 +292,69 @@ pub(super) mod tests {
             worker: worker.id.clone(),
             key: worker.attested.clone(),
             at_ms: 0,
+            appraised_ms: 0,
             tcb_status: "UpToDate".to_owned(),
+            tcb_grace_ends_ms: None,
+            gpus_attested: Vec::new(),
             advisory_ids: Vec::new(),
             trust_anchor: "test".to_owned(),
             executor: "cpu".to_owned(),
             collateral_grace_used_s: 0,
-            policy_digest: [1; 32],
+            boot_id: [4; 16],
+            sequence: 0,
+            grounds: in_force().1,
         }
+    }
+
+    /// Sessions under the policy that [`attested`] is accepted under.
+    pub(in crate::worker) fn sessions() -> Sessions {
+        let clock = Arc::new(SystemClock::start());
+        Sessions::new(Gauge::noop(), clock, in_force().0)
+    }
+
+    fn open(sessions: &Sessions, worker: &Worker, number: u64) -> Arc<LiveSession> {
+        let id = SessionId::from_parts(number, 0);
+        let peer = "127.0.0.1:1".parse().unwrap();
+        let deadline = Duration::from_hours(1);
+        let opened = sessions.open(id, peer, attested(worker), deadline);
+        opened.unwrap().0
     }
 
     #[test]
     fn a_session_that_was_replaced_or_ended_is_stale_at_once() {
-        let sessions = Sessions::new(Gauge::noop(), Arc::new(SystemClock::start()));
-        let worker = Worker::new("worker-1");
-        let open = |number| {
-            let id = SessionId::from_parts(number, 0);
-            let peer = "127.0.0.1:1".parse().unwrap();
-            let deadline = Duration::from_hours(1);
-            sessions
-                .open(id, peer, attested(&worker), deadline)
-                .unwrap()
-                .0
-        };
-        let former = open(1);
+        let (sessions, worker) = (sessions(), Worker::new("worker-1"));
+        let former = open(&sessions, &worker, 1);
         assert!(!former.is_stale());
-        let present = open(2);
+        let present = open(&sessions, &worker, 2);
         assert!(former.is_stale() && !present.is_stale());
         // What the deletion of a worker does.
         present.ended.cancel();
         assert!(present.is_stale());
+    }
+
+    #[test]
+    fn between_a_new_policy_and_the_verdict_under_it_a_session_is_stale() {
+        let (sessions, worker) = (sessions(), Worker::new("worker-1"));
+        let session = open(&sessions, &worker, 1);
+        let in_force = Arc::clone(&sessions.in_force);
+        in_force.replace_policy(another_policy(&in_force));
+        assert!(session.is_stale() && session.is_outdated());
+        assert_eq!((sessions.counts(), sessions.outdated()), ((0, 1), (1, 1)));
+
+        let mut again = session.attested();
+        again.grounds.policy = in_force.policy().document.sha256;
+        again.appraised_ms = 7;
+        let mut other = again.clone();
+        other.key.attestation = "00".repeat(64);
+        session.reappraised(other);
+        assert!(session.is_stale(), "a verdict on other evidence");
+        session.reappraised(again);
+        assert!(!session.is_stale());
+        let view = session.view();
+        assert_eq!(
+            (view.reappraisals, view.appraised_ms, view.attested_ms),
+            (1, 7, 0)
+        );
+        assert_eq!(sessions.outdated(), (1, 0));
     }
 }

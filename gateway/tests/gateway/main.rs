@@ -10,6 +10,7 @@
 mod access;
 mod admission;
 mod blobs;
+mod collateral;
 mod command_line;
 mod https;
 mod leases;
@@ -17,6 +18,7 @@ mod lifecycle;
 mod nonsense;
 mod operator;
 mod pool;
+mod reappraisal;
 mod sessions;
 mod tasks;
 mod worker;

@@ -9,6 +9,7 @@ use gateway::init::{Initialise, initialise};
 use gateway::store::{AccessRole, NewAccessToken, Store};
 use gateway::world::{Clock, CollateralFolder, SystemClock};
 use gateway::{Config, Listening, RunError, World};
+use protocol::Sha256Digest;
 use serde_json::json;
 use simulator::{CollateralOptions, SimulatedPlatform};
 use tempfile::TempDir;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::https::{Answer, Https};
 
 /// The root under which every test's evidence is forged.
-const SEED: u64 = 2026;
+pub(crate) const SEED: u64 = 2026;
 
 pub(crate) struct Pool {
     pub(crate) dir: TempDir,
@@ -81,8 +82,7 @@ impl Pool {
 
     /// A client's access token for this user.
     pub(crate) async fn client(&self, user: &str) -> String {
-        let database = self.config.state_dir.join(gateway::DATABASE);
-        let store = Store::open_beside(&database).await.unwrap();
+        let store = Store::open_beside(&self.database()).await.unwrap();
         let token = AccessToken::generate().unwrap();
         let record = NewAccessToken {
             sha256: token.sha256(),
@@ -116,6 +116,41 @@ impl Pool {
         hex::decode(answer.json()["enrolment_secret"].as_str().unwrap()).unwrap()
     }
 
+    /// Replaces the appraisal policy's file.
+    pub(crate) fn write_policy(&self, text: &str) {
+        std::fs::write(self.dir.path().join("appraisal-policy.toml"), text).unwrap();
+    }
+
+    /// Replaces the policy, and has the gateway read it.
+    pub(crate) async fn reload_policy(&self, text: &str) {
+        self.write_policy(text);
+        let path = "/v1/appraisal-policy:reload";
+        let answer = self.operator().post(path, &serde_json::Value::Null).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let sha256 = Sha256Digest::of(text.as_bytes()).to_string();
+        assert_eq!(answer.json()["sha256"], sha256);
+    }
+
+    /// Replaces the collateral's file, or removes it, and has the gateway read it.
+    pub(crate) fn replace_collateral(&self, collateral: Option<&str>) {
+        let file = self.dir.path().join("collateral/simulated.json");
+        match collateral {
+            Some(json) => std::fs::write(file, json).unwrap(),
+            None => std::fs::remove_file(file).unwrap(),
+        }
+        hang_up();
+    }
+
+    /// One of the simulated machines that the policy enrols.
+    pub(crate) fn machine(number: u16) -> Arc<SimulatedPlatform> {
+        Arc::new(SimulatedPlatform::machine(SEED, number))
+    }
+
+    /// The gateway's database, beside the gateway.
+    pub(crate) fn database(&self) -> std::path::PathBuf {
+        self.config.state_dir.join(gateway::DATABASE)
+    }
+
     /// Metrics by plain HTTP.
     pub(crate) async fn metrics(&self, path: &str) -> Answer {
         Https::plain(self.listening.metrics).get(path).await
@@ -139,6 +174,15 @@ impl Pool {
     }
 }
 
+/// SIGHUP to this very process: every gateway in it reads its files again, and most find nothing new.
+pub(crate) fn hang_up() {
+    let myself = std::process::id().to_string();
+    let hangup = std::process::Command::new("kill")
+        .args(["-HUP", &myself])
+        .status();
+    assert!(hangup.unwrap().success());
+}
+
 async fn run(
     config: &Config,
     platform: &SimulatedPlatform,
@@ -147,6 +191,7 @@ async fn run(
     let world = World {
         clock: Arc::new(SystemClock::start()),
         trust_anchor: simulated_root(platform),
+        gpu_trust_anchor: attestation::gpu::GpuTrustAnchor::nvidia(),
         collateral: Box::new(CollateralFolder(config.attestation.collateral_dir.clone())),
     };
     let mut running = JoinSet::new();

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::pool::{Pool, submit};
 use crate::worker::{TestAttester, admitted, connect, lease_request, reference};
 
-fn soon(config: &mut Config) {
+pub(crate) fn soon(config: &mut Config) {
     config.attestation.reattest_interval = Duration::from_millis(400);
     config.attestation.reattest_grace = Duration::from_millis(600);
     config.attestation.stale_session = Duration::from_secs(2);
@@ -33,19 +33,7 @@ async fn a_worker_attests_again_on_its_live_connection() {
     let early = worker.ack_request(&leases);
     let first = worker.attester.attestation_id();
 
-    let Some(GatewayMessage::AuthRequest(request)) = control.next().await else {
-        panic!()
-    };
-    let answer = worker
-        .rebinder
-        .answer(&request, &worker.attester)
-        .await
-        .unwrap();
-    control
-        .sender
-        .send(WorkerMessage::Answer(answer))
-        .await
-        .unwrap();
+    control.attest(&worker).await;
     let Some(GatewayMessage::Outcome(Outcome::Admitted(verdict))) = control.next().await else {
         panic!()
     };
@@ -80,16 +68,7 @@ async fn a_worker_that_does_not_attest_again_is_stale_and_then_closed() {
         .call("/v1/ack", &worker.ack_request(&leases))
         .await
         .refuses(503, "session-stale");
-    let closed = control.next().await;
-    assert!(
-        matches!(
-            closed,
-            Some(GatewayMessage::Outcome(Outcome::Refused(
-                ErrorCode::SessionExpired
-            )))
-        ),
-        "{closed:?}"
-    );
+    assert_eq!(control.refusal().await, ErrorCode::SessionExpired);
     assert!(control.next().await.is_none());
 
     // The lease is the worker's, not the session's: connected again, it may ack.
@@ -139,29 +118,8 @@ async fn a_refused_reattestation_ends_the_session() {
     let mut worker = admitted(&pool, "worker-1").await;
     let mut control = worker.control().await;
     worker.attester.td.debug = true;
-    let Some(GatewayMessage::AuthRequest(request)) = control.next().await else {
-        panic!()
-    };
-    let answer = worker
-        .rebinder
-        .answer(&request, &worker.attester)
-        .await
-        .unwrap();
-    control
-        .sender
-        .send(WorkerMessage::Answer(answer))
-        .await
-        .unwrap();
-    let outcome = control.next().await;
-    assert!(
-        matches!(
-            outcome,
-            Some(GatewayMessage::Outcome(Outcome::Refused(
-                ErrorCode::TdDebuggable
-            )))
-        ),
-        "{outcome:?}"
-    );
+    control.attest(&worker).await;
+    assert_eq!(control.refusal().await, ErrorCode::TdDebuggable);
     let view = pool.operator().get("/v1/workers/worker-1").await.json();
     assert_eq!(view["refusal"]["code"], "E501");
 }
@@ -174,15 +132,8 @@ async fn a_waiting_lease_gets_nothing_once_its_session_is_refused() {
     worker.attester.td.debug = true;
     let mut control = worker.control().await;
     let refusal = async {
-        let Some(GatewayMessage::AuthRequest(request)) = control.next().await else {
-            panic!()
-        };
-        let answer = worker.rebinder.answer(&request, &worker.attester).await;
-        let answer = WorkerMessage::Answer(answer.unwrap());
-        control.sender.send(answer).await.unwrap();
-        let Some(GatewayMessage::Outcome(Outcome::Refused(_))) = control.next().await else {
-            panic!()
-        };
+        control.attest(&worker).await;
+        control.refusal().await;
         submit(&alice, b"abc").await
     };
     let request = lease_request(1, 30_000);
@@ -190,49 +141,6 @@ async fn a_waiting_lease_gets_nothing_once_its_session_is_refused() {
     answer.refuses(503, "session-stale");
     let view = alice.get(&format!("/v1/tasks/{id}")).await.json();
     assert_eq!(view["state"], "queued");
-}
-
-#[tokio::test]
-async fn a_new_policy_asks_everybody_at_once_and_cuts_those_that_fail() {
-    let pool = Pool::start().await;
-    let worker = admitted(&pool, "worker-1").await;
-    let mut control = worker.control().await;
-    // A round trip: the driver has the stream.
-    control.renew(Vec::new()).await;
-    let release = hex::encode(worker.attester.td.rtmrs[1]);
-    let policy = pool
-        .platform
-        .policy_toml()
-        .replace(&release, &"7".repeat(96));
-    std::fs::write(pool.dir.path().join("appraisal-policy.toml"), policy).unwrap();
-    let myself = std::process::id().to_string();
-    let hangup = std::process::Command::new("kill")
-        .args(["-HUP", &myself])
-        .status();
-    assert!(hangup.unwrap().success());
-    let Some(GatewayMessage::AuthRequest(request)) = control.next().await else {
-        panic!()
-    };
-    let answer = worker
-        .rebinder
-        .answer(&request, &worker.attester)
-        .await
-        .unwrap();
-    control
-        .sender
-        .send(WorkerMessage::Answer(answer))
-        .await
-        .unwrap();
-    let outcome = control.next().await;
-    assert!(
-        matches!(
-            outcome,
-            Some(GatewayMessage::Outcome(Outcome::Refused(
-                ErrorCode::ReleaseUnknown
-            )))
-        ),
-        "{outcome:?}"
-    );
 }
 
 #[tokio::test]

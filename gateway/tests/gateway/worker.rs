@@ -8,7 +8,8 @@ use attestation::{Binding, Claims, ErrorCode, Evidence, ExecutorKind, enrolment_
 use bytes::Bytes;
 use channel::{
     Attester, AttesterError, ControlReceiver, ControlSender, GateError, GatewayMessage, Identity,
-    OpaqueEvidence, WorkerHttp, WorkerMessage, WorkerRebinder, WorkerTls, pool_ca_from_pem,
+    OpaqueEvidence, Outcome, WorkerHttp, WorkerMessage, WorkerRebinder, WorkerTls,
+    pool_ca_from_pem,
 };
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
@@ -39,6 +40,7 @@ pub(crate) struct TestAttester {
     pub(crate) change_quote: fn(&mut Vec<u8>),
     pub(crate) signer: Arc<ReceiptSigner>,
     pub(crate) sequence: AtomicU64,
+    pub(crate) boot_id: [u8; 16],
     /// The report data of the latest evidence.
     pub(crate) latest: std::sync::Mutex<String>,
 }
@@ -53,6 +55,7 @@ impl TestAttester {
             change_quote: |_| {},
             signer: Arc::new(ReceiptSigner::generate(&SystemRandom::new()).unwrap()),
             sequence: AtomicU64::new(0),
+            boot_id: [4; 16],
             latest: std::sync::Mutex::default(),
         }
     }
@@ -73,7 +76,7 @@ impl Attester for TestAttester {
             module_digest: MODULE,
             libraries: Vec::new(),
             gpus: Vec::new(),
-            boot_id: [4; 16],
+            boot_id: self.boot_id,
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
             executor: ExecutorKind::Cpu,
         };
@@ -116,6 +119,25 @@ impl Control {
     pub(crate) async fn next(&mut self) -> Option<GatewayMessage> {
         let next = tokio::time::timeout(std::time::Duration::from_secs(10), self.receiver.recv());
         next.await.expect("nothing came for 10 s").ok().flatten()
+    }
+
+    /// Waits to be asked for evidence, and gives it.
+    pub(crate) async fn attest(&mut self, worker: &Worker) {
+        let request = match self.next().await {
+            Some(GatewayMessage::AuthRequest(request)) => request,
+            other => panic!("{other:?}"),
+        };
+        let answer = worker.rebinder.answer(&request, &worker.attester).await;
+        let answer = WorkerMessage::Answer(answer.unwrap());
+        self.sender.send(answer).await.unwrap();
+    }
+
+    /// The code with which the session ends, said before anything else.
+    pub(crate) async fn refusal(&mut self) -> ErrorCode {
+        match self.next().await {
+            Some(GatewayMessage::Outcome(Outcome::Refused(code))) => code,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) async fn renew(&mut self, leases: Vec<LeaseRef>) -> Renewed {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use attestation_cli::{Exit, World};
+use attestation_cli::{Exit, Machine, World};
 use client::Gateway;
 use client::receipt::{Expectation, KnownOutput, Outcome, verify};
 use protocol::Sha256Digest;
@@ -130,10 +130,12 @@ fn attest(platform: &SimulatedPlatform, receipt: &Path, record: &Path) -> Option
     let (mut shown, mut errors) = (Vec::new(), Vec::new());
     let world = World {
         anchor: platform.trust_anchor(),
+        gpu_anchor: platform.gpu_trust_anchor(),
         now_s: &now_s,
         input: &mut std::io::empty(),
         output: &mut shown,
         errors: &mut errors,
+        machine: Machine::default(),
     };
     let exit = attestation_cli::run(arguments, world);
     let said = || String::from_utf8_lossy(&[shown, errors].concat()).into_owned();

@@ -157,6 +157,98 @@ fn a_drained_worker_gives_back_and_asks_again_later() {
     assert!(has_lease(&bench.after(Duration::from_secs(1))));
 }
 
+fn disconnects(actions: &[Action]) -> bool {
+    has(actions, |action| matches!(action, Action::Disconnect))
+}
+
+#[test]
+fn changed_devices_have_the_worker_report_and_then_connect_anew() {
+    let mut bench = Bench::running(&[1, 2]);
+    bench.done(1, 8);
+    let actions = bench.handle(Event::DevicesChanged);
+    assert!(has(&actions, |action| matches!(
+        action,
+        Action::AbandonLease
+    )));
+    assert!(!disconnects(&actions), "an output is to be reported");
+    assert!(!bench.machine.is_ready());
+    assert_eq!(acks(&bench.after(Duration::from_millis(4))), [lease(1)]);
+    let actions = bench.handle(Event::Acked(Ok(vec![AckOutcome::Accepted])));
+    assert!(disconnects(&actions) && !has_lease(&actions));
+
+    // What runs goes on, and is reported under the next attestation.
+    let actions = bench.handle(Event::Disconnected { slow: false });
+    assert!(connects(&actions) && !disconnects(&actions));
+    bench.done(2, 8);
+    let actions = bench.run_ended();
+    assert!(acks(&actions).is_empty());
+    let actions = bench.handle(Event::Connected(session("second")));
+    assert!(!disconnects(&actions));
+    assert_eq!(acks(&actions), [lease(2)]);
+    assert!(bench.machine.is_ready());
+}
+
+#[test]
+fn a_gateway_that_does_not_answer_keeps_no_attestation_that_is_no_longer_true() {
+    let mut bench = Bench::running(&[1]);
+    bench.done(1, 8);
+    assert_eq!(acks(&bench.run_ended()), [lease(1)]);
+    assert!(!disconnects(&bench.handle(Event::DevicesChanged)));
+    assert!(!disconnects(&bench.after(Duration::from_millis(4_999))));
+    assert!(disconnects(&bench.after(Duration::from_millis(1))));
+    bench.handle(Event::Disconnected { slow: false });
+    let actions = bench.handle(Event::Connected(session("second")));
+    assert_eq!(acks(&actions), [lease(1)], "it is reported again");
+}
+
+#[test]
+fn evidence_on_its_way_when_the_devices_change_is_made_again() {
+    let mut bench = Bench::new();
+    assert!(connects(&bench.poll()));
+    bench.handle(Event::DevicesChanged);
+    assert!(disconnects(
+        &bench.handle(Event::Connected(session("outdated")))
+    ));
+    assert!(connects(&bench.handle(Event::Disconnected { slow: false })));
+    assert!(!disconnects(
+        &bench.handle(Event::Connected(session("present")))
+    ));
+
+    // Not connected, there is nothing to leave.
+    let mut bench = Bench::new();
+    bench.poll();
+    bench.random = 100_000;
+    bench.handle(Event::ConnectFailed { slow: false });
+    bench.handle(Event::DevicesChanged);
+    assert!(connects(&bench.after(Duration::from_secs(1))));
+    assert!(!disconnects(
+        &bench.handle(Event::Connected(session("present")))
+    ));
+}
+
+#[test]
+fn nothing_runs_on_devices_that_no_attestation_names() {
+    let mut bench = Bench::running(&[1]);
+    bench.lease(&[2]);
+    bench.done(1, 8);
+    bench.handle(Event::DevicesChanged);
+    assert!(runs(&bench.run_ended()).is_empty());
+    bench.after(Duration::from_secs(5));
+    // Its lease is the worker's: it runs as soon as the connection is left.
+    assert_eq!(
+        runs(&bench.handle(Event::Disconnected { slow: false })),
+        [lease(2)]
+    );
+}
+
+#[test]
+fn a_worker_that_stops_does_not_connect_anew_for_changed_devices() {
+    let mut bench = Bench::running(&[1]);
+    bench.handle(Event::StopRequested);
+    assert!(!disconnects(&bench.handle(Event::DevicesChanged)));
+    assert!(!disconnects(&bench.after(Duration::from_secs(6))));
+}
+
 #[test]
 fn heartbeats_come_every_five_seconds_with_what_is_known() {
     let mut bench = Bench::running(&[1, 2]);

@@ -4,18 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::EXIT_CODES;
-
 /// The verbs of `receipt`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Receipt {
-    /// Verify a receipt: signature, receipt key, claims, report data, and Intel's root.
-    #[command(after_help = EXIT_CODES)]
     Verify(ReceiptVerify),
 }
 
-/// Arguments of `receipt verify`.
+/// Verify a receipt: signature, receipt key, claims, report data, and Intel's root.
 #[derive(Debug, Args)]
+#[command(after_help = help!(
+    yes: "the receipt holds, and the attestation behind its key was accepted",
+    findings: "a step of the receipt failed, or the attestation was refused",
+    examples:
+        "cocoon-attest receipt verify --receipt receipt.json --attestation record.json",
+        "cocoon-attest receipt verify --receipt r.json --attestation record.json --policy p.toml",
+))]
 pub(crate) struct ReceiptVerify {
     /// The receipt, as the gateway's API returned it.
     #[arg(long, value_name = "FILE")]

@@ -4,8 +4,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// Arguments of `report-data`: a file, or every fact on the command line.
+/// Recompute report data and GPU nonce from the facts of a connection.
+///
+/// The facts stand in a file, or each in a flag.
 #[derive(Debug, Args)]
+#[command(after_help = help!(
+    yes: "the values were printed",
+    findings: "never; nothing is judged",
+    examples:
+        "cocoon-attest report-data facts.json",
+        "cocoon-attest report-data --json - < facts.json",
+))]
 pub(crate) struct ReportData {
     /// The facts as JSON: `binding` with the five members that flags name below, `device_evidence`, `claims`; bytes in
     /// hexadecimal. `-` reads standard input.

@@ -13,10 +13,14 @@ fn a_quote_may_be_raw_hexadecimal_or_base64() {
         b"BAACAIH/".to_vec(),
         b"BAACAIH_\n".to_vec(),
     ] {
-        assert_eq!(decode_quote(spelling.clone()).unwrap(), RAW, "{spelling:?}");
+        assert_eq!(
+            decode_binary("quote", spelling.clone()).unwrap(),
+            RAW,
+            "{spelling:?}"
+        );
     }
-    assert!(decode_quote(b"neither! nor?".to_vec()).is_err());
-    assert!(decode_quote(Vec::new()).is_err());
+    assert!(decode_binary("quote", b"neither! nor?".to_vec()).is_err());
+    assert!(decode_binary("quote", Vec::new()).is_err());
 }
 
 #[test]

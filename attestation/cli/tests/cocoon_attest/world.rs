@@ -3,6 +3,7 @@
 use attestation::{
     AppraisalPolicy, Appraiser, AttestationRecord, Binding, Claims, Evidence, ExecutorKind, Role,
     SuiteHash, Verifier,
+    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
 };
 use protocol::{
     SessionId, Sha256Digest, TaskId,
@@ -79,11 +80,13 @@ impl Worker {
         let policy = AppraisalPolicy::from_toml(&self.platform.policy_toml()).unwrap();
         let appraiser = Appraiser {
             verifier: &Verifier::new(self.platform.trust_anchor()),
+            gpu_verifier: &GpuVerifier::new(GpuTrustAnchor::nvidia()),
             policy: &policy,
             collateral: &self.platform.collateral(&CollateralOptions::at(NOW_S)),
+            references: &VerifiedReferences::default(),
         };
         let transcript = appraiser.audit(evidence, &self.binding, NOW_S);
-        appraiser.record(evidence, &self.binding, &transcript)
+        appraiser.record(evidence, &self.binding, &transcript, &[])
     }
 
     /// The receipts of a batch of three tasks under that attestation.

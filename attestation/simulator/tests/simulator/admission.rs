@@ -4,6 +4,7 @@ use attestation::{
     AppraisalPolicy, Appraiser, AttestationResult, Binding, Claims, Enrolment, EnrolmentSecret,
     ErrorCode, Evidence, ExecutorKind, PlatformStanding, Role, SuiteHash, TcbStatus, Verifier,
     enrolment_mac,
+    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
 };
 use simulator::{
     CollateralOptions, MACHINES_ENROLLED_COUNT, QuoteVersion, SimulatedPlatform, TdOptions,
@@ -64,9 +65,11 @@ impl Attempt {
         };
         let appraiser = Appraiser {
             verifier: &Verifier::new(SimulatedPlatform::from_seed(7).trust_anchor()),
+            gpu_verifier: &GpuVerifier::new(GpuTrustAnchor::nvidia()),
             policy: &AppraisalPolicy::from_toml(&SimulatedPlatform::from_seed(7).policy_toml())
                 .unwrap(),
             collateral: &self.machine.collateral(&self.collateral),
+            references: &VerifiedReferences::default(),
         };
         appraiser
             .appraise(&evidence, &binding, &Register, NOW_S)

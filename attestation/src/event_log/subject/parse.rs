@@ -20,17 +20,16 @@ const NODE_MEDIA_FILE_PATH: (u8, u8) = (4, 4);
 pub(super) fn subject(event: &Event) -> Subject {
     match &event.content {
         Content::RunTime { name, payload } => Subject::RunTime(run_time(name, payload)),
-        Content::Firmware { event_type, data } => {
-            firmware(*event_type, data).unwrap_or_else(|_| Subject::Other(hexadecimal(data)))
-        }
+        Content::Firmware { event_type, data } => firmware(*event_type, data),
     }
 }
 
-fn firmware(event_type: EventType, data: &[u8]) -> Result<Subject, EventLogError> {
-    Ok(match event_type {
-        EventType::EFI_HANDOFF_TABLES2 => handoff_table(named(data)?),
+/// A field that does not parse, or that whoever sent the log left out, leaves the description empty.
+fn firmware(event_type: EventType, data: &[u8]) -> Subject {
+    match event_type {
+        EventType::EFI_HANDOFF_TABLES2 => handoff_table(named(data).unwrap_or_default()),
         EventType::EFI_HANDOFF_TABLES => Subject::HandoffTable(String::new()),
-        EventType::EFI_PLATFORM_FIRMWARE_BLOB2 => firmware_blob(named(data)?),
+        EventType::EFI_PLATFORM_FIRMWARE_BLOB2 => firmware_blob(named(data).unwrap_or_default()),
         EventType::EFI_PLATFORM_FIRMWARE_BLOB => Subject::FirmwareVolume(String::new()),
         EventType::EFI_VARIABLE_DRIVER_CONFIG => Subject::SecureBoot(variable(data)),
         EventType::EFI_VARIABLE_AUTHORITY => Subject::Authority(variable(data)),
@@ -39,24 +38,26 @@ fn firmware(event_type: EventType, data: &[u8]) -> Result<Subject, EventLogError
         }
         EventType::EFI_BOOT_SERVICES_APPLICATION
         | EventType::EFI_BOOT_SERVICES_DRIVER
-        | EventType::EFI_RUNTIME_SERVICES_DRIVER => Subject::Executable(image_load(data)?),
+        | EventType::EFI_RUNTIME_SERVICES_DRIVER => {
+            Subject::Executable(image_load(data).unwrap_or_default())
+        }
         EventType::EFI_GPT_EVENT | EventType::EFI_GPT_EVENT2 => {
-            Subject::PartitionTable(partition_table(data)?)
+            Subject::PartitionTable(partition_table(data).unwrap_or_default())
         }
         EventType::EFI_ACTION | EventType::ACTION => Subject::Action(text(data)),
         EventType::SEPARATOR => Subject::Separator(hexadecimal(data)),
         EventType::PLATFORM_CONFIG_FLAGS | EventType::POST_CODE | EventType::POST_CODE2 => {
             vmm_input(data)
         }
-        EventType::EVENT_TAG => tagged(data)?,
+        EventType::EVENT_TAG => tagged(data).unwrap_or_else(|_| Subject::Other(hexadecimal(data))),
         EventType::IPL => loader(text(data)),
         _ => Subject::Other(text(data)),
-    })
+    }
 }
 
 /// A `UEFI_VARIABLE_DATA`.
 pub(in crate::event_log) struct Variable<'a> {
-    name: String,
+    pub(in crate::event_log) name: String,
     pub(in crate::event_log) value: &'a [u8],
 }
 

@@ -117,6 +117,43 @@ fn extra_missing_moved_and_replaced_events_are_told_apart() {
     let mut replaced = log();
     replaced[6] = extra;
     assert_eq!(first(&replaced).3, Change::Replaced);
+    let mut left_out = log();
+    left_out[6] = event(Register::Rtmr2, EventType::IPL, 9, b"");
+    assert_eq!(first(&left_out).3, Change::Changed);
+}
+
+/// Two run-time events, or two variables, are the same event where their names are.
+#[test]
+fn names_tell_events_of_one_type_apart() {
+    let run_time = |name: &str, payload: &[u8]| {
+        Event::from(&RunTimeEvent::new(name, payload.to_vec()).unwrap())
+    };
+    let change =
+        |event: Event, reference: Event| first_difference(&[event], &[reference]).unwrap().change;
+    assert_eq!(
+        change(run_time("a", b"1"), run_time("a", b"2")),
+        Change::Changed
+    );
+    assert_eq!(
+        change(run_time("a", b"1"), run_time("b", b"1")),
+        Change::Replaced
+    );
+    let variable = |name: u8, digest: u8| {
+        let mut data = vec![0; 16];
+        data.extend(1_u64.to_le_bytes());
+        data.extend(0_u64.to_le_bytes());
+        data.extend([name, 0]);
+        let event_type = EventType::EFI_VARIABLE_DRIVER_CONFIG;
+        event(Register::Rtmr0, event_type, digest, &data)
+    };
+    assert_eq!(
+        change(variable(b'a', 1), variable(b'a', 2)),
+        Change::Changed
+    );
+    assert_eq!(
+        change(variable(b'a', 1), variable(b'b', 2)),
+        Change::Replaced
+    );
 }
 
 #[test]

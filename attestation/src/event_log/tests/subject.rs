@@ -149,17 +149,19 @@ fn no_text_of_a_log_can_move_the_cursor_of_a_terminal() {
     );
 }
 
-/// Whatever does not parse is shown in hexadecimal, and long texts are cut.
+/// The type still says what kind of thing was measured; long texts are cut.
 #[test]
-fn fields_that_do_not_parse_are_shown_as_they_are() {
-    for event_type in [
-        EventType::EFI_HANDOFF_TABLES2,
-        EventType::EFI_BOOT_SERVICES_APPLICATION,
-        EventType::EFI_GPT_EVENT,
-        EventType::EVENT_TAG,
+fn fields_that_do_not_parse_or_were_left_out_are_known_by_their_type() {
+    for (event_type, wanted) in [
+        (EventType::EFI_HANDOFF_TABLES2, "configuration table"),
+        (EventType::EFI_PLATFORM_FIRMWARE_BLOB2, "firmware volume"),
+        (EventType::EFI_BOOT_SERVICES_APPLICATION, "executable"),
+        (EventType::EFI_GPT_EVENT, "partition table"),
     ] {
-        assert_eq!(subject(event_type, &[0xff, 1]), "other: ff01");
+        assert_eq!(subject(event_type, &[0xff, 1]), wanted);
+        assert_eq!(subject(event_type, &[]), wanted);
     }
+    assert_eq!(subject(EventType::EVENT_TAG, &[0xff, 1]), "other: ff01");
     assert_eq!(
         subject(EventType::EFI_VARIABLE_BOOT, &[0xff; 30]),
         format!("boot option: {}... (30 bytes)", "ff".repeat(24))

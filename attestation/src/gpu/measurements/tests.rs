@@ -3,18 +3,16 @@
 use super::*;
 
 fn references(active: &[u32], inactive: &[u32]) -> BTreeMap<u32, ReferenceMeasurement> {
-    let of = |indices: &[u32], active| -> Vec<_> {
-        let reference = ReferenceMeasurement {
-            active,
-            alternatives: vec![vec![1; 48]],
-        };
-        let indices = indices.iter();
-        indices.map(|index| (*index, reference.clone())).collect()
-    };
-    [of(active, true), of(inactive, false)]
-        .concat()
-        .into_iter()
-        .collect()
+    fn of(indices: &[u32], active: bool) -> impl Iterator<Item = (u32, ReferenceMeasurement)> {
+        indices.iter().map(move |index| {
+            let reference = ReferenceMeasurement {
+                active,
+                alternatives: vec![vec![1; 48]],
+            };
+            (*index, reference)
+        })
+    }
+    of(active, true).chain(of(inactive, false)).collect()
 }
 
 #[test]

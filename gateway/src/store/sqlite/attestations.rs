@@ -76,15 +76,18 @@ pub(in super::super) fn by_id(
     }
 }
 
-/// The latest of a worker.
-pub(in super::super) fn latest(
+/// Key of the latest record of a worker.
+pub(super) fn latest(
     connection: &Connection,
     worker: &WorkerId,
-) -> Result<Option<StoredAttestation>, StoreError> {
-    let sql = format!("{RECORD} WHERE worker = ?1 ORDER BY number DESC LIMIT 1");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query([worker.as_str()])?;
-    rows.next()?.map(stored).transpose()
+) -> Result<Option<i64>, StoreError> {
+    let number = connection
+        .prepare_cached(
+            "SELECT number FROM attestations WHERE worker = ?1 ORDER BY number DESC LIMIT 1",
+        )?
+        .query_row([worker.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(number)
 }
 
 fn stored(row: &Row<'_>) -> Result<StoredAttestation, StoreError> {

@@ -12,7 +12,10 @@ use rusqlite::{Connection, OpenFlags};
 use super::super::{OpenError, StoreError};
 
 /// In order; a released one is never edited. `user_version` says how many of them a database has seen.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_reappraisals.sql"),
+];
 
 /// `ccnG`: tells a gateway's database from any other SQLite file.
 const APPLICATION_ID: i64 = 0x6363_6e47;

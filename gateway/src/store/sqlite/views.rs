@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, ToSql};
 use super::super::{
     Counts, ListQuery, LookupError, Payload, StoreError, StoredAttestation, StoredOutput, TaskScope,
 };
-use super::attestations;
+use super::reappraisals;
 use super::values::{
     digest_at, integer_from_usize, optional_parsed_at, optional_unsigned_at, parsed_at, task_at,
     unsigned, unsigned_at,
@@ -206,7 +206,7 @@ fn leaf_hashes(concatenated: &[u8]) -> Vec<Sha256Digest> {
         .collect()
 }
 
-/// The attestation that a task's receipt points at.
+/// The attestation that a task's receipt points at, with the verdict that was in force when the receipt was accepted.
 pub(in super::super) fn task_attestation(
     connection: &Connection,
     whose: &TaskScope,
@@ -216,14 +216,16 @@ pub(in super::super) fn task_attestation(
         Ok(number) => number,
         Err(error) => return Ok(Err(error)),
     };
-    let attestation = connection
+    let (attestation, accepted_ms) = connection
         .prepare_cached(
-            "SELECT attestation FROM task_outputs
+            "SELECT attestation, accepted_ms FROM task_outputs
              JOIN receipt_batches ON receipt_batches.number = task_outputs.batch
              WHERE task_outputs.task = ?1",
         )?
-        .query_row([number], |row| row.get(0))?;
-    attestations::by_number(connection, attestation).map(Ok)
+        .query_row([number], |row| {
+            Ok((row.get(0)?, unsigned_at(row, "accepted_ms")?))
+        })?;
+    reappraisals::in_force_at(connection, attestation, accepted_ms).map(Ok)
 }
 
 /// How many there are of each.

@@ -1,11 +1,12 @@
 //! Workers, attestations, sessions, access tokens.
 
 use protocol::{SessionId, Sha256Digest};
+use serde_json::{Value, json};
 
 use super::harness::{NOW_MS, Pool, Worker, user};
 use crate::store::{
-    AccessRole, CreateWorkerError, EnrolmentSecret, NewAccessToken, NewAttestation, NewSession,
-    RefusalRecord,
+    AccessRole, CreateWorkerError, Document, EnrolmentSecret, NewAccessToken, NewAttestation,
+    NewReappraisal, NewSession, RefusalRecord, TaskScope,
 };
 
 #[tokio::test]
@@ -90,6 +91,49 @@ async fn attestation_records_are_kept() {
             .is_none()
     );
     assert!(pool.store.attestation("not an id").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn verdicts_reached_again_leave_the_record_and_take_its_verdicts_place() {
+    let mut pool = Pool::new().await;
+    let worker = pool.worker("worker-1").await;
+    let reappraisal = |at_ms, code: Option<&str>| NewReappraisal {
+        attestation: worker.attested.attestation.clone(),
+        appraised_ms: at_ms,
+        code: code.map(str::to_owned),
+        policy: Document::new("the policy"),
+        collateral: Document::new(r#"{"of":"the family"}"#),
+        transcript: format!("[{at_ms}]").into_bytes(),
+    };
+    let accepted = reappraisal(NOW_MS, None);
+    pool.store.record_reappraisal(accepted).await.unwrap();
+    let task = pool.submit().await;
+    let leases = pool.lease(&worker, 1).await;
+    pool.ack(&worker, &leases).await;
+    let refused = reappraisal(NOW_MS + 1, Some("E602"));
+    pool.store.record_reappraisal(refused).await.unwrap();
+    pool.store
+        .record_reappraisal(reappraisal(NOW_MS + 2, None))
+        .await
+        .unwrap();
+
+    let record_at = |at_ms| json!({"policy": "the policy", "collateral": {"of": "the family"}, "transcript": [at_ms]});
+    let json = |record: &[u8]| serde_json::from_slice::<Value>(record).unwrap();
+    let latest = pool.store.worker_attestation(&worker.id).await.unwrap();
+    let latest = latest.unwrap();
+    assert_eq!(json(&latest.record), record_at(NOW_MS + 2));
+    assert_eq!(latest.id, worker.attested.attestation);
+    let of_receipt = pool.store.task_attestation(TaskScope::All, task).await;
+    assert_eq!(json(&of_receipt.unwrap().record), record_at(NOW_MS));
+    let first = pool.store.attestation(&worker.attested.attestation).await;
+    assert_eq!(first.unwrap().unwrap().record, b"{}");
+
+    let database = rusqlite::Connection::open(pool.database()).unwrap();
+    let documents = database.query_row("SELECT count(*) FROM documents", [], |row| row.get(0));
+    assert_eq!(documents, Ok(2), "kept once");
+    let mut unknown = reappraisal(NOW_MS, None);
+    unknown.attestation = "00".repeat(64);
+    assert!(pool.store.record_reappraisal(unknown).await.is_err());
 }
 
 #[tokio::test]

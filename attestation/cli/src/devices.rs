@@ -1,0 +1,135 @@
+//! Reading GPU evidence in whatever form it comes: our CBOR, the JSON of NVIDIA's SDK, or a report with its chain in PEM.
+
+use anyhow::{Context, bail, ensure};
+use attestation::gpu::{
+    ConfidentialMode, DEVICES_COUNT_MAX, DeviceEvidence, DeviceKind, DeviceReport, MultiGpuMode,
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde::Deserialize;
+use x509_parser::pem::Pem;
+
+use crate::input;
+
+/// SPDM 1.1, `GET_MEASUREMENTS`: the request that every report opens with.
+pub(crate) const REPORT_HEAD: &[u8] = &[0x11, 0xe0];
+/// A CBOR map of one entry, under key 0.
+pub(crate) const EVIDENCE_HEAD: &[u8] = &[0xa1, 0x00];
+pub(crate) const PEM_HEAD: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+/// Devices, none of them believed yet.
+#[derive(Debug)]
+pub(crate) struct Devices {
+    pub(crate) reports: Vec<DeviceReport>,
+    /// Whether the form carries what NVML says of confidential mode. NVIDIA's forms do not, and `mode` then means nothing.
+    pub(crate) has_mode: bool,
+}
+
+/// One device in the form of NVIDIA's SDK.
+#[derive(Deserialize)]
+struct SdkDevice {
+    arch: String,
+    /// The chain in PEM, in base64.
+    certificate: String,
+    /// The report in base64.
+    evidence: String,
+}
+
+/// The devices in `input`; a bare report takes its certificates from `chain` (PEM).
+pub(crate) fn parse(input: Vec<u8>, chain: Option<&[u8]>) -> anyhow::Result<Devices> {
+    let opens = input.iter().find(|byte| !byte.is_ascii_whitespace());
+    if opens == Some(&b'[') {
+        return sdk(&input);
+    }
+    let bytes = input::decode_binary("GPU evidence", input)?;
+    if bytes.starts_with(EVIDENCE_HEAD) {
+        let evidence = DeviceEvidence::decode(&bytes)?;
+        return Ok(Devices {
+            reports: evidence.devices,
+            has_mode: true,
+        });
+    }
+    ensure!(
+        bytes.starts_with(REPORT_HEAD),
+        "it is neither device evidence in CBOR, nor JSON of NVIDIA's SDK, nor a report"
+    );
+    let certificates = match chain {
+        Some(pem) => certificates(pem)?,
+        None => Vec::new(),
+    };
+    // A report does not say what its device is; its fields do.
+    let is_gpu = attestation::gpu::UnverifiedReport::inspect(&bytes, DeviceKind::Gpu).is_ok();
+    let kind = if is_gpu {
+        DeviceKind::Gpu
+    } else {
+        DeviceKind::NvSwitch
+    };
+    Ok(Devices {
+        reports: vec![device(kind, 0, bytes, certificates)],
+        has_mode: false,
+    })
+}
+
+fn sdk(input: &[u8]) -> anyhow::Result<Devices> {
+    let entries: Vec<SdkDevice> =
+        serde_json::from_slice(input).context("it is not the JSON of NVIDIA's SDK")?;
+    ensure!(!entries.is_empty(), "it names no device");
+    ensure!(
+        entries.len() <= DEVICES_COUNT_MAX,
+        "it names {} devices, more than {DEVICES_COUNT_MAX}",
+        entries.len()
+    );
+    let mut reports = Vec::new();
+    for (index, entry) in entries.into_iter().enumerate() {
+        let kind = if entry.arch == "LS10" {
+            DeviceKind::NvSwitch
+        } else {
+            DeviceKind::Gpu
+        };
+        let decode = |text: &str| BASE64_STANDARD.decode(text).context("it is not base64");
+        let report = decode(&entry.evidence).with_context(|| format!("report {index}"))?;
+        let chain = decode(&entry.certificate).with_context(|| format!("chain {index}"))?;
+        reports.push(device(kind, index, report, certificates(&chain)?));
+    }
+    Ok(Devices {
+        reports,
+        has_mode: false,
+    })
+}
+
+/// NVIDIA's forms name no UUID; the place in the file stands for it.
+fn device(
+    kind: DeviceKind,
+    index: usize,
+    report: Vec<u8>,
+    certificates: Vec<Vec<u8>>,
+) -> DeviceReport {
+    DeviceReport {
+        kind,
+        uuid: format!("device-{index}"),
+        report,
+        certificates,
+        ocsp_responses: Vec::new(),
+        mode: ConfidentialMode {
+            feature_on: false,
+            dev_tools_on: false,
+            multi_gpu_mode: MultiGpuMode::None,
+        },
+    }
+}
+
+/// The certificates (DER) of a chain in PEM.
+pub(crate) fn certificates(pem: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut certificates = Vec::new();
+    for block in Pem::iter_from_buffer(pem) {
+        let number = certificates.len();
+        certificates.push(
+            block
+                .with_context(|| format!("certificate {number} is no PEM"))?
+                .contents,
+        );
+    }
+    if certificates.is_empty() {
+        bail!("there is no certificate in PEM");
+    }
+    Ok(certificates)
+}

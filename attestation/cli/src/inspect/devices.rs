@@ -1,0 +1,107 @@
+//! What GPUs and switches say of themselves, and what NVIDIA's manifests say of what they should measure.
+
+use anyhow::Context;
+use attestation::gpu::{Details, DeviceReport, UnverifiedReport, rim::UnverifiedManifest};
+use serde_json::{Value, json};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+use crate::{
+    devices::{self, Devices},
+    input::format_time,
+    output::Section,
+};
+
+const NOT_VERIFIED: &str = "no; `cocoon-attest verify --gpu` does that";
+
+pub(super) fn sections(bytes: &[u8]) -> anyhow::Result<Vec<Section>> {
+    let devices = devices::parse(bytes.to_vec(), None)?;
+    let mut sections = vec![
+        Section::new("device_evidence")
+            .field("devices", devices.reports.len())
+            .field("length_bytes", bytes.len())
+            .field("verified", NOT_VERIFIED),
+    ];
+    for (index, report) in devices.reports.iter().enumerate() {
+        let section = device(index, report, &devices);
+        sections.push(section.with_context(|| format!("device {index} ({})", report.uuid))?);
+    }
+    Ok(sections)
+}
+
+fn device(index: usize, device: &DeviceReport, devices: &Devices) -> anyhow::Result<Section> {
+    let report = UnverifiedReport::inspect(&device.report, device.kind)
+        .context("its report cannot be parsed")?;
+    let certificates: Vec<Value> = device
+        .certificates
+        .iter()
+        .map(|der| certificate(der))
+        .collect::<Result<_, _>>()?;
+    let section = Section::new(format!("device_{index}"))
+        .field("kind", device.kind.to_string())
+        .field("uuid", device.uuid.clone())
+        .bytes("nonce", report.nonce)
+        .field("vbios_version", report.vbios_version.to_string());
+    let section = match &report.details {
+        Details::Gpu(gpu) => section
+            .field("driver_version", gpu.driver_version.to_string())
+            .field(
+                "board",
+                format!(
+                    "{}_{}_{}",
+                    gpu.board.project, gpu.board.project_sku, gpu.board.chip_sku
+                ),
+            )
+            .field("mode", json!(gpu.mode)),
+        Details::NvSwitch(_) => section,
+    };
+    let mode = devices.has_mode.then(|| json!(device.mode));
+    Ok(section
+        .field("measurements", report.measurements.len())
+        .field("certificates", certificates)
+        .field("ocsp_responses", device.ocsp_responses.len())
+        .field("nvml_says", mode.unwrap_or(Value::Null)))
+}
+
+/// A chain by itself.
+pub(super) fn chain(pem: &[u8]) -> anyhow::Result<Section> {
+    let ders = devices::certificates(pem)?;
+    let certificates: Vec<Value> = ders
+        .iter()
+        .map(|der| certificate(der))
+        .collect::<Result<_, _>>()?;
+    Ok(Section::new("certificate_chain")
+        .field("certificates", certificates)
+        .field("verified", NOT_VERIFIED))
+}
+
+fn certificate(der: &[u8]) -> anyhow::Result<Value> {
+    let (_, certificate) =
+        X509Certificate::from_der(der).context("a certificate cannot be parsed")?;
+    let date =
+        |seconds: i64| u64::try_from(seconds).map_or_else(|_| seconds.to_string(), format_time);
+    Ok(json!({
+        "subject": certificate.subject().to_string(),
+        "issuer": certificate.issuer().to_string(),
+        "serial": hex::encode(certificate.raw_serial()),
+        "not_before": date(certificate.validity().not_before.timestamp()),
+        "not_after": date(certificate.validity().not_after.timestamp()),
+    }))
+}
+
+pub(super) fn manifest(bytes: &[u8]) -> anyhow::Result<Section> {
+    let manifest = UnverifiedManifest::inspect(bytes).context("the manifest cannot be parsed")?;
+    Ok(Section::new("reference_manifest")
+        .field("describes", manifest.kind.to_string())
+        .field("product", manifest.product)
+        .field("version", manifest.version)
+        .field("measurements", manifest.measurements_count)
+        .field("active_measurements", manifest.active_measurements_count)
+        .field("signer", manifest.signer_subject)
+        .field(
+            "signer_not_before",
+            format_time(manifest.signer_not_before_s),
+        )
+        .field("signer_not_after", format_time(manifest.signer_not_after_s))
+        .field("length_bytes", bytes.len())
+        .field("verified", NOT_VERIFIED))
+}

@@ -1,0 +1,78 @@
+//! `policy diff`: what a new policy changes, by meaning.
+
+use std::fmt::Write as _;
+
+use attestation::{
+    Outcome,
+    policy::rules::{Direction, RuleChange},
+};
+use serde_json::json;
+
+use crate::{
+    Exit, World,
+    answer::{Answer, Findings},
+    arguments::PolicyDiff,
+    output::{Paint, one_line},
+    verify::read_policy,
+};
+
+pub(crate) fn diff(arguments: &PolicyDiff, world: &mut World<'_>) -> anyhow::Result<Answer> {
+    let old = read_policy(&arguments.old, world)?;
+    let new = read_policy(&arguments.new, world)?;
+    let changes = old.changes(&new);
+    let laxer = changes
+        .iter()
+        .any(|change| change.direction != Direction::Stricter);
+    let paint = Paint(world.machine.colour);
+    Ok(Answer::Findings(Findings {
+        json: json!({
+            "schema": "cocoon-attest/policy-diff/1",
+            "old_digest": hex::encode(old.digest()),
+            "new_digest": hex::encode(new.digest()),
+            "stricter": count(&changes, Direction::Stricter),
+            "laxer": count(&changes, Direction::Laxer),
+            "other": count(&changes, Direction::Other),
+            "changes": changes,
+        }),
+        text: shown(&changes, paint),
+        exit: if arguments.deny_laxer && laxer {
+            Exit::Findings
+        } else {
+            Exit::Success
+        },
+    }))
+}
+
+fn count(changes: &[RuleChange], direction: Direction) -> usize {
+    let same = |change: &&RuleChange| change.direction == direction;
+    changes.iter().filter(same).count()
+}
+
+fn shown(changes: &[RuleChange], paint: Paint) -> String {
+    let mut text = String::new();
+    for change in changes {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}  {}", word(change.direction, paint), change.path);
+        for effect in &change.effects {
+            let _ = writeln!(
+                text,
+                "  {}  {}",
+                word(effect.direction, paint),
+                one_line(&effect.text)
+            );
+        }
+    }
+    let counts = [Direction::Stricter, Direction::Laxer, Direction::Other]
+        .map(|direction| count(changes, direction));
+    let [stricter, laxer, other] = counts;
+    let _ = writeln!(text, "{stricter} stricter, {laxer} laxer, {other} other");
+    text
+}
+
+fn word(direction: Direction, paint: Paint) -> String {
+    match direction {
+        Direction::Stricter => paint.word(Outcome::Pass, "stricter"),
+        Direction::Laxer => paint.word(Outcome::Fail, "laxer   "),
+        Direction::Other => paint.word(Outcome::Skip, "other   "),
+    }
+}

@@ -1,0 +1,219 @@
+//! `inspect` and `verify --gpu` on simulated GPUs: good evidence, each flaw, and what was not judged.
+
+use attestation::gpu::DeviceEvidence;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use simulator::{
+    SimulatedPlatform,
+    gpu::{GpuFlaw, GpuOptions, SimulatedGpu},
+};
+
+use crate::harness::{Files, GPU_SEED, NOW_S, Said, shipped, simulated, text};
+
+const NONCE: [u8; 32] = [0x5a; 32];
+
+struct Scene {
+    files: Files,
+    gpu: SimulatedGpu,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let scene = Self {
+            files: Files::new(),
+            gpu: SimulatedGpu::new(GPU_SEED, 0),
+        };
+        scene.put(None);
+        let references = scene.gpu.references();
+        for id in references.ids() {
+            let manifest = references.find(id).unwrap();
+            scene.files.write(&format!("{id}.xml"), manifest);
+        }
+        scene
+    }
+
+    /// Evidence with a flaw, or none.
+    fn put(&self, flaw: Option<GpuFlaw>) {
+        let mut options = GpuOptions::at(NOW_S);
+        options.flaw = flaw;
+        let evidence = DeviceEvidence {
+            devices: vec![self.gpu.report(&NONCE, &options)],
+        };
+        self.files.write("gpu.cbor", evidence.encode().unwrap());
+    }
+
+    fn manifests(&self) -> Vec<String> {
+        let references = self.gpu.references();
+        let paths = references.ids().map(|id| {
+            let path = self.files.path(&format!("{id}.xml"));
+            ["--rim".to_owned(), text(&path).to_owned()]
+        });
+        paths.flatten().collect()
+    }
+
+    fn verify(&self, more: &[&str]) -> Said {
+        let path = self.files.path("gpu.cbor");
+        let (time, manifests) = (NOW_S.to_string(), self.manifests());
+        let known = ["verify", "--gpu", text(&path), "--time", &time];
+        let manifests: Vec<&str> = manifests.iter().map(String::as_str).collect();
+        let arguments = [&known[..], &manifests, more].concat();
+        simulated(&SimulatedPlatform::from_seed(7), &arguments)
+    }
+}
+
+#[test]
+fn a_good_gpu_is_accepted_against_its_manifests() {
+    let scene = Scene::new();
+    let nonce = hex::encode(NONCE);
+    let said = scene.verify(&["--nonce", &nonce]);
+    assert_eq!(said.exit, 0, "{said:?}");
+    assert!(said.output.starts_with("SIMULATED: "), "{}", said.output);
+    assert!(
+        said.output.contains("PASS  measurements"),
+        "{}",
+        said.output
+    );
+    assert!(
+        said.output.contains("ACCEPTED under NOT NVIDIA"),
+        "{}",
+        said.output
+    );
+    let json = scene.verify(&["--nonce", &nonce, "--json"]).json();
+    let device = &json["devices"][0];
+    assert_eq!(device["verified"]["device_serial"], scene.gpu.serial());
+    assert!(
+        device["measurements_compared"].as_u64().unwrap() > 10,
+        "{json}"
+    );
+    assert_eq!(json["notes"].as_array().unwrap().len(), 1, "{json}");
+}
+
+#[test]
+fn each_flaw_has_its_code() {
+    let scene = Scene::new();
+    for (flaw, code) in [
+        (GpuFlaw::Signature, "E712"),
+        (GpuFlaw::FirmwareId, "E714"),
+        (GpuFlaw::Measurement(3), "E722"),
+        (GpuFlaw::ForeignRoot, "E707"),
+        (GpuFlaw::OcspRevoked(1), "E708"),
+        (GpuFlaw::Nonce, "E713"),
+    ] {
+        scene.put(Some(flaw));
+        let said = scene.verify(&["--json", "--nonce", &hex::encode(NONCE)]);
+        assert_eq!(said.exit, 2, "{flaw:?}: {said:?}");
+        let device = &said.json()["devices"][0];
+        assert_eq!(device["code"], code, "{flaw:?}: {device}");
+        assert!(device["remedy"].is_string(), "{flaw:?}");
+    }
+}
+
+#[test]
+fn what_was_not_judged_is_said() {
+    let scene = Scene::new();
+    let path = scene.files.path("gpu.cbor");
+    let time = NOW_S.to_string();
+    let arguments = ["verify", "--gpu", text(&path), "--time", &time];
+    let said = simulated(&SimulatedPlatform::from_seed(7), &arguments);
+    assert_eq!(said.exit, 0, "{said:?}");
+    for words in [
+        "no nonce was given",
+        "no --rim was given",
+        "no policy",
+        "SKIP  measurements",
+    ] {
+        assert!(said.output.contains(words), "{words}: {}", said.output);
+    }
+    let shipped = shipped(&arguments);
+    assert_eq!(
+        shipped.exit, 2,
+        "the shipped binary trusts NVIDIA: {shipped:?}"
+    );
+    assert!(!shipped.output.contains("SIMULATED"), "{}", shipped.output);
+}
+
+#[test]
+fn nvidias_own_forms_are_read() {
+    let scene = Scene::new();
+    let report = scene.gpu.report(&NONCE, &GpuOptions::at(NOW_S));
+    let blocks = report.certificates.iter().map(|der| {
+        let body = BASE64_STANDARD.encode(der);
+        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    });
+    let chain = blocks.collect::<Vec<_>>().concat();
+    let sdk = serde_json::json!([{
+        "arch": "HOPPER",
+        "certificate": BASE64_STANDARD.encode(&chain),
+        "evidence": BASE64_STANDARD.encode(&report.report),
+        "nonce": hex::encode(NONCE),
+    }]);
+    let sdk = scene.files.write("sdk.json", sdk.to_string());
+    let hex = scene.files.write("report.txt", hex::encode(&report.report));
+    let pem = scene.files.write("chain.pem", &chain);
+    let platform = SimulatedPlatform::from_seed(7);
+    let time = NOW_S.to_string();
+    let run = |arguments: &[&str]| {
+        let known = ["verify", "--json", "--time", &time, "--gpu"];
+        simulated(&platform, &[&known[..], arguments].concat())
+    };
+    assert_eq!(run(&[text(&sdk)]).exit, 0);
+    assert_eq!(run(&[text(&hex), "--gpu-chain", text(&pem)]).exit, 0);
+    let alone = run(&[text(&hex)]);
+    assert_eq!(alone.exit, 2, "{alone:?}");
+    assert_eq!(alone.json()["verdict"], "refused");
+    for (path, kind) in [
+        (&sdk, "gpu-evidence"),
+        (&hex, "gpu-evidence"),
+        (&pem, "certificate-chain"),
+    ] {
+        let said = shipped(&["inspect", "--json", text(path)]);
+        assert_eq!(said.exit, 0, "{said:?}");
+        assert_eq!(said.json()["kind"], kind);
+    }
+    let json = shipped(&["inspect", "--json", text(&sdk)]).json();
+    assert_eq!(json["device_0"]["nonce"], hex::encode(NONCE));
+    assert!(json["device_0"]["nvml_says"].is_null(), "{json}");
+}
+
+#[test]
+fn evidence_and_manifests_are_shown_without_a_verdict() {
+    let scene = Scene::new();
+    let json = shipped(&["inspect", "--json", text(&scene.files.path("gpu.cbor"))]).json();
+    assert_eq!(json["kind"], "gpu-evidence");
+    assert_eq!(json["device_0"]["driver_version"], "550.90.07");
+    assert_eq!(json["device_0"]["nvml_says"]["feature_on"], true);
+    let serials = json["device_0"]["certificates"].to_string();
+    assert!(serials.contains(&scene.gpu.serial()), "{serials}");
+    let manifest = scene.files.path("NV_GPU_DRIVER_GH100_550.90.07.xml");
+    let json = shipped(&["inspect", "--json", text(&manifest)]).json();
+    assert_eq!(json["kind"], "manifest");
+    assert_eq!(json["reference_manifest"]["version"], "550.90.07");
+}
+
+#[test]
+fn what_is_no_gpu_evidence_is_an_error() {
+    let scene = Scene::new();
+    let whole = std::fs::read(scene.files.path("gpu.cbor")).unwrap();
+    for contents in [
+        &b"[]"[..],
+        b"[{}]",
+        b"\xa1\x00",
+        &whole[..200],
+        b"nonsense!",
+    ] {
+        scene.files.write("gpu.cbor", contents);
+        let said = scene.verify(&["--json"]);
+        assert_eq!(said.exit, 1, "{said:?}");
+        assert!(
+            said.errors.contains("gpu.cbor is no GPU evidence"),
+            "{}",
+            said.errors
+        );
+    }
+    for arguments in [
+        &["verify", "--gpu", "x"][..],
+        &["verify", "--gpu", "x", "--time", "now", "--policy", "y"],
+        &["verify", "--nonce", "00"],
+    ] {
+        assert_eq!(shipped(arguments).exit, 1, "{arguments:?}");
+    }
+}

@@ -1,0 +1,195 @@
+//! Appraising again what was accepted before, from its record: policy or collateral were replaced, and the worker has
+//! nothing to do with it. No new quote is asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use attestation::{AttestationRecord, ErrorCode, Transcript};
+use protocol::WorkerId;
+
+use super::relying_party::{Appraisal, Attested, Judgement, RelyingParty};
+use crate::store::{NewReappraisal, StoredAttestation};
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) enum Reappraisal {
+    /// The evidence is accepted under what is in force now.
+    Stands(Box<Attested>),
+    /// It is refused: its session ends, and the worker learns the code that it would learn at the gate.
+    Cut(ErrorCode),
+    /// There is no verdict, for want of the record or of usable collateral. New evidence may do better.
+    Undecided,
+}
+
+impl Reappraisal {
+    /// For the metrics.
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::Stands(_) => "stands",
+            Self::Cut(_) => "cut",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+/// Since the gateway's start, for the log; the metrics tell every outcome.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) reappraised: AtomicU64,
+    pub(crate) cut: AtomicU64,
+}
+
+impl Tally {
+    fn count(&self, reappraisal: &Reappraisal) {
+        self.reappraised.fetch_add(1, Ordering::Relaxed);
+        if matches!(reappraisal, Reappraisal::Cut(_)) {
+            self.cut.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A verdict and its record.
+struct Verdict {
+    outcome: Result<Attested, ErrorCode>,
+    record: NewReappraisal,
+    transcript: Transcript,
+}
+
+impl RelyingParty {
+    /// Appraises a live session's evidence again, under what is in force now. Records the verdict before anybody is told.
+    pub(crate) async fn reappraise(&self, worker: &WorkerId, attestation: &str) -> Reappraisal {
+        let reappraisal = match self.reappraise_recorded(worker, attestation).await {
+            Ok(Ok(attested)) => Reappraisal::Stands(Box::new(attested)),
+            Ok(Err(code)) => Reappraisal::Cut(code),
+            Err(code) => {
+                tracing::warn!(%worker, attestation, %code, title = code.title(), "a session cannot be appraised again; it is to attest");
+                Reappraisal::Undecided
+            }
+        };
+        self.metrics.reappraised(reappraisal.label());
+        self.tally.count(&reappraisal);
+        reappraisal
+    }
+
+    /// The verdict, or why there is none.
+    async fn reappraise_recorded(
+        &self,
+        worker: &WorkerId,
+        attestation: &str,
+    ) -> Result<Result<Attested, ErrorCode>, ErrorCode> {
+        let place = self.reappraisals.acquire().await;
+        let _place = place.map_err(|_| ErrorCode::Internal)?;
+        let verdict = self.verdict(worker, attestation).await?;
+        let recorded = self.store.record_reappraisal(verdict.record).await;
+        match (verdict.outcome, recorded) {
+            (Ok(attested), Ok(())) => Ok(Ok(attested)),
+            (Ok(_), Err(error)) => {
+                tracing::error!(%error, %worker, "a verdict cannot be recorded");
+                Err(ErrorCode::Internal)
+            }
+            // A refusal holds whether or not it can be written down.
+            (Err(code), _) => {
+                tracing::warn!(%worker, %code, transcript = %verdict.transcript, "a session does not stand under what is in force now");
+                self.metrics.refused("reappraisal", code);
+                self.record_refusal(Some(worker), code).await;
+                Ok(Err(code))
+            }
+        }
+    }
+
+    async fn verdict(&self, worker: &WorkerId, attestation: &str) -> Result<Verdict, ErrorCode> {
+        let stored = self.store.attestation(attestation).await.map_err(|error| {
+            tracing::error!(%error, %worker, "an attestation's record cannot be read");
+            ErrorCode::Internal
+        })?;
+        let stored = stored.ok_or(ErrorCode::Internal)?;
+        let known = self.known(worker.clone()).await?;
+        let core = self.cores.acquire().await;
+        let _core = core.map_err(|_| ErrorCode::Internal)?;
+        let (verifiers, policy) = (Arc::clone(&self.verifiers), self.in_force.policy());
+        let references = self.in_force.references();
+        let collateral = Arc::clone(&self.collateral);
+        let now_us = self.clock.now_us();
+        let appraising = tokio::task::spawn_blocking(move || {
+            let record: AttestationRecord =
+                serde_json::from_slice(&stored.record).map_err(|_| ErrorCode::Internal)?;
+            let appraisal = Appraisal {
+                verifiers,
+                policy,
+                references,
+                collateral,
+                evidence: record.evidence().clone(),
+                binding: record.binding().clone(),
+                known,
+                now_us,
+            };
+            verdict(&appraisal, &stored)
+        });
+        appraising.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "an appraisal did not end");
+            Err(ErrorCode::Internal)
+        })
+    }
+}
+
+/// Whether new evidence from the same worker may be accepted though this is refused: collateral that cannot be used says
+/// nothing of the evidence, and OCSP responses are stapled anew each time.
+fn is_of_the_moment(code: ErrorCode) -> bool {
+    code.is_verifiers_own() || code == ErrorCode::GpuOcspExpired
+}
+
+fn verdict(appraisal: &Appraisal, stored: &StoredAttestation) -> Result<Verdict, ErrorCode> {
+    let Judgement {
+        verdict,
+        collateral,
+    } = appraisal.judge()?;
+    let (outcome, transcript) = match verdict {
+        Ok(result) => {
+            let attested = appraisal.attested(&result, &collateral)?;
+            let at_ms = stored.recorded_ms;
+            (
+                Ok(Attested { at_ms, ..attested }),
+                result.transcript().clone(),
+            )
+        }
+        Err(refusal) if is_of_the_moment(refusal.code) => return Err(refusal.code),
+        Err(refusal) => (Err(refusal.code), refusal.transcript),
+    };
+    let record = NewReappraisal {
+        attestation: stored.id.clone(),
+        appraised_ms: appraisal.now_us / 1_000,
+        code: outcome.as_ref().err().map(ToString::to_string),
+        policy: appraisal.policy.document.clone(),
+        collateral: collateral.document.clone(),
+        transcript: serde_json::to_vec(&transcript).map_err(|_| ErrorCode::Internal)?,
+    };
+    Ok(Verdict {
+        outcome,
+        record,
+        transcript,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_new_evidence_may_mend_is_asked_for() {
+        for code in [
+            ErrorCode::CollateralExpired,
+            ErrorCode::CollateralMissing,
+            ErrorCode::GpuOcspExpired,
+        ] {
+            assert!(is_of_the_moment(code), "{code}");
+        }
+        for code in [
+            ErrorCode::PlatformRevoked,
+            ErrorCode::PckRevoked,
+            ErrorCode::GpuCertificateRevoked,
+            ErrorCode::VerifierUnclassified,
+        ] {
+            assert!(!is_of_the_moment(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Verdicts reached again over recorded evidence, and records as such a verdict makes them.
+
+use protocol::WorkerId;
+use rusqlite::{Connection, OptionalExtension};
+use serde_json::value::{Map, Value};
+
+use super::super::{Document, NewReappraisal, StoreError, StoredAttestation};
+use super::values::integer;
+use super::{WriteScope, attestations};
+
+/// Keeps a verdict beside the attestation's record, which stays as it is.
+pub(in super::super) fn record(
+    scope: &WriteScope<'_>,
+    reappraisal: &NewReappraisal,
+) -> Result<(), StoreError> {
+    let connection = scope.connection;
+    let unknown = StoreError::Unreadable {
+        what: "the attestation that was appraised again",
+    };
+    let attestation = attestations::number(connection, &reappraisal.attestation)?.ok_or(unknown)?;
+    let policy = document(connection, &reappraisal.policy)?;
+    let collateral = document(connection, &reappraisal.collateral)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO reappraisals (attestation, appraised_ms, code, policy, collateral, transcript)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((
+            attestation,
+            integer(reappraisal.appraised_ms),
+            &reappraisal.code,
+            policy,
+            collateral,
+            &reappraisal.transcript,
+        ))?;
+    Ok(())
+}
+
+/// Key of a document that many verdicts share.
+fn document(connection: &Connection, document: &Document) -> Result<i64, StoreError> {
+    let mut find = connection.prepare_cached("SELECT number FROM documents WHERE sha256 = ?1")?;
+    let sha256 = document.sha256.as_bytes();
+    let known = find.query_row([sha256], |row| row.get(0)).optional()?;
+    if let Some(number) = known {
+        return Ok(number);
+    }
+    connection
+        .prepare_cached("INSERT INTO documents (sha256, text) VALUES (?1, ?2)")?
+        .execute((sha256, &*document.text))?;
+    Ok(connection.last_insert_rowid())
+}
+
+/// A worker's latest attestation with the latest verdict on it, be it a refusal.
+pub(in super::super) fn latest(
+    connection: &Connection,
+    worker: &WorkerId,
+) -> Result<Option<StoredAttestation>, StoreError> {
+    let Some(number) = attestations::latest(connection, worker)? else {
+        return Ok(None);
+    };
+    with_verdict(connection, number, "", u64::MAX).map(Some)
+}
+
+/// An attestation with the verdict on it that was in force at `at_ms`.
+pub(super) fn in_force_at(
+    connection: &Connection,
+    attestation: i64,
+    at_ms: u64,
+) -> Result<StoredAttestation, StoreError> {
+    with_verdict(connection, attestation, "AND code IS NULL", at_ms)
+}
+
+/// The last verdict until `at_ms`, of those that `chosen` says, takes the place of the one in the record, with the policy
+/// and the collateral that it was reached with; evidence and binding are the record's own.
+fn with_verdict(
+    connection: &Connection,
+    attestation: i64,
+    chosen: &str,
+    at_ms: u64,
+) -> Result<StoredAttestation, StoreError> {
+    let mut stored = attestations::by_number(connection, attestation)?;
+    let sql = format!(
+        "SELECT policies.text, collaterals.text, transcript FROM reappraisals
+         JOIN documents AS policies ON policies.number = reappraisals.policy
+         JOIN documents AS collaterals ON collaterals.number = reappraisals.collateral
+         WHERE attestation = ?1 AND appraised_ms <= ?2 {chosen} ORDER BY reappraisals.number DESC LIMIT 1"
+    );
+    let verdict = connection
+        .prepare_cached(&sql)?
+        .query_row((attestation, integer(at_ms)), |row| {
+            Ok(Verdict {
+                policy: row.get(0)?,
+                collateral: row.get(1)?,
+                transcript: row.get(2)?,
+            })
+        })
+        .optional()?;
+    if let Some(verdict) = verdict {
+        let unreadable = |_| StoreError::Unreadable {
+            what: "an attestation's record",
+        };
+        stored.record = merged(&stored.record, verdict).map_err(unreadable)?;
+    }
+    Ok(stored)
+}
+
+struct Verdict {
+    policy: String,
+    collateral: String,
+    transcript: Vec<u8>,
+}
+
+fn merged(record: &[u8], verdict: Verdict) -> serde_json::Result<Vec<u8>> {
+    let mut record: Map<String, Value> = serde_json::from_slice(record)?;
+    let collateral = serde_json::from_str(&verdict.collateral)?;
+    let transcript = serde_json::from_slice(&verdict.transcript)?;
+    record.insert("policy".to_owned(), Value::String(verdict.policy));
+    record.insert("collateral".to_owned(), collateral);
+    record.insert("transcript".to_owned(), transcript);
+    serde_json::to_vec(&record)
+}
