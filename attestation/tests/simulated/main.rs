@@ -15,4 +15,6 @@ mod rim;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
+mod staple;
+#[cfg(test)]
 mod verification;
