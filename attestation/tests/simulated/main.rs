@@ -17,4 +17,6 @@ mod rim;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
+mod staple;
+#[cfg(test)]
 mod verification;
