@@ -19,6 +19,8 @@ mod cursor;
 mod dice;
 mod error;
 mod evidence;
+#[cfg(test)]
+mod forge;
 mod measurements;
 mod ocsp;
 mod opaque;
@@ -32,7 +34,7 @@ mod verify;
 mod version;
 
 pub use anchor::{GpuTrustAnchor, GpuTrustAnchorError};
-pub use architecture::Architecture;
+pub use architecture::{Architecture, UnknownArchitecture};
 pub use certificate::CertificateError;
 pub use chain::{CHAIN_CERTIFICATES_COUNT, ChainError};
 pub use cursor::CutShort;

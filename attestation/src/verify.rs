@@ -128,8 +128,9 @@ fn failing_chain(
     }
 }
 
-/// All four parts in date, up to the last second before `nextUpdate`. The library refuses the same (of TCB info and QE
-/// identity one second later), but does not say which part and until when.
+/// All four parts in date, up to the last second before `nextUpdate`. The library refuses nearly the same (TCB info and
+/// QE identity one second later, a revocation list from the future not at all), but does not say which part and until
+/// when.
 fn in_date(collateral: &Collateral, now_s: u64) -> Result<(), VerifyError> {
     for validity in collateral.validities() {
         if now_s < validity.issued_s {

@@ -1,5 +1,6 @@
 //! Runs a step and says which one it was.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -7,8 +8,13 @@ use anyhow::{Context, Result, ensure};
 /// The cargo that built this program, so that a pinned toolchain stays pinned, in the workspace's folder.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    command.current_dir(root());
     command
+}
+
+/// The workspace's folder.
+pub(crate) fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// Runs one step to its end; a failure names the step and the command that repeats it.

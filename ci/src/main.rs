@@ -3,7 +3,11 @@
 mod check;
 mod command;
 mod devnet;
+mod fuzz;
+mod instrumented;
+mod sanitize;
 mod test;
+mod vectors;
 
 use std::process::ExitCode;
 
@@ -29,6 +33,12 @@ enum Job {
         /// Only benchmarks whose name contains this.
         filter: Option<String>,
     },
+    /// libFuzzer over every parser of untrusted bytes, under AddressSanitizer.
+    Fuzz(fuzz::Options),
+    /// The parsers' tests under AddressSanitizer.
+    Sanitize,
+    /// Conformance with real evidence, in the directory that `COCOON_VECTORS` names, as one table.
+    Vectors,
     /// A gateway and two simulated workers on this machine, with real tasks; the same as `cargo devnet`.
     #[command(disable_help_flag = true)]
     Devnet {
@@ -53,6 +63,9 @@ fn run(job: Job) -> Result<()> {
         Job::Check => check::run(),
         Job::Test => test::run(),
         Job::Bench { filter } => test::bench(filter.as_deref()),
+        Job::Fuzz(options) => fuzz::run(&options),
+        Job::Sanitize => sanitize::run(),
+        Job::Vectors => vectors::run(),
         Job::Devnet { arguments } => devnet::run(&arguments),
     }
 }

@@ -67,8 +67,7 @@ impl Gateway {
     /// Whether a root is not its vendor's: then the pool proves nothing.
     pub(crate) fn is_simulated(&self) -> bool {
         self.relying_party.trust_anchor() != &attestation::TrustAnchor::intel()
-            || self.relying_party.gpu_trust_anchor()
-                != &attestation::gpu::GpuTrustAnchor::nvidia()
+            || self.relying_party.gpu_trust_anchor() != &attestation::gpu::GpuTrustAnchor::nvidia()
     }
 
     /// Tasks and workers by state, from the store's counts and the live sessions.

@@ -74,7 +74,9 @@ impl Refresh {
     /// Everything that is due now.
     async fn look(&mut self) {
         let held = self.gateway.relying_party.collateral.all();
-        let held = held.iter().map(|(family, held)| (*family, &**held));
+        let held = held
+            .iter()
+            .map(|(family, held)| (*family, &held.collateral));
         self.agenda.hold(held, self.now_s(), jitter());
         while let Some(family) = self.agenda.due(self.now_s()) {
             let now_s = self.now_s();

@@ -186,6 +186,12 @@ impl Fleet {
         live.context("the worker was live a moment ago")
     }
 
+    /// Replaces the appraisal policy's file; the gateway goes on under the former one until it is told.
+    pub fn write_policy(&self, text: &str) -> Result<()> {
+        let path = self.path(setup::APPRAISAL_POLICY);
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
     /// SIGKILL to the gateway; the state on disk stays.
     pub fn kill_gateway(&mut self) -> Result<()> {
         self.gateway.kill()

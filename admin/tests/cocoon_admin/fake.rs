@@ -84,6 +84,8 @@ fn worker() -> WorkerView {
             reattest_by_ms: NOW_MS + 3_540_000,
             heartbeat_ms: Some(NOW_MS - 2_000),
             tcb_status: "UpToDate".to_owned(),
+            tcb_grace_ends_ms: None,
+            gpus_attested: Vec::new(),
             advisory_ids: vec![],
             trust_anchor: "Intel SGX Root CA".to_owned(),
             executor: "cuda".to_owned(),

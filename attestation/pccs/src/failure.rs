@@ -63,16 +63,6 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// Every kind.
-    pub const ALL: [Self; 6] = [
-        Self::Unreachable,
-        Self::NotFound,
-        Self::Status,
-        Self::Malformed,
-        Self::Unverified,
-        Self::Older,
-    ];
-
     /// The label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

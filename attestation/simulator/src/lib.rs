@@ -32,12 +32,14 @@ mod pki;
 mod policy;
 mod quote;
 mod sgx_extension;
+mod worker;
 
 pub use collateral::{CollateralOptions, CollateralSigner, FMSPC, LEVEL_DATE_S, PCE_ID};
 pub use policy::MACHINES_ENROLLED_COUNT;
 pub use quote::{QuoteVersion, TdOptions};
+pub use worker::OneWorker;
 
-use attestation::{Collateral, EventLog, TrustAnchor};
+use attestation::{Collateral, EventLog, TrustAnchor, gpu::GpuTrustAnchor};
 use keys::{Seed, SeededKey};
 use pki::{Authority, Pki};
 use sgx_extension::PckFacts;
@@ -110,6 +112,12 @@ impl SimulatedPlatform {
             Ok(anchor) => anchor,
             Err(error) => unreachable!("the forged root is a CA certificate: {error}"),
         }
+    }
+
+    /// The root of the simulated GPUs of this seed, whose label says that it is not NVIDIA's.
+    #[must_use]
+    pub fn gpu_trust_anchor(&self) -> GpuTrustAnchor {
+        gpu::simulated_gpu_anchor(self.seed.0)
     }
 
     /// The platform's identity as its PCK certificate states it.

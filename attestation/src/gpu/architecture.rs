@@ -1,6 +1,6 @@
 //! Which devices are known here, by the name of their chip.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,19 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Hopper, Self::Blackwell, Self::Ls10];
+
+    /// Its name in policies and results.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hopper => "hopper",
+            Self::Blackwell => "blackwell",
+            Self::Ls10 => "ls10",
+        }
+    }
+
     /// After the chip's name as the device's certificates have it: `GH100`, `GB100`, `LS_10`.
     pub(super) fn of_chip(chip: &str) -> Option<Self> {
         let family = chip.get(..2)?;
@@ -46,17 +59,38 @@ impl Architecture {
 
 impl fmt::Display for Architecture {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Hopper => "Hopper",
-            Self::Blackwell => "Blackwell",
-            Self::Ls10 => "LS10",
-        })
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A text that names no architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("unknown GPU architecture")]
+pub struct UnknownArchitecture;
+
+impl FromStr for Architecture {
+    type Err = UnknownArchitecture;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|architecture| architecture.as_str() == text)
+            .ok_or(UnknownArchitecture)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_those_of_serde() {
+        for architecture in Architecture::ALL {
+            assert_eq!(architecture.as_str().parse(), Ok(architecture));
+            let json = serde_json::to_string(&architecture).unwrap();
+            assert_eq!(json, format!("\"{architecture}\""));
+        }
+        assert_eq!("ampere".parse::<Architecture>(), Err(UnknownArchitecture));
+    }
 
     #[test]
     fn chips_have_an_architecture() {

@@ -153,3 +153,6 @@ pub enum ChainError {
     #[error("chip {0:?} is unknown")]
     Chip(String),
 }
+
+#[cfg(test)]
+mod tests;

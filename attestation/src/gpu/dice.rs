@@ -98,3 +98,6 @@ pub(super) fn product(leaf: &Certificate) -> der::Result<Option<String>> {
         _ => Err(Tag::Utf8String.value_error().into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

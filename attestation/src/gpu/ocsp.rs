@@ -290,3 +290,6 @@ pub enum OcspError {
         revoked_at_s: u64,
     },
 }
+
+#[cfg(test)]
+pub(super) mod tests;

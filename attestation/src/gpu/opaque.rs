@@ -165,3 +165,6 @@ pub enum OpaqueError {
     #[error("opaque field {0} is missing")]
     Missing(u16),
 }
+
+#[cfg(test)]
+mod tests;

@@ -238,3 +238,6 @@ pub enum ReportError {
     #[error("the opaque data does not parse")]
     Opaque(#[source] OpaqueError),
 }
+
+#[cfg(test)]
+mod tests;

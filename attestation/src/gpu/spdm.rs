@@ -231,3 +231,6 @@ pub enum SpdmError {
     #[error("bytes stand between opaque data and signature")]
     TrailingBytes,
 }
+
+#[cfg(test)]
+mod tests;

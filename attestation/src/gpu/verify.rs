@@ -323,3 +323,6 @@ impl fmt::Display for DeviceKind {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

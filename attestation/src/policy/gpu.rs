@@ -2,22 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{
-    Deserialize,
-    de::{IntoDeserializer, value},
-};
-
-use crate::gpu::{Architecture, DriverVersion, VbiosVersion};
-
 use super::{
     Allowed, DEMANDS, Demand, GpuDemand, GpuWord, HOUR_S,
     reader::{Reader, Table},
 };
+use crate::gpu::{Architecture, DriverVersion, VbiosVersion};
 
 /// A response lives for a day; who needs more than a week of grace has no responder.
 pub const OCSP_GRACE_HOURS_MAX: u32 = 24 * 7;
-/// The names of those that can show evidence.
-const ARCHITECTURES: &str = "hopper, blackwell, ls10";
 /// RFC 5280, section 4.1.2.2.
 const SERIAL_BYTES_MAX: usize = 20;
 
@@ -103,8 +95,10 @@ fn vbios_version(text: &str) -> Result<VbiosVersion, String> {
 }
 
 fn architecture(text: &str) -> Result<Architecture, String> {
-    Architecture::deserialize(text.into_deserializer())
-        .map_err(|_: value::Error| format!("is no known architecture; one of {ARCHITECTURES}"))
+    text.parse().map_err(|_| {
+        let known = Architecture::ALL.map(Architecture::as_str).join(", ");
+        format!("is no known architecture; one of {known}")
+    })
 }
 
 fn serial(text: &str) -> Result<String, String> {

@@ -11,6 +11,8 @@
 #[cfg(test)]
 mod collateral;
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod event_logs;
 #[cfg(test)]
 mod flips;
@@ -19,8 +21,14 @@ mod known_answer;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
+mod mutation;
+#[cfg(test)]
 mod nvidia;
+#[cfg(test)]
+mod policy;
 #[cfg(test)]
 mod rim;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod table;

@@ -1,6 +1,6 @@
 //! The manifest's table, row by row.
 
-use std::{fmt::Write as _, path::Path};
+use std::path::{Path, PathBuf};
 
 use attestation::{
     Appraiser, Binding, Collateral, ErrorCode, Evidence, Quote, Role, SuiteHash, TrustAnchor,
@@ -8,15 +8,36 @@ use attestation::{
     gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
 };
 
-use crate::support;
+use crate::{policy::policy_for, support, table::Table};
 
 /// One row of the manifest that holds a quote.
-struct Row {
-    file: String,
-    collateral: String,
-    time_s: u64,
+pub(crate) struct Row {
+    pub(crate) file: String,
+    pub(crate) collateral: String,
+    pub(crate) time_s: u64,
     expect: String,
     detail: String,
+}
+
+impl Row {
+    /// Where its quote and its collateral lie. A synthetic case is a folder.
+    pub(crate) fn paths(&self, directory: &Path) -> (PathBuf, PathBuf) {
+        let file = directory.join(&self.file);
+        if is_case(&self.file) {
+            (file.join("quote.bin"), file.join("collateral.json"))
+        } else {
+            (file, directory.join(&self.collateral))
+        }
+    }
+
+    /// The root of a synthetic case; the others end in Intel's.
+    pub(crate) fn root(&self, directory: &Path) -> Option<PathBuf> {
+        is_case(&self.file).then(|| directory.join("peer-generated-phala/root_ca.der"))
+    }
+}
+
+fn is_case(file: &str) -> bool {
+    file.starts_with("peer-generated-phala/") && file.ends_with('/')
 }
 
 /// What we make of a row.
@@ -117,48 +138,27 @@ fn every_quote_gives_the_verdict_of_the_manifest() {
     else {
         return;
     };
-    let mut table = String::new();
-    let mut wrong = Vec::new();
-    let rows = rows(&directory);
-    for row in &rows {
-        let got = judge(&directory, row);
-        let fits = fits(row, &got);
-        let got = match &got {
+    let mut table = Table::default();
+    for row in rows(&directory) {
+        let got = judge(&directory, &row);
+        let fits = fits(&row, &got);
+        let got = match got {
             Ok(Verdict::Accept(status)) => format!("accept {status}"),
             Ok(Verdict::Reject(code)) => format!("reject {code} {}", code.title()),
-            Err(parsed) => parsed.clone(),
+            Err(parsed) => parsed,
         };
-        let mark = if fits { "ok   " } else { "WRONG" };
-        writeln!(table, "{mark} {:72} {:6} {got}", row.file, row.expect).unwrap();
-        if !fits {
-            wrong.push(format!(
-                "{}: expected {} ({}), got {got}",
-                row.file, row.expect, row.detail
-            ));
-        }
+        let expected = format!("{} {}", row.expect, row.detail);
+        table.row(&row.file, expected.trim(), &got, fits);
     }
-    println!("{table}{} rows", rows.len());
-    assert!(
-        rows.len() > 80,
-        "the manifest has lost rows: {}",
-        rows.len()
-    );
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    table.close(80);
 }
 
 /// A `parse` row answers with what was parsed, as an `Err`; the others with a verdict.
 fn judge(directory: &Path, row: &Row) -> Result<Verdict, String> {
-    let (quote, collateral, anchor) = match row.file.strip_prefix("peer-generated-phala/") {
-        Some(_) => (
-            directory.join(&row.file).join("quote.bin"),
-            directory.join(&row.file).join("collateral.json"),
-            support::root(directory.join("peer-generated-phala/root_ca.der")),
-        ),
-        None => (
-            directory.join(&row.file),
-            directory.join(&row.collateral),
-            TrustAnchor::intel(),
-        ),
+    let (quote, collateral) = row.paths(directory);
+    let anchor = match row.root(directory) {
+        Some(root) => support::root(root),
+        None => TrustAnchor::intel(),
     };
     let quote = Quote::parse(&support::read(quote));
     if row.expect == "parse" {
@@ -195,7 +195,7 @@ fn refused_by_every_policy(
     if let attestation::QuoteBody::Sgx(enclave) = quote.body() {
         return enclave.debug().then_some(ErrorCode::QuoteNotTd);
     }
-    let policy = support::policy_for(quote);
+    let policy = policy_for(quote);
     let evidence = Evidence {
         quote: quote.bytes().to_vec(),
         claims: vec![0xa0],
@@ -256,8 +256,7 @@ fn wanted_codes(row: &Row) -> Vec<ErrorCode> {
         .collect()
 }
 
-fn rows(directory: &Path) -> Vec<Row> {
-    let is_case = |file: &str| file.starts_with("peer-generated-phala/") && file.ends_with('/');
+pub(crate) fn rows(directory: &Path) -> Vec<Row> {
     support::manifest(directory)
         .iter()
         .filter(|row| row["file"].starts_with("quotes/") || is_case(&row["file"]))

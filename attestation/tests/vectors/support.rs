@@ -3,10 +3,11 @@
 use std::{
     collections::BTreeMap,
     fs,
+    hash::{BuildHasher as _, RandomState},
     path::{Path, PathBuf},
 };
 
-use attestation::{AppraisalPolicy, Collateral, Quote, TdQuoteBody, TrustAnchor};
+use attestation::{Collateral, TrustAnchor};
 
 /// The directory of vectors; `None`, said plainly, where none is named.
 #[expect(
@@ -19,6 +20,16 @@ pub(crate) fn directory(test: &str) -> Option<PathBuf> {
         println!("SKIPPED {test}: COCOON_VECTORS names no directory of vectors");
     }
     directory
+}
+
+/// Where random choices begin: `COCOON_SEED` repeats an earlier run.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no configuration of its own"
+)]
+pub(crate) fn seed() -> u64 {
+    let random = || RandomState::new().hash_one("seed");
+    std::env::var("COCOON_SEED").map_or_else(|_| random(), |seed| seed.parse().unwrap())
 }
 
 pub(crate) fn read(path: impl AsRef<Path>) -> Vec<u8> {
@@ -54,64 +65,4 @@ pub(crate) fn real_quote(directory: &Path) -> (Vec<u8>, Collateral, u64) {
     let collateral =
         collateral(directory.join("collateral/tdx_b0c06f000000_2025-06-19_25e3ff.json"));
     (quote, collateral, 1_750_646_964)
-}
-
-/// A policy under which nothing but mode, report data and claims can refuse this quote.
-pub(crate) fn policy_for(quote: &Quote) -> AppraisalPolicy {
-    AppraisalPolicy::from_toml(&policy_toml(quote.td().unwrap())).unwrap()
-}
-
-fn policy_toml(td: &TdQuoteBody) -> String {
-    format!(
-        r#"
-schema = 1
-[tcb]
-statuses_allowed = ["UpToDate", "SWHardeningNeeded", "ConfigurationNeeded", "ConfigurationAndSWHardeningNeeded",
-    "OutOfDate", "OutOfDateConfigurationNeeded", "TDRelaunchAdvised", "TDRelaunchAdvisedConfigurationNeeded"]
-advisories_denied = []
-evaluation_data_number_min = 0
-statuses_in_grace = []
-grace_days = 0
-[collateral]
-grace_hours = 0
-[td]
-attributes_mask = "0000000000000000"
-attributes_required = "0000000000000000"
-xfam_mask = "ffffffffffffffff"
-xfam_required = "{}"
-mr_config_ids = ["{}"]
-mr_owners = ["{}"]
-mr_owner_configs = ["{}"]
-rtmr3s = ["{}"]
-service_td = "absent"
-[seam]
-signers = ["{}"]
-measurements = ["{}"]
-[[platform_profiles]]
-name = "as quoted"
-mrtd = "{}"
-rtmr0 = "{}"
-[[releases]]
-name = "as quoted"
-rtmr1 = "{}"
-rtmr2 = "{}"
-[platforms]
-enrolled = "any"
-revoked = []
-[evidence]
-event_log = "not-required"
-gpu = "not-required"
-"#,
-        hex::encode(td.xfam),
-        td.mr_config_id,
-        td.mr_owner,
-        td.mr_owner_config,
-        td.rtmrs[3],
-        td.mr_signer_seam,
-        td.mr_seam,
-        td.mrtd,
-        td.rtmrs[0],
-        td.rtmrs[1],
-        td.rtmrs[2],
-    )
 }

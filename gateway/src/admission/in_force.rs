@@ -63,7 +63,12 @@ impl InForce {
 
     /// NVIDIA's reference manifests.
     pub(crate) fn references(&self) -> Arc<VerifiedReferences> {
-        Arc::clone(&self.references.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .references
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// What is admitted already stands until it is due to attest: a manifest that is new takes nothing back.

@@ -132,6 +132,12 @@ impl RelyingParty {
     }
 }
 
+/// Whether new evidence from the same worker may be accepted though this is refused: collateral that cannot be used says
+/// nothing of the evidence, and OCSP responses are stapled anew each time.
+fn is_of_the_moment(code: ErrorCode) -> bool {
+    code.is_verifiers_own() || code == ErrorCode::GpuOcspExpired
+}
+
 fn verdict(appraisal: &Appraisal, stored: &StoredAttestation) -> Result<Verdict, ErrorCode> {
     let Judgement {
         verdict,
@@ -146,8 +152,7 @@ fn verdict(appraisal: &Appraisal, stored: &StoredAttestation) -> Result<Verdict,
                 result.transcript().clone(),
             )
         }
-        // Collateral that cannot be used says nothing of the evidence.
-        Err(refusal) if refusal.code.is_verifiers_own() => return Err(refusal.code),
+        Err(refusal) if is_of_the_moment(refusal.code) => return Err(refusal.code),
         Err(refusal) => (Err(refusal.code), refusal.transcript),
     };
     let record = NewReappraisal {
@@ -163,4 +168,28 @@ fn verdict(appraisal: &Appraisal, stored: &StoredAttestation) -> Result<Verdict,
         record,
         transcript,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_new_evidence_may_mend_is_asked_for() {
+        for code in [
+            ErrorCode::CollateralExpired,
+            ErrorCode::CollateralMissing,
+            ErrorCode::GpuOcspExpired,
+        ] {
+            assert!(is_of_the_moment(code), "{code}");
+        }
+        for code in [
+            ErrorCode::PlatformRevoked,
+            ErrorCode::PckRevoked,
+            ErrorCode::GpuCertificateRevoked,
+            ErrorCode::VerifierUnclassified,
+        ] {
+            assert!(!is_of_the_moment(code), "{code}");
+        }
+    }
 }

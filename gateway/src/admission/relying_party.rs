@@ -288,9 +288,12 @@ impl Appraisal {
             tracing::info!(transcript = %refusal.transcript, "evidence refused");
             refusal.code
         })?;
-        let record =
-            self.appraiser(&collateral)
-                .record(&self.evidence, &self.binding, result.transcript(), result.gpus());
+        let record = self.appraiser(&collateral).record(
+            &self.evidence,
+            &self.binding,
+            result.transcript(),
+            result.gpus(),
+        );
         let record = serde_json::to_vec(&record).map_err(|_| ErrorCode::Internal)?;
         let attested = self.attested(&result, &collateral)?;
         Ok((attested, record))
@@ -322,10 +325,14 @@ impl Appraisal {
     /// yet, and a stranger must not choose what the pool asks Intel for.
     fn missed(&self, family: Family) -> ErrorCode {
         let claims = Claims::decode(&self.evidence.claims).ok();
-        let proven = self.known.as_ref().zip(claims).is_some_and(|(known, claims)| {
-            let proof = known.secret.verify(&claims.enrolment_mac, &self.binding);
-            proof.is_ok()
-        });
+        let proven = self
+            .known
+            .as_ref()
+            .zip(claims)
+            .is_some_and(|(known, claims)| {
+                let proof = known.secret.verify(&claims.enrolment_mac, &self.binding);
+                proof.is_ok()
+            });
         tracing::warn!(%family, proven, "no collateral for this platform family");
         if proven {
             self.collateral.miss(family);

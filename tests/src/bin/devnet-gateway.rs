@@ -39,7 +39,7 @@ fn world(config: &Config, seed: u64) -> World {
     World {
         clock: Arc::new(SystemClock::start()),
         trust_anchor: SimulatedPlatform::from_seed(seed).trust_anchor(),
-        gpu_trust_anchor: simulator::gpu::simulated_gpu_anchor(seed),
+        gpu_trust_anchor: SimulatedPlatform::from_seed(seed).gpu_trust_anchor(),
         collateral: Box::new(CollateralFolder(config.attestation.collateral_dir.clone())),
     }
 }

@@ -130,7 +130,7 @@ fn attest(platform: &SimulatedPlatform, receipt: &Path, record: &Path) -> Option
     let (mut shown, mut errors) = (Vec::new(), Vec::new());
     let world = World {
         anchor: platform.trust_anchor(),
-        gpu_anchor: simulator::gpu::simulated_gpu_anchor(SEED),
+        gpu_anchor: platform.gpu_trust_anchor(),
         now_s: &now_s,
         input: &mut std::io::empty(),
         output: &mut shown,

@@ -22,7 +22,10 @@ pub(super) const GATEWAY_CONFIG: &str = "gateway.toml";
 const POOL_CA: &str = "tls/pool-ca.pem";
 /// What clients trust.
 pub(super) const API_CA: &str = "tls/api-ca.pem";
-const APPRAISAL_POLICY: &str = "appraisal-policy.toml";
+pub(super) const APPRAISAL_POLICY: &str = "appraisal-policy.toml";
+/// What the simulated TDs measured, as files that their workers read.
+const CCEL: &str = "ccel";
+const RUN_TIME_EVENTS: &str = "run-time-events";
 const LOOPBACK_ANY: &str = "127.0.0.1:0";
 
 /// An access token of the fleet.
@@ -56,7 +59,7 @@ pub fn now_s() -> u64 {
         .unwrap_or_default()
 }
 
-/// Certificates by `cocoon-gateway init`; policy and collateral of the simulated platform.
+/// Certificates by `cocoon-gateway init`; policy, collateral and event logs of the simulated platform.
 pub(super) fn prepare(options: &FleetOptions, platform: &SimulatedPlatform) -> Result<()> {
     let folder = &options.folder;
     std::fs::create_dir_all(folder)
@@ -65,11 +68,17 @@ pub(super) fn prepare(options: &FleetOptions, platform: &SimulatedPlatform) -> R
     init.args(["init", "--hostname", "localhost", "--dir"])
         .arg(folder);
     output(&mut init)?;
-    write(folder, APPRAISAL_POLICY, &platform.policy_toml())?;
+    write(folder, APPRAISAL_POLICY, platform.policy_toml())?;
     std::fs::create_dir_all(folder.join("collateral"))
         .context("cannot create the collateral folder")?;
     let collateral = platform.collateral_json(&CollateralOptions::at(now_s()));
-    write(folder, "collateral/simulated.json", &collateral)?;
+    write(folder, "collateral/simulated.json", collateral)?;
+    write(folder, CCEL, platform.ccel_area())?;
+    write(
+        folder,
+        RUN_TIME_EVENTS,
+        platform.event_log().run_time.to_string(),
+    )?;
     write_gateway(options, LOOPBACK_ANY, LOOPBACK_ANY)
 }
 
@@ -157,6 +166,10 @@ state_dir = "{own}/state"
 address = "{gateway}"
 server_name = "localhost"
 pool_ca_file = "{pool}/{POOL_CA}"
+
+[event_log]
+ccel = "{pool}/{CCEL}"
+runtime = "{pool}/{RUN_TIME_EVENTS}"
 "#,
         id = created.id,
         quote_socket = quote_socket.display(),
@@ -178,9 +191,9 @@ pub(super) fn client(folder: &Path, api: SocketAddr, access: &Access) -> Result<
     Gateway::new(options).context("cannot set up the client")
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
+fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) -> Result<()> {
     let path = folder.join(name);
-    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    std::fs::write(&path, contents).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// A new file that only its owner may read, from the moment it is there.

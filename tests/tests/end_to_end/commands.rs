@@ -83,6 +83,12 @@ async fn a_developers_day() {
     );
     developer.prints("cocoon", &["receipt", id, "-o", "receipt.json"]);
     developer.prints("cocoon", &["attestation", id, "-o", "record.json"]);
+    // The record holds the worker's event log, and that explains every register of its quote.
+    let explained = developer.prints("cocoon-attest", &["explain", "record.json"]);
+    assert!(
+        explained.contains("PASS  RTMR3") && !explained.contains("FAIL"),
+        "{explained}"
+    );
     let task = developer.prints("cocoon", &["status", id, "--json"]);
     let task: serde_json::Value = serde_json::from_str(&task).unwrap();
     assert!(task.to_string().contains("succeeded"), "{task}");

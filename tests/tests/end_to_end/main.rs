@@ -10,6 +10,7 @@ mod documents;
 mod listeners;
 mod loss;
 mod outputs;
+mod policy;
 mod pool;
 mod refusal;
 mod stopping;
