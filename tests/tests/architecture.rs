@@ -195,6 +195,17 @@ fn only_main_and_tests_choose_a_trust_anchor() {
                 "{}: only main says TrustAnchor::intel()",
                 path.display()
             );
+            let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+            let shipped = shipped.replace("!= &attestation::gpu::GpuTrustAnchor::nvidia()", "");
+            assert!(
+                !shipped.contains("GpuTrustAnchor::nvidia()")
+                    || path.ends_with("src/main.rs")
+                    || path
+                        .parent()
+                        .is_some_and(|folder| folder.ends_with("src/bin")),
+                "{}: only main says GpuTrustAnchor::nvidia()",
+                path.display()
+            );
         }
     }
 }

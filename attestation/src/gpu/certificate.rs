@@ -18,6 +18,7 @@ use x509_cert::{
         pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage},
     },
     name::Name,
+    serial_number::SerialNumber,
     spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef},
 };
 
@@ -123,6 +124,10 @@ impl Certificate {
 
     pub(super) fn issuer(&self) -> &Name {
         self.fields.issuer()
+    }
+
+    pub(super) fn serial_number(&self) -> &SerialNumber {
+        self.fields.serial_number()
     }
 
     /// The serial number's bytes.

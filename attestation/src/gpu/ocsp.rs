@@ -5,6 +5,7 @@
 //! purpose; NVIDIA's are of the second kind, and name their certificates by SHA-384 hashes. A responder's own revocation is not
 //! looked at: NVIDIA marks its responders so (`id-pkix-ocsp-nocheck`).
 
+mod staple;
 mod structure;
 
 use der::{
@@ -30,6 +31,8 @@ const OCSP_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5
 const SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
+
+pub use staple::{OcspRequestError, ocsp_request, ocsp_standing};
 
 /// A worker fetches a response at the moment at which it attests, so the responder's clock may be ahead of ours.
 pub const OCSP_CLOCK_SKEW_S: u64 = 300;
@@ -239,6 +242,9 @@ pub enum OcspError {
     /// Not an OCSP response in DER.
     #[error("the response does not parse")]
     Der(#[source] der::Error),
+    /// The certificate that the response is to be about, or its issuer, does not parse.
+    #[error("the certificate does not parse")]
+    Certificate(#[source] CertificateError),
     /// The responder refused to answer, or answers in an unknown way.
     #[error("the response is no answer")]
     NoAnswer,
