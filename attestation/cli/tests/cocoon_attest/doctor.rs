@@ -11,7 +11,7 @@ use attestation::broker::{
 };
 use attestation_cli::Machine;
 use serde_json::Value;
-use simulator::{CollateralOptions, QuoteVersion, SimulatedPlatform};
+use simulator::{CollateralOptions, QuoteVersion, SimulatedPlatform, pcs::PcsServer};
 
 use crate::harness::{Files, NOW_S, Said, simulated_on, text};
 
@@ -300,6 +300,32 @@ fn a_wrong_clock_and_a_foreign_root_show_in_the_verification() {
         remedy.as_str().unwrap().contains("fetch new collateral"),
         "{remedy}"
     );
+}
+
+/// A service with this platform's collateral verifies the quote; one without it is a finding.
+#[test]
+fn a_collateral_service_is_asked_for_this_platform() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let server = runtime.block_on(PcsServer::start()).unwrap();
+    let fake = Fake::good();
+    fake.good_broker();
+    let options = CollateralOptions::at(NOW_S);
+    server.serve(fake.platform.pcs_parts(&options));
+    let json = fake.json(&["--url", &server.url()]);
+    for name in ["collateral service", "quote's signatures", "clock"] {
+        assert_eq!(outcome(&json, name).0, "PASS", "{name}: {json:#}");
+    }
+    let fake = Fake::good();
+    fake.good_broker();
+    let json = fake.json(&["--url", "http://127.0.0.1:1"]);
+    let (ended, remedy) = outcome(&json, "collateral service");
+    assert_eq!(ended, "FAIL", "{json:#}");
+    assert!(remedy.as_str().unwrap().contains("firewall"), "{remedy}");
+    assert_eq!(outcome(&json, "quote's signatures").0, "SKIP");
 }
 
 #[test]
