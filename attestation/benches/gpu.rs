@@ -1,13 +1,16 @@
-//! What one GPU costs the gateway: the whole verification, and the P-384 signature that it consists of, by both libraries.
+//! What one GPU costs the gateway: the whole verification, the P-384 signature that it consists of, by both libraries, and the
+//! reference manifests, which are verified once and then found.
 //!
-//! Reads a real report from the directory that `COCOON_VECTORS` names, and measures nothing without one.
+//! Reads a real report from the directory that `COCOON_VECTORS` names, and measures only manifests, simulated ones, without.
 
 use std::{hint::black_box, path::PathBuf};
 
 use attestation::gpu::{
     ConfidentialMode, DeviceKind, DeviceReport, GpuTrustAnchor, GpuVerifier, MultiGpuMode,
+    VerifiedReferences, rim::ReferenceManifest,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
+use simulator::gpu::{GpuOptions, SimulatedGpu, simulated_gpu_anchor};
 use x509_parser::{certificate::X509Certificate, pem::Pem, prelude::FromDer};
 
 /// 2025-10-09; the chain is valid from 2022 to 9999.
@@ -71,19 +74,42 @@ fn signatures(criterion: &mut Criterion, device: &DeviceReport) -> Result<(), Be
     Ok(())
 }
 
+fn manifests(criterion: &mut Criterion) -> Result<(), BenchError> {
+    const SEED: u64 = 1;
+    let gpu = SimulatedGpu::new(SEED, 0);
+    let anchor = simulated_gpu_anchor(SEED);
+    let references = gpu.references();
+    let id = references.ids().next().ok_or("no manifest")?;
+    let manifest = references.find(id).ok_or("no manifest")?;
+    ReferenceManifest::verify(manifest, &anchor, NOW_S)?;
+    criterion.bench_function("verify a reference manifest", |bencher| {
+        bencher.iter(|| ReferenceManifest::verify(black_box(manifest), &anchor, NOW_S).is_ok());
+    });
+    let verified = VerifiedReferences::verify(&references, &anchor);
+    let device = gpu.report(&[0; 32], &GpuOptions::at(NOW_S));
+    let device = GpuVerifier::new(anchor).verify(&device, None, NOW_S)?;
+    device.match_references(&verified, NOW_S)?;
+    criterion.bench_function("match a GPU's measurements with two manifests", |bencher| {
+        bencher.iter(|| device.match_references(black_box(&verified), NOW_S).is_ok());
+    });
+    Ok(())
+}
+
 #[expect(
     clippy::print_stderr,
     reason = "the benchmark says why it measures nothing"
 )]
 fn gpu(criterion: &mut Criterion) {
-    let outcome = device().and_then(|device| {
-        let Some(device) = device else {
-            eprintln!("SKIPPED: COCOON_VECTORS names no directory of vectors");
-            return Ok(());
-        };
-        verification(criterion, &device)?;
-        signatures(criterion, &device)
-    });
+    let outcome = manifests(criterion)
+        .and_then(|()| device())
+        .and_then(|device| {
+            let Some(device) = device else {
+                eprintln!("SKIPPED: COCOON_VECTORS names no directory of vectors");
+                return Ok(());
+            };
+            verification(criterion, &device)?;
+            signatures(criterion, &device)
+        });
     if let Err(error) = outcome {
         eprintln!("FAILED: {error}");
     }

@@ -60,7 +60,7 @@ impl Case {
 
 fn simulated_evidence(platform: &SimulatedPlatform) -> Evidence {
     let claims = platform.claims(&binding()).encode().unwrap();
-    platform.evidence(&binding(), claims)
+    platform.evidence(&binding(), claims, None)
 }
 
 #[expect(

@@ -30,7 +30,8 @@ fn holds<T: std::fmt::Debug>(
     bytes: impl Fn(&T) -> Vec<u8>,
 ) {
     let config = Config {
-        source_file: Some(file!()),
+        // A failure becomes a test of its own.
+        failure_persistence: None,
         ..Config::with_cases(CASES_COUNT)
     };
     let run = TestRunner::new(config).run(inputs, |input| {

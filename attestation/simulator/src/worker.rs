@@ -31,15 +31,21 @@ impl SimulatedPlatform {
         }
     }
 
-    /// Evidence with these claims' bytes and nothing else that is optional, its quote made for the connection of `binding`.
+    /// Evidence without an event log, its quote made over these members for the connection of `binding`.
     #[must_use]
-    pub fn evidence(&self, binding: &Binding, claims: Vec<u8>) -> Evidence {
-        let report_data = binding.preimage(&[], &claims).report_data();
+    pub fn evidence(
+        &self,
+        binding: &Binding,
+        claims: Vec<u8>,
+        device_evidence: Option<Vec<u8>>,
+    ) -> Evidence {
+        let devices = device_evidence.as_deref().unwrap_or_default();
+        let report_data = binding.preimage(devices, &claims).report_data();
         Evidence {
             quote: self.quote(QuoteVersion::V4, &self.td(), report_data.bytes()),
             claims,
             event_log: None,
-            device_evidence: None,
+            device_evidence,
         }
     }
 }

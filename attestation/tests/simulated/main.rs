@@ -9,6 +9,8 @@ mod collateral_alone;
 #[cfg(test)]
 mod event_log;
 #[cfg(test)]
+mod gpu;
+#[cfg(test)]
 mod record;
 #[cfg(test)]
 mod rim;

@@ -7,7 +7,7 @@ use attestation::{
     event_log::{Ccel, Change, Register, RunTimeLog, first_difference},
 };
 
-use crate::support;
+use crate::{support, table::Table};
 
 /// Where the registers that a log is held against are signed, or at least reported.
 enum Signed {
@@ -80,15 +80,26 @@ fn real_logs_replay_to_the_registers_of_their_quotes() {
     else {
         return;
     };
+    let mut table = Table::default();
     for (name, signed, differing) in PAIRS {
         let replay = event_log(&directory, name).replay();
         let differ = match replay.compare(&rtmrs(&directory, signed)) {
             Ok(()) => Vec::new(),
             Err(mismatch) => mismatch.registers,
         };
-        println!("{name}: differs in {differ:?}");
-        assert_eq!(differ, *differing, "{name}");
+        let shown = |registers: &[Register]| match registers {
+            [] => "replays to all registers".to_owned(),
+            some => format!("differs in {some:?}"),
+        };
+        let file = format!("eventlog/{name}");
+        table.row(
+            &file,
+            &shown(differing),
+            &shown(&differ),
+            differ == *differing,
+        );
     }
+    table.close(PAIRS.len());
 }
 
 #[test]
@@ -97,16 +108,22 @@ fn real_logs_parse_and_travel_without_their_padding() {
     else {
         return;
     };
+    let mut table = Table::default();
+    let parsed = |events: usize| format!("parse {events} events");
     for (name, events) in SAMPLES {
         let log = event_log(&directory, name);
-        assert_eq!(log.ccel.events().len(), *events, "{name}");
+        let seen = log.ccel.events().len();
+        let file = format!("eventlog/{name}");
+        table.row(&file, &parsed(*events), &parsed(seen), seen == *events);
         let bytes = log.encode().unwrap();
-        println!("{name}: {events} events, {} bytes as evidence", bytes.len());
         assert_eq!(EventLog::decode(&bytes).unwrap(), log, "{name}");
     }
     // The log of a Hygon CSV machine: SM3 digests, which no TD extends a register by.
-    let area = support::read(directory.join("eventlog/trustee_CCEL_data_csv.bin"));
-    assert!(matches!(Ccel::parse(&area), Err(EventLogError::NoSha384)));
+    let file = "eventlog/trustee_CCEL_data_csv.bin";
+    let error = Ccel::parse(&support::read(directory.join(file))).unwrap_err();
+    let fits = matches!(error, EventLogError::NoSha384);
+    table.row(file, "reject: no SHA-384", &format!("reject {error}"), fits);
+    table.close(SAMPLES.len() + 1);
 }
 
 /// Another cloud's agent extends RTMR3 through the CCEL, with digests that nobody can recompute: such a log is never

@@ -1,17 +1,21 @@
-//! Every byte of a real quote and of its collateral, changed once: never a panic, never another meaning.
+//! Every byte of a real quote, of its collateral and of a real GPU's evidence, changed once: never a panic, never another
+//! meaning.
 //!
-//! The meaning of a quote is the [`VerifiedQuote`] that comes of it: what an appraisal sees.
+//! The meaning is the value that verification answers with (`VerifiedQuote`, `VerifiedGpu`): what an appraisal sees.
 
-use attestation::{Collateral, Quote, TrustAnchor, VerifiedQuote, Verifier};
+use attestation::{Collateral, Quote, TrustAnchor, Verifier, gpu::DeviceReport};
 
-use crate::support;
+use crate::{
+    nvidia::{PAIRS, pair, verify},
+    support,
+};
 
 /// Two threads halve the wait; each change costs a full verification at worst.
 const THREADS: usize = 2;
 
-/// Unoptimised, the collateral's bytes would take minutes: every `STRIDE`-th is changed. Optimised, as in
-/// `cargo ci vectors`, every byte is.
-const STRIDE: usize = if cfg!(debug_assertions) { 32 } else { 1 };
+/// Unoptimised, longer files would take minutes: every `STRIDE`-th byte is changed. Optimised, as in `cargo ci vectors`,
+/// every byte is.
+pub(crate) const STRIDE: usize = if cfg!(debug_assertions) { 32 } else { 1 };
 
 #[test]
 fn no_flipped_byte_of_a_quote_changes_its_meaning() {
@@ -21,11 +25,11 @@ fn no_flipped_byte_of_a_quote_changes_its_meaning() {
     };
     let (bytes, collateral, now_s) = support::real_quote(&directory);
     let verifier = Verifier::new(TrustAnchor::intel());
-    let verify = |bytes: &[u8]| {
+    let meaning = |bytes: &[u8]| {
         let quote = Quote::parse(bytes).ok()?;
         verifier.verify(&quote, &collateral, now_s).ok()
     };
-    let accepted = accepted_changes(&bytes, 1, |byte| byte ^ 0xff, verify);
+    let accepted = accepted_changes(&bytes, 1, flip_all_bits, meaning);
     println!(
         "{} of {} flips accepted with the same meaning: {accepted:?}",
         accepted.len(),
@@ -47,12 +51,12 @@ fn no_changed_byte_of_collateral_changes_the_meaning() {
     let quote = Quote::parse(&bytes).unwrap();
     let json = collateral.to_json().unwrap();
     let verifier = Verifier::new(TrustAnchor::intel());
-    let verify = |json: &[u8]| {
+    let meaning = |json: &[u8]| {
         let collateral = Collateral::from_json(json).ok()?;
         verifier.verify(&quote, &collateral, now_s).ok()
     };
     for change in [flip_lowest_bit, neighbour] {
-        let accepted = accepted_changes(json.as_bytes(), STRIDE, change, verify);
+        let accepted = accepted_changes(json.as_bytes(), STRIDE, change, meaning);
         println!(
             "{} of {} changed bytes accepted with the same meaning",
             accepted.len(),
@@ -78,7 +82,11 @@ fn is_unread(json: &str, at: usize) -> bool {
         || is_behind_leaf && chains.iter().any(|chain| member.starts_with(chain))
 }
 
-fn flip_lowest_bit(byte: u8) -> u8 {
+fn flip_all_bits(byte: u8) -> u8 {
+    !byte
+}
+
+pub(crate) fn flip_lowest_bit(byte: u8) -> u8 {
     byte ^ 1
 }
 
@@ -93,35 +101,61 @@ fn neighbour(byte: u8) -> u8 {
     }
 }
 
+#[test]
+fn no_changed_byte_of_gpu_evidence_changes_its_meaning() {
+    let Some(directory) = support::directory("no_changed_byte_of_gpu_evidence_changes_its_meaning")
+    else {
+        return;
+    };
+    let device = pair(&directory.join("nvidia/evidence"), &PAIRS[3]);
+    let with_report = |bytes: &[u8]| DeviceReport {
+        report: bytes.to_vec(),
+        ..device.clone()
+    };
+    for change in [flip_lowest_bit, flip_all_bits] {
+        let accepted = accepted_changes(&device.report, STRIDE, change, |bytes| {
+            verify(&with_report(bytes)).ok()
+        });
+        assert!(accepted.is_empty(), "bytes of a report: {accepted:?}");
+    }
+    for (place, certificate) in device.certificates.iter().enumerate() {
+        let accepted = accepted_changes(certificate, STRIDE, flip_all_bits, |bytes| {
+            let mut changed = device.clone();
+            changed.certificates[place] = bytes.to_vec();
+            verify(&changed).ok()
+        });
+        assert!(accepted.is_empty(), "certificate {place}: {accepted:?}");
+    }
+}
+
 /// Where a change of one byte was accepted; it must be with the very meaning that the unchanged bytes have.
-fn accepted_changes(
+pub(crate) fn accepted_changes<M: PartialEq + Sync>(
     bytes: &[u8],
     stride: usize,
     change: fn(u8) -> u8,
-    verify: impl Fn(&[u8]) -> Option<VerifiedQuote> + Sync,
+    meaning: impl Fn(&[u8]) -> Option<M> + Sync,
 ) -> Vec<usize> {
-    let wanted = verify(bytes).unwrap();
+    let wanted = meaning(bytes);
+    assert!(wanted.is_some(), "the unchanged bytes are refused");
     let changed_by = |thread: usize| -> Vec<usize> {
         let positions = (thread * stride..bytes.len()).step_by(stride * THREADS);
         let accepted = positions.filter(|&at| {
             let mut changed = bytes.to_vec();
             changed[at] = change(changed[at]);
-            let verified = verify(&changed);
-            assert!(
-                verified.is_none() || verified.as_ref() == Some(&wanted),
-                "byte {at}"
-            );
-            verified.is_some()
+            let meaning = meaning(&changed);
+            assert!(meaning.is_none() || meaning == wanted, "byte {at}");
+            meaning.is_some()
         });
         accepted.collect()
     };
     std::thread::scope(|scope| {
+        let changed_by = &changed_by;
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| scope.spawn(move || changed_by(thread)))
             .collect();
-        threads
+        let joined = threads
             .into_iter()
-            .flat_map(|thread| thread.join().unwrap())
-            .collect()
+            .flat_map(|thread| thread.join().unwrap());
+        joined.collect()
     })
 }

@@ -27,7 +27,7 @@ struct Worker(SimulatedPlatform);
 impl Worker {
     fn evidence_for(&self, binding: &Binding) -> Evidence {
         let claims = self.0.claims(binding).encode().unwrap();
-        self.0.evidence(binding, claims)
+        self.0.evidence(binding, claims, None)
     }
 }
 

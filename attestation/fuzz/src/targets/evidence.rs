@@ -1,6 +1,6 @@
 //! A collection of evidence: it has one encoding, and only what the quote covers is ever accepted.
 
-use attestation::{Evidence, EvidenceMember};
+use attestation::{EventLog, Evidence, EvidenceMember, event_log::Replay};
 use channel::OpaqueEvidence;
 
 use crate::{Seeds, Target, scene::SCENE};
@@ -30,8 +30,10 @@ fn run(bytes: &[u8]) {
     assert_eq!(packed.unpack().expect("what was packed unpacks"), evidence);
     match SCENE.appraise(&evidence) {
         Ok(result) => {
-            assert_eq!(evidence.claims, SCENE.evidence.claims);
-            assert_eq!(evidence.device_evidence, SCENE.evidence.device_evidence);
+            let good = &SCENE.evidence;
+            assert_eq!(evidence.claims, good.claims);
+            assert_eq!(evidence.device_evidence, good.device_evidence);
+            assert_eq!(registers(&evidence), registers(good));
             assert!(SCENE.meanings.contains(result.verified_quote()));
             assert_eq!(result.transcript().refusal(), None);
         }
@@ -45,10 +47,15 @@ fn run(bytes: &[u8]) {
     }
 }
 
+/// What the event log says of the registers: some of its bytes no register covers.
+fn registers(evidence: &Evidence) -> Option<Replay> {
+    let log = EventLog::decode(evidence.event_log.as_deref()?).ok()?;
+    Some(log.replay())
+}
+
 fn seeds(seeds: &mut Seeds) {
     let good = &SCENE.evidence;
     let long = Evidence {
-        event_log: Some(vec![0; 64]),
         device_evidence: Some(vec![0xa0; EvidenceMember::DeviceEvidence.bytes_max()]),
         ..good.clone()
     };

@@ -2,7 +2,10 @@
 
 use attestation::AppraisalPolicy;
 
-use crate::{Seeds, Target, scene::SCENE};
+use crate::{
+    Seeds, Target,
+    scene::{self, SCENE},
+};
 
 pub(crate) const TARGET: Target = Target {
     name: "policy",
@@ -15,6 +18,7 @@ pub(crate) const TARGET: Target = Target {
         b"[collateral]",
         b"[platforms]",
         b"[evidence]",
+        b"[gpu]",
         b"[[platform_profiles]]",
         b"[[releases]]",
         b"\"any\"",
@@ -22,6 +26,10 @@ pub(crate) const TARGET: Target = Target {
         b"\"INTEL-SA-00837\"",
         b"\"absent\"",
         b"\"not-required\"",
+        b"\"required\"",
+        b"\"if-claimed\"",
+        b"\"replayed\"",
+        b"hopper",
     ],
 };
 
@@ -48,7 +56,7 @@ fn run(bytes: &[u8]) {
 }
 
 fn seeds(seeds: &mut Seeds) {
-    seeds.add(SCENE.platform.policy_toml());
+    seeds.add(scene::policy(&SCENE.platform));
     // A policy lists PPIDs; few make the mutations of the rest likelier.
     let policy = SCENE.platform.policy_toml();
     let enrolled = policy

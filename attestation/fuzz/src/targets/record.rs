@@ -1,6 +1,6 @@
 //! An auditor's record: survives its JSON, can be audited whatever it says, and holds under no other root.
 
-use attestation::{Appraiser, AttestationRecord};
+use attestation::AttestationRecord;
 
 use crate::{
     Seeds, Target,
@@ -36,22 +36,16 @@ fn run(json: &[u8]) {
     assert_eq!(transcript.time_s, record.time_s());
     if transcript.refusal().is_none() {
         assert_eq!(record.evidence().claims, SCENE.evidence.claims);
-        let foreign = record
-            .audit(&SCENE.foreign, &SCENE.gpu_verifier)
-            .expect("the policy has parsed");
+        let foreign = record.audit(&SCENE.foreign, &SCENE.gpu_verifier);
+        let foreign = foreign.expect("the policy has parsed");
         assert!(foreign.refusal().is_some());
     }
 }
 
 fn seeds(seeds: &mut Seeds) {
-    let appraiser = Appraiser {
-        verifier: &SCENE.verifier,
-        gpu_verifier: &SCENE.gpu_verifier,
-        policy: &SCENE.policy,
-        collateral: &SCENE.collateral,
-        references: &SCENE.references,
-    };
+    let appraiser = SCENE.appraiser();
     let transcript = appraiser.audit(&SCENE.evidence, &SCENE.binding, NOW_S);
-    let record = appraiser.record(&SCENE.evidence, &SCENE.binding, &transcript, &[]);
+    let gpus = std::slice::from_ref(&SCENE.gpu_meaning);
+    let record = appraiser.record(&SCENE.evidence, &SCENE.binding, &transcript, gpus);
     seeds.add(serde_json::to_vec(&record).expect("a record serialises"));
 }
