@@ -367,3 +367,37 @@ fn a_gpu_is_examined_down_to_its_mode() {
         "{remedy}"
     );
 }
+
+/// The fake NVML of `kernels/fakes`, where it has been built: confidential mode is on, and nobody has set the GPUs ready.
+#[test]
+fn a_gpu_that_is_not_ready_is_told_from_one_that_says_nothing() {
+    let mut folder = std::env::current_exe().unwrap();
+    let library = loop {
+        if !folder.pop() {
+            println!("SKIPPED: there is no libnvidia_ml.so; build it with `cargo build -p fakes`");
+            return;
+        }
+        let library = folder.join("libnvidia_ml.so");
+        if library.exists() {
+            break library;
+        }
+    };
+    let fake = Fake::bare();
+    fake.put("sys/bus/pci/devices/0000:01:00.0/vendor", "0x10de\n");
+    fake.put("sys/bus/pci/devices/0000:01:00.0/class", "0x030200\n");
+    fake.put(
+        "proc/driver/nvidia/version",
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05\n",
+    );
+    let machine = Machine {
+        root: fake.files.path(""),
+        nvml_library: Some(library),
+        ..Machine::default()
+    };
+    let said = simulated_on(&machine, &fake.platform, &["doctor", "--json"], b"");
+    let json = said.json();
+    let (ended, remedy) = outcome(&json, "GPU's confidential mode");
+    assert_eq!(ended, "FAIL", "{json:#}");
+    assert!(remedy.as_str().unwrap().contains("-grs"), "{remedy}");
+    assert!(json.to_string().contains("not ready for work"), "{json:#}");
+}
