@@ -22,6 +22,7 @@ mod evidence;
 #[cfg(test)]
 mod forge;
 mod measurements;
+mod memo;
 mod ocsp;
 mod opaque;
 mod p384;

@@ -23,7 +23,7 @@ use structure::{
 
 use super::{
     certificate::{Certificate, CertificateError, is_ecdsa_with_sha384, signature_bytes},
-    p384,
+    memo::SignatureMemo,
 };
 
 const BASIC_RESPONSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
@@ -95,11 +95,12 @@ impl<'a> Response<'a> {
     pub(super) fn verify(
         &self,
         issuer: &Certificate,
+        memo: &SignatureMemo,
         now_s: u64,
     ) -> Result<OcspStanding, OcspError> {
         let data = self.data()?;
         let single = single(&data)?;
-        self.signed_for(&data.responder, issuer, now_s)?;
+        self.signed_for(&data.responder, issuer, memo, now_s)?;
         no_critical(data.extensions.as_deref())?;
         no_critical(single.extensions.as_deref())?;
         let next_update_s = next_update_s(single, now_s)?;
@@ -116,21 +117,22 @@ impl<'a> Response<'a> {
         &self,
         responder: &ResponderId<'_>,
         issuer: &Certificate,
+        memo: &SignatureMemo,
         now_s: u64,
     ) -> Result<(), OcspError> {
         if is_responder(responder, issuer) {
-            return self.signed_by(issuer);
+            return self.signed_by(issuer, memo);
         }
         let delegate = self
             .delegates()?
             .into_iter()
             .find(|certificate| is_responder(responder, certificate))
             .ok_or(OcspError::ResponderMissing)?;
-        may_respond(&delegate, issuer, now_s).map_err(OcspError::Responder)?;
+        may_respond(&delegate, issuer, memo, now_s).map_err(OcspError::Responder)?;
         if !for_ocsp(&delegate).map_err(OcspError::Responder)? {
             return Err(OcspError::ResponderPurpose);
         }
-        self.signed_by(&delegate)
+        self.signed_by(&delegate, memo)
     }
 
     fn delegates(&self) -> Result<Vec<Certificate>, OcspError> {
@@ -143,11 +145,12 @@ impl<'a> Response<'a> {
             .collect()
     }
 
-    fn signed_by(&self, signer: &Certificate) -> Result<(), OcspError> {
+    fn signed_by(&self, signer: &Certificate, memo: &SignatureMemo) -> Result<(), OcspError> {
         let signature = signature_bytes(&self.basic.signature)
             .filter(|_| is_ecdsa_with_sha384(&self.basic.algorithm))
             .ok_or(OcspError::SignatureAlgorithm)?;
-        p384::verify_der(signer.point(), &self.content, signature).map_err(|_| OcspError::Signature)
+        memo.verify_der(signer.point(), &self.content, signature)
+            .map_err(|_| OcspError::Signature)
     }
 }
 
@@ -196,11 +199,12 @@ fn is_responder(responder: &ResponderId<'_>, certificate: &Certificate) -> bool 
 fn may_respond(
     delegate: &Certificate,
     issuer: &Certificate,
+    memo: &SignatureMemo,
     now_s: u64,
 ) -> Result<(), CertificateError> {
     delegate.is_signer()?;
     delegate.in_date(now_s)?;
-    delegate.issued_by(issuer)
+    delegate.issued_by(issuer, memo)
 }
 
 fn for_ocsp(delegate: &Certificate) -> Result<bool, CertificateError> {
