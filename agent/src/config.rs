@@ -17,6 +17,7 @@ use kernels::executor::ExecutorKind;
 use protocol::limits::BATCH_TASKS_MAX;
 use protocol::{Sha256Digest, WorkerId};
 
+use crate::gpus::ocsp::ResponderUrl;
 pub use event_log::EventLogConfig;
 pub use keys::{Keys, Mistake, chain};
 pub use secret::EnrolmentSecret;
@@ -40,6 +41,8 @@ pub struct Config {
     pub worker_id: WorkerId,
     pub enrolment_secret: EnrolmentSecret,
     pub gateway: GatewayConfig,
+    /// Where OCSP responses for the GPUs' certificates come from; nothing: none are stapled.
+    pub ocsp_responder: Option<ResponderUrl>,
     /// Socket of `cocoon-quote`.
     pub quote_socket: PathBuf,
     /// Event logs for the evidence; `None`: none is sent.
@@ -161,10 +164,16 @@ fn read(keys: &mut Keys, digest: Sha256Digest) -> Option<Config> {
     let metrics_listen = loopback(keys, "metrics_listen");
     let state_dir = keys.path("state_dir");
     let gateway = gateway(keys);
+    let ocsp_responder = if keys.has("gpu.ocsp_responder") {
+        keys.parsed("gpu.ocsp_responder")
+    } else {
+        None
+    };
     Some(Config {
         worker_id: worker_id?,
         enrolment_secret: enrolment_secret?,
         gateway: gateway?,
+        ocsp_responder,
         quote_socket: quote_socket?,
         event_log,
         executor: executor?,

@@ -94,6 +94,7 @@ enum Woken {
     Control(Result<Option<GatewayMessage>, ControlError>),
     Done(Result<Done, JoinError>),
     Executor(usize),
+    Gpus,
     Stop,
     Time,
 }
@@ -130,6 +131,7 @@ impl Driver {
                 message = Live::receive(&mut self.live) => Woken::Control(message),
                 Some(done) = self.tasks.join_next() => Woken::Done(done),
                 count = self.parts.executor_events.recv_many(&mut events, EVENTS_MAX) => Woken::Executor(count),
+                () = self.parts.telemetry.changed() => Woken::Gpus,
                 () = shutdown.cancelled(), if !stopping => Woken::Stop,
                 () = tokio::time::sleep_until(wake_at.into()) => Woken::Time,
             };
@@ -138,11 +140,15 @@ impl Driver {
                 Woken::Done(done) => self.done(done)?,
                 Woken::Executor(0) => return Err(DriverError::ExecutorThread),
                 Woken::Executor(_) => events.drain(..).for_each(|event| self.handle(event)),
+                // A worker whose tasks run on the CPU attests no GPU.
+                Woken::Gpus if self.parts.connector.evidence.has_gpus() => {
+                    self.handle(Event::DevicesChanged);
+                }
                 Woken::Stop => {
                     stopping = true;
                     self.stop();
                 }
-                Woken::Time => {}
+                Woken::Gpus | Woken::Time => {}
             }
         }
     }

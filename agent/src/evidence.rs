@@ -8,13 +8,15 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use attestation::gpu::{DeviceEvidence, DeviceEvidenceError};
 use attestation::{Binding, Claims, ClaimsError, Evidence, ReportData};
 use channel::{Attester, AttesterError, OpaqueEvidence, OpaqueEvidenceError};
 
 pub use event_log::{EventLogFileError, read_event_log};
-pub use facts::{Facts, FactsError, boot_id, executable_digest};
+pub use facts::{Facts, FactsError, boot_id, file_digest};
 
 use crate::config::EnrolmentSecret;
+use crate::gpus::{AttestedGpus, GpuAttester, GpuError};
 use crate::quote::client::{QuoteClient, QuoteClientError};
 
 /// Makes this worker's evidence for any connection.
@@ -24,6 +26,8 @@ pub struct WorkerEvidence {
     secret: EnrolmentSecret,
     quotes: QuoteClient,
     event_log: Option<Vec<u8>>,
+    /// Nothing where tasks run on the CPU: claimed are the GPUs that they run on.
+    gpus: Option<GpuAttester>,
     /// Attestations since the agent's start.
     sequence: AtomicU64,
 }
@@ -31,6 +35,10 @@ pub struct WorkerEvidence {
 /// Why there is no evidence.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
+    #[error("the GPUs give no evidence")]
+    Gpus(#[source] GpuError),
+    #[error("the GPUs' evidence cannot be encoded")]
+    Devices(#[source] DeviceEvidenceError),
     #[error("the claims cannot be encoded")]
     Claims(#[source] ClaimsError),
     #[error("no quote")]
@@ -47,6 +55,7 @@ impl WorkerEvidence {
             secret,
             quotes,
             event_log: None,
+            gpus: None,
             sequence: AtomicU64::new(0),
         }
     }
@@ -55,6 +64,12 @@ impl WorkerEvidence {
     #[must_use]
     pub fn with_event_log(self, event_log: Option<Vec<u8>>) -> Self {
         Self { event_log, ..self }
+    }
+
+    /// The same with the GPUs that tasks run on.
+    #[must_use]
+    pub fn with_gpus(self, gpus: Option<GpuAttester>) -> Self {
+        Self { gpus, ..self }
     }
 
     /// For one attestation; remembers what it was made for.
@@ -66,7 +81,13 @@ impl WorkerEvidence {
         }
     }
 
-    fn claims(&self, binding: &Binding) -> Claims {
+    /// Whether the evidence is about GPUs, too.
+    #[must_use]
+    pub fn has_gpus(&self) -> bool {
+        self.gpus.is_some()
+    }
+
+    fn claims(&self, binding: &Binding, gpus: &AttestedGpus) -> Claims {
         let facts = &self.facts;
         Claims {
             worker_id: facts.worker_id.as_str().to_owned(),
@@ -75,21 +96,30 @@ impl WorkerEvidence {
             agent_digest: *facts.agent_digest.as_bytes(),
             configuration_digest: *facts.configuration_digest.as_bytes(),
             module_digest: *facts.module_digest.as_bytes(),
-            libraries: Vec::new(),
-            gpus: facts.gpus.clone(),
+            libraries: gpus.libraries.clone(),
+            gpus: gpus.claims.clone(),
             boot_id: facts.boot_id,
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
             executor: facts.executor,
         }
     }
 
-    /// The quote comes last, because it covers everything else. There is no device evidence yet.
+    /// The GPUs' evidence comes first, because its nonce is the connection's; the quote last, because it covers
+    /// everything else.
     async fn make(&self, binding: &Binding) -> Result<(Evidence, ReportData), EvidenceError> {
+        let gpus = match &self.gpus {
+            None => AttestedGpus::default(),
+            Some(gpus) => gpus
+                .attest(binding.gpu_nonce())
+                .await
+                .map_err(EvidenceError::Gpus)?,
+        };
         let claims = self
-            .claims(binding)
+            .claims(binding, &gpus)
             .encode()
             .map_err(EvidenceError::Claims)?;
-        let preimage = binding.preimage(&[], &claims);
+        let device_evidence = encode(gpus).map_err(EvidenceError::Devices)?;
+        let preimage = binding.preimage(device_evidence.as_deref().unwrap_or_default(), &claims);
         let quote = self
             .quotes
             .quote(&preimage)
@@ -99,10 +129,19 @@ impl WorkerEvidence {
             quote,
             claims,
             event_log: self.event_log.clone(),
-            device_evidence: None,
+            device_evidence,
         };
         Ok((evidence, preimage.report_data()))
     }
+}
+
+/// The member's content; nothing where there is no report.
+fn encode(gpus: AttestedGpus) -> Result<Option<Vec<u8>>, DeviceEvidenceError> {
+    if gpus.reports.is_empty() {
+        return Ok(None);
+    }
+    let devices = gpus.reports;
+    DeviceEvidence { devices }.encode().map(Some)
 }
 
 /// Makes evidence once, for the connection that asks.

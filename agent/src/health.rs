@@ -182,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn probes_see_what_the_driver_says() {
-        let world = World::real();
+        let world = World::real(attestation::gpu::GpuTrustAnchor::nvidia());
         let folder = tempfile::tempdir().unwrap();
         let health = Arc::new(Health::default());
         let probes = Probes {

@@ -9,6 +9,7 @@
 //! | [`driver`] | carries the actions out: the one `select!`, the one `JoinSet` |
 //! | [`session`] | one attested connection: connect, attest, the requests that a worker makes |
 //! | [`evidence`] | what the worker says of itself, and the quote over it |
+//! | [`gpus`] | the GPUs' evidence, and their ready state |
 //! | [`executor`] | the executor child's supervisor thread |
 //! | [`receipts`] | receipt leaves and signed ack batches |
 //! | [`telemetry`] | what NVML says of the GPUs |
@@ -21,6 +22,7 @@ pub mod config;
 pub mod driver;
 pub mod evidence;
 pub mod executor;
+pub mod gpus;
 pub mod health;
 pub mod logging;
 pub mod machine;

@@ -11,13 +11,14 @@ use protocol::receipt::KeyError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, chain};
 use crate::driver::{Driver, DriverError, Parts};
 use crate::evidence::{
-    EventLogFileError, Facts, FactsError, WorkerEvidence, boot_id, executable_digest,
-    read_event_log,
+    EventLogFileError, Facts, FactsError, WorkerEvidence, boot_id, file_digest, read_event_log,
 };
 use crate::executor::{Executor, ExecutorSettings};
+use crate::gpus::GpuAttester;
+use crate::gpus::ocsp::{self, Responder, ResponderError, Staples};
 use crate::health::{self, Gauges, Health, Probes};
 use crate::machine::{Machine, Settings};
 use crate::quote::client::QuoteClient;
@@ -34,9 +35,9 @@ pub enum RunError {
     )]
     NoGpu(#[source] TelemetryError),
     #[error(
-        "executor = \"cuda\": the CUDA executor is not part of this version; set executor = \"cpu\""
+        "executor = \"{0}\": this executor is not part of this version; set executor = \"cpu\""
     )]
-    CudaAbsent,
+    ExecutorAbsent(ExecutorKind),
     #[error("the facts for the claims cannot be read")]
     Facts(#[source] FactsError),
     #[error("the event log that the configuration names cannot be sent")]
@@ -65,7 +66,7 @@ pub async fn run(
     refuse_absent_executor(config.executor, &world)?;
     let started = (world.monotonic)();
     let telemetry = Telemetry::start(&world);
-    let digest = executable_digest(&world.executable).map_err(RunError::Facts)?;
+    let digest = file_digest(&world.executable).map_err(RunError::Facts)?;
     let receipts = Receipts::new(
         config.worker_id.clone(),
         config.executor.as_str(),
@@ -73,7 +74,11 @@ pub async fn run(
         None,
     )
     .map_err(RunError::ReceiptKey)?;
-    let evidence = evidence(&config, digest, &receipts, &telemetry)?;
+    // Not the caller's token: probes are answered until the drain is over.
+    let over = CancellationToken::new();
+    let mut beside = JoinSet::new();
+    let gpus = gpus(&config, &world, &mut beside, &over);
+    let evidence = evidence(&config, digest, &receipts, gpus)?;
     let settings = ExecutorSettings {
         executable: world.executable.clone(),
         module_digest: digest,
@@ -82,7 +87,6 @@ pub async fn run(
     };
     let (executor, executor_events) = Executor::new(settings, &world).map_err(RunError::Thread)?;
     let (health, gauges) = (Arc::new(Health::default()), Arc::new(Gauges::new()));
-    let mut probing = JoinSet::new();
     let probes = Probes {
         health: Arc::clone(&health),
         gauges: Arc::clone(&gauges),
@@ -96,9 +100,7 @@ pub async fn run(
             state_dir: config.state_dir.clone(),
             source,
         })?;
-    // Not the caller's token: probes are answered until the drain is over.
-    let over = CancellationToken::new();
-    probing.spawn(probes.serve(listener, over.clone()));
+    beside.spawn(probes.serve(listener, over.clone()));
     announce(&config);
     let machine = Machine::new(Settings {
         capacity: config.capacity,
@@ -121,26 +123,55 @@ pub async fn run(
         .run(shutdown)
         .await;
     over.cancel();
-    probing.join_all().await;
+    beside.join_all().await;
     ended.map_err(RunError::Driver)
 }
 
-/// The CUDA executor comes with a later version; until then a worker that is to use it must not pretend.
+/// A worker that is to use an executor that its executable does not have must not pretend.
 fn refuse_absent_executor(kind: ExecutorKind, world: &World) -> Result<(), RunError> {
-    match kind {
-        ExecutorKind::Cpu => Ok(()),
-        ExecutorKind::Cuda => {
-            Gpus::open(world.nvml_library.as_deref()).map_err(RunError::NoGpu)?;
-            Err(RunError::CudaAbsent)
-        }
+    if kind == ExecutorKind::Cuda {
+        Gpus::open(world.nvml_library.as_deref()).map_err(RunError::NoGpu)?;
     }
+    if !world.executors.contains(&kind) {
+        return Err(RunError::ExecutorAbsent(kind));
+    }
+    Ok(())
+}
+
+/// The GPUs that tasks run on, with the task that keeps OCSP responses for them.
+fn gpus(
+    config: &Config,
+    world: &World,
+    beside: &mut JoinSet<()>,
+    over: &CancellationToken,
+) -> Option<GpuAttester> {
+    if config.executor == ExecutorKind::Cpu {
+        return None;
+    }
+    let responder = config.ocsp_responder.clone().and_then(|url| {
+        let responder = Responder::new(url);
+        let failed =
+            |error: &ResponderError| tracing::error!(error = chain(error), "no OCSP responses");
+        responder.inspect_err(failed).ok()
+    });
+    let staples = responder.map(|responder| {
+        let staples = Arc::new(Staples::default());
+        beside.spawn(ocsp::refresh(
+            Arc::clone(&staples),
+            responder,
+            world.clone(),
+            over.clone(),
+        ));
+        staples
+    });
+    Some(GpuAttester::new(world, staples))
 }
 
 fn evidence(
     config: &Config,
     digest: protocol::Sha256Digest,
     receipts: &Receipts,
-    telemetry: &Telemetry,
+    gpus: Option<GpuAttester>,
 ) -> Result<Arc<WorkerEvidence>, RunError> {
     let executor = match config.executor {
         ExecutorKind::Cpu => attestation::ExecutorKind::Cpu,
@@ -153,11 +184,6 @@ fn evidence(
         configuration_digest: config.digest,
         // On the CPU the operations are compiled into the agent itself.
         module_digest: digest,
-        gpus: match config.executor {
-            // Claimed are the GPUs that tasks run on.
-            ExecutorKind::Cpu => Vec::new(),
-            ExecutorKind::Cuda => telemetry.claims().to_vec(),
-        },
         boot_id: boot_id().map_err(RunError::Facts)?,
         executor,
     };
@@ -165,7 +191,7 @@ fn evidence(
     let event_log = event_log.map_err(RunError::EventLog)?;
     let quotes = QuoteClient::new(&config.quote_socket);
     let evidence = WorkerEvidence::new(facts, config.enrolment_secret.clone(), quotes);
-    Ok(Arc::new(evidence.with_event_log(event_log)))
+    Ok(Arc::new(evidence.with_event_log(event_log).with_gpus(gpus)))
 }
 
 /// Everything in the catalogue: the CPU definitions cover it.

@@ -1,19 +1,23 @@
 //! What NVML says of the GPUs: read by one thread, every reading optional, nothing where there is no GPU.
 //!
-//! The agent itself never initialises CUDA; NVML alone does not touch a device's contexts.
+//! The agent itself never initialises CUDA; NVML alone does not touch a device's contexts. The same thread notices when the
+//! GPUs are not those any more that the worker attested.
 
 mod nvml;
 
+use std::future::pending;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use attestation::GpuClaim;
 use protocol::telemetry::GpuTelemetry;
+use tokio::sync::watch;
 
 use crate::config::chain;
 use crate::world::World;
-pub use nvml::{Gpus, TelemetryError};
+pub(crate) use nvml::printable;
+pub use nvml::{Gpus, GpusIdentity, TelemetryError};
 
 /// Often enough for a dashboard, rarely enough to cost nothing.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -22,7 +26,7 @@ const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Telemetry {
     latest: Arc<Mutex<Vec<GpuTelemetry>>>,
-    claims: Vec<GpuClaim>,
+    identity: watch::Receiver<GpusIdentity>,
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -32,7 +36,7 @@ impl Telemetry {
     #[must_use]
     pub fn start(world: &World) -> Self {
         match Gpus::open(world.nvml_library.as_deref()) {
-            Ok(gpus) => Self::sample(gpus),
+            Ok(gpus) => Self::sample(gpus, world.nvml_library.clone()),
             Err(error) => {
                 tracing::info!(reason = chain(&error), "no GPU telemetry");
                 Self::absent()
@@ -43,17 +47,22 @@ impl Telemetry {
     fn absent() -> Self {
         Self {
             latest: Arc::default(),
-            claims: Vec::new(),
+            identity: watch::channel(GpusIdentity::default()).1,
             stop: None,
             thread: None,
         }
     }
 
-    fn sample(gpus: Gpus) -> Self {
-        let claims = gpus.claims();
+    fn sample(gpus: Gpus, library: Option<PathBuf>) -> Self {
         let latest = Arc::new(Mutex::new(gpus.read()));
         let (stop, stopped) = mpsc::channel();
-        let written = Arc::clone(&latest);
+        let (seen, identity) = watch::channel(gpus.identity());
+        let mut sampler = Sampler {
+            library,
+            gpus: Some(gpus),
+            latest: Arc::clone(&latest),
+            identity: seen,
+        };
         let thread = std::thread::Builder::new()
             .name("telemetry".to_owned())
             .spawn(move || {
@@ -61,13 +70,12 @@ impl Telemetry {
                 while let Err(mpsc::RecvTimeoutError::Timeout) =
                     stopped.recv_timeout(SAMPLE_INTERVAL)
                 {
-                    let read = gpus.read();
-                    *written.lock().unwrap_or_else(PoisonError::into_inner) = read;
+                    sampler.sample();
                 }
             });
         Self {
             latest,
-            claims,
+            identity,
             stop: Some(stop),
             thread: thread.ok(),
         }
@@ -82,10 +90,47 @@ impl Telemetry {
             .clone()
     }
 
-    /// The GPUs as the worker claims them.
-    #[must_use]
-    pub fn claims(&self) -> &[GpuClaim] {
-        &self.claims
+    /// Waits until the driver or a GPU is another than before: lost, reset, exchanged, reloaded. Changes that nobody
+    /// waited for count as one. Never, where there is no GPU. Cancel-safe.
+    pub async fn changed(&mut self) {
+        if self.identity.changed().await.is_err() {
+            pending::<()>().await;
+        }
+    }
+}
+
+/// What the thread works with.
+struct Sampler {
+    library: Option<PathBuf>,
+    gpus: Option<Gpus>,
+    latest: Arc<Mutex<Vec<GpuTelemetry>>>,
+    identity: watch::Sender<GpusIdentity>,
+}
+
+impl Sampler {
+    fn sample(&mut self) {
+        if self.gpus.is_none() {
+            self.gpus = Gpus::open(self.library.as_deref()).ok();
+        }
+        let (identity, readings) = self
+            .gpus
+            .as_ref()
+            .map(|gpus| (gpus.identity(), gpus.read()))
+            .unwrap_or_default();
+        if !identity.is_whole() {
+            // A handle does not survive a reset or a reload. NVML counts who uses it, so it starts afresh only after
+            // everybody has let go.
+            self.gpus = None;
+        }
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = readings;
+        self.identity.send_if_modified(|known| {
+            let changed = *known != identity;
+            if changed {
+                tracing::warn!(before = %known, after = %identity, "the GPUs changed");
+                *known = identity;
+            }
+            changed
+        });
     }
 }
 
@@ -105,9 +150,9 @@ mod tests {
     fn a_machine_without_nvml_has_no_gpus() {
         let world = World {
             nvml_library: Some("/nonexistent/libnvidia-ml.so".into()),
-            ..World::real()
+            ..World::real(attestation::gpu::GpuTrustAnchor::nvidia())
         };
         let telemetry = Telemetry::start(&world);
-        assert!(telemetry.latest().is_empty() && telemetry.claims().is_empty());
+        assert!(telemetry.latest().is_empty());
     }
 }

@@ -124,7 +124,7 @@ impl Appraiser<'_> {
         report_data(steps, evidence, binding, &verified);
         td::appraise(steps, self.policy, &verified);
         let tcb_grace_left_s = tcb::appraise(steps, self.policy, verified.tcb(), now_s);
-        measurements::appraise(steps, self.policy, &verified, evidence);
+        measurements::appraise(steps, self.policy, &verified, Some(evidence));
         let claims = Claims::decode(&evidence.claims);
         worker::platform(
             steps,

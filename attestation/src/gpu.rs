@@ -22,6 +22,7 @@ mod evidence;
 #[cfg(test)]
 mod forge;
 mod measurements;
+mod memo;
 mod ocsp;
 mod opaque;
 mod p384;
@@ -45,7 +46,9 @@ pub use evidence::{
     OCSP_RESPONSE_BYTES_MAX, OCSP_RESPONSES_COUNT_MAX, REPORT_BYTES_MAX,
 };
 pub use measurements::{MeasurementsMatched, ReferenceId};
-pub use ocsp::{OCSP_CLOCK_SKEW_S, OcspError, OcspStanding};
+pub use ocsp::{
+    OCSP_CLOCK_SKEW_S, OcspError, OcspRequestError, OcspStanding, ocsp_request, ocsp_standing,
+};
 pub use opaque::OpaqueError;
 pub use references::{GpuReferences, MANIFESTS_MAX, VerifiedReferences};
 pub use report::{Board, Details, GpuDetails, GpuMode, Pdi, ReportError, SwitchDetails};

@@ -69,6 +69,8 @@ pub struct Attestation {
     pub pccs_urls: Vec<pccs::Source>,
     /// CA certificates (PEM) of mirrors whose own are not from a public CA.
     pub pccs_ca: Option<PathBuf>,
+    /// A folder of NVIDIA's reference manifests; without one no GPU is attested.
+    pub gpu_references_dir: Option<PathBuf>,
     pub reattest_interval: Duration,
     /// From the request to attest again until the session is stale.
     pub reattest_grace: Duration,
@@ -185,6 +187,7 @@ fn read_attestation(reader: &mut Reader<'_>) -> Option<Attestation> {
     let collateral_dir = reader.path("attestation.collateral_dir");
     let pccs_urls = reader.sources("attestation.pccs_urls", pccs::limits::SOURCES_MAX);
     let pccs_ca = reader.optional_path("attestation.pccs_ca");
+    let gpu_references_dir = reader.optional_path("attestation.gpu_references_dir");
     let reattest_interval = reader.seconds(
         "attestation.reattest_interval_s",
         REATTEST_INTERVAL_S_DEFAULT,
@@ -200,6 +203,7 @@ fn read_attestation(reader: &mut Reader<'_>) -> Option<Attestation> {
         collateral_dir: collateral_dir?,
         pccs_urls: pccs_urls?,
         pccs_ca,
+        gpu_references_dir,
         reattest_interval: reattest_interval?,
         reattest_grace: crate::limits::REATTEST_GRACE,
         stale_session: crate::limits::STALE_SESSION,

@@ -28,6 +28,8 @@ pub(crate) struct Gateway {
     pub(crate) sessions: Sessions,
     /// Read again when an operator says so, by one at a time: what was read last is in force.
     pub(crate) policy_file: Mutex<PathBuf>,
+    /// NVIDIA's reference manifests, if there are any.
+    pub(crate) gpu_references_dir: Option<PathBuf>,
     pub(crate) schedule: Schedule,
     pub(crate) lease_duration_ms: u64,
     pub(crate) started_ms: u64,

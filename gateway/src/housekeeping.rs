@@ -14,6 +14,7 @@ use crate::limits::{
 };
 use crate::policy_file;
 use crate::problem::chain;
+use crate::references;
 use crate::world::CollateralSource;
 
 /// Starts all of it; each part ends when the gateway stops.
@@ -86,10 +87,11 @@ async fn reload(gateway: Arc<Gateway>, collateral: Arc<dyn CollateralSource>) ->
                 if let Err(error) = policy_file::reload(&gateway).await {
                     tracing::error!(error = chain(&error), "the former appraisal policy stays");
                 }
-                read_collateral(&gateway, &collateral).await;
             }
-            () = tokio::time::sleep(COLLATERAL_INTERVAL) => read_collateral(&gateway, &collateral).await,
+            () = tokio::time::sleep(COLLATERAL_INTERVAL) => {}
         }
+        read_collateral(&gateway, &collateral).await;
+        references::read(&gateway).await;
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`config`] | the configuration file, read once and completely |
 //! | `refresh` | collateral, fetched before it ends and where a worker missed it |
+//! | `references` | NVIDIA's reference manifests, out of their folder |
 //! | [`world`] | clock, trust anchor, source of collateral: what `main` chooses |
 //! | `run` | a gateway's life: read, open, bind, serve, stop |
 //! | `admission` | the relying party: evidence in, session or refusal out |
@@ -37,6 +38,7 @@ mod parts;
 mod policy_file;
 mod problem;
 pub mod receipts;
+mod references;
 mod refresh;
 mod run;
 mod serving;

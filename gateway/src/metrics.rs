@@ -237,6 +237,15 @@ impl Metrics {
             .increment(1);
     }
 
+    /// NVIDIA's reference manifests that verify, and those that do not.
+    pub(crate) fn gpu_references(&self, usable: usize, refused: usize) {
+        for (standing, count) in [("usable", usable), ("refused", refused)] {
+            let labels = [("standing", standing)];
+            self.gauge("cocoon_gateway_gpu_references", &labels)
+                .set(real(u64::try_from(count).unwrap_or(u64::MAX)));
+        }
+    }
+
     fn family_gauge(&self, name: &'static str, family: Family) -> Gauge {
         let (fmspc, ca) = (hex::encode(family.fmspc), family.ca.as_str());
         self.gauge(name, &[("fmspc", &fmspc), ("ca", ca)])

@@ -27,7 +27,7 @@ use crate::session::Schedule;
 use crate::store::{OpenError, Store};
 use crate::worker::Sessions;
 use crate::world::{CollateralSource, World};
-use crate::{api, housekeeping, telemetry, worker};
+use crate::{api, housekeeping, references, telemetry, worker};
 
 /// Where the store is, below the state folder.
 pub const DATABASE: &str = "gateway.sqlite";
@@ -93,6 +93,7 @@ pub async fn run(
     let anchors = (world.trust_anchor, world.gpu_trust_anchor);
     let gateway = open(&config, files.policy, world.clock, anchors).await?;
     housekeeping::read_collateral(&gateway, &collateral).await;
+    references::read(&gateway).await;
     let listeners = Listeners::bind(&config).await?;
     let listening = listeners.addresses()?;
     listening.write(&config.state_dir)?;
@@ -233,6 +234,7 @@ async fn open(
         ),
         relying_party,
         policy_file: Mutex::new(attestation.appraisal_policy.clone()),
+        gpu_references_dir: attestation.gpu_references_dir.clone(),
         schedule: Schedule {
             reattest_interval: attestation.reattest_interval,
             reattest_grace: attestation.reattest_grace,

@@ -6,9 +6,11 @@
 //! | `cuda/*.cu` | the same operations as CUDA C++, with the same numeric definition |
 //! | [`executor`] | the [`Executor`](executor::Executor) trait, the child's loop, and the agent's end of the socket |
 //! | [`module`] | the digest of the code that computes |
+//! | [`nvml`] | the calls about confidential computing to the library of the GPU's driver |
 //!
 //! No clock and no environment is read here: time comes from the caller.
 
 pub mod executor;
 pub mod module;
+pub mod nvml;
 pub mod operations;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use agent::command_line::{self, CONFIGURATION, EXIT_CODES};
 use agent::config::{Config, ConfigError, chain};
 use agent::{World, logging};
+use attestation::gpu::GpuTrustAnchor;
 use clap::{Parser, Subcommand};
 use kernels::executor::CpuExecutor;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -121,8 +122,9 @@ async fn run_until_signal(config: Config) -> ExitCode {
     for signal in [interrupt, terminate] {
         signals.spawn(watch(signal, shutdown.clone(), now.clone()));
     }
+    let world = World::real(GpuTrustAnchor::nvidia());
     let ran = now
-        .run_until_cancelled(agent::run(config, World::real(), shutdown))
+        .run_until_cancelled(agent::run(config, world, shutdown))
         .await;
     match ran {
         Some(Ok(())) => ExitCode::SUCCESS,

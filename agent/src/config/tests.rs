@@ -64,6 +64,7 @@ fn a_complete_file_is_read() {
     assert_eq!(config.executor, ExecutorKind::Cpu);
     assert_eq!(config.capacity, 64);
     assert_eq!(config.gateway.pool_ca.len(), 1);
+    assert_eq!(config.ocsp_responder, None);
     assert_eq!(config.event_log, None);
     assert_eq!(
         config.digest,
@@ -203,4 +204,19 @@ fn what_is_no_file_and_no_toml_is_refused() {
         folder.load(&"#".repeat(300_000)),
         Err(ConfigError::TooLarge { .. })
     ));
+}
+
+#[test]
+fn an_ocsp_responder_is_a_url_of_http() {
+    let folder = Folder::new();
+    let text = |url| folder.complete() + &format!("[gpu]\nocsp_responder = \"{url}\"\n");
+    let url = "https://ocsp.ndis.nvidia.com/";
+    let config = folder.load(&text(url)).unwrap();
+    assert_eq!(config.ocsp_responder.unwrap().to_string(), url);
+    for wrong in ["ocsp.ndis.nvidia.com", "file:///etc/ocsp", "", "https://"] {
+        let Err(ConfigError::Mistakes { mistakes, .. }) = folder.load(&text(wrong)) else {
+            panic!("{wrong}")
+        };
+        assert_eq!(mistakes[0].key, "gpu.ocsp_responder", "{wrong}");
+    }
 }

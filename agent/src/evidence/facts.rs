@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use attestation::{ExecutorKind, GpuClaim};
+use attestation::ExecutorKind;
 use protocol::digest::Sha256Hasher;
 use protocol::{Sha256Digest, WorkerId};
 
@@ -21,7 +21,6 @@ pub struct Facts {
     pub agent_digest: Sha256Digest,
     pub configuration_digest: Sha256Digest,
     pub module_digest: Sha256Digest,
-    pub gpus: Vec<GpuClaim>,
     pub boot_id: [u8; 16],
     pub executor: ExecutorKind,
 }
@@ -53,8 +52,8 @@ fn parse_boot_id(text: &str) -> Result<[u8; 16], FactsError> {
     Ok(bytes)
 }
 
-/// SHA-256 of an executable.
-pub fn executable_digest(path: &Path) -> Result<Sha256Digest, FactsError> {
+/// SHA-256 of a file.
+pub fn file_digest(path: &Path) -> Result<Sha256Digest, FactsError> {
     let mut file = File::open(path).map_err(failed(path))?;
     let mut hasher = Sha256Hasher::default();
     let mut chunk = vec![0; CHUNK_BYTES];
@@ -87,14 +86,14 @@ mod tests {
     }
 
     #[test]
-    fn an_executable_is_digested_whole() {
+    fn a_file_is_digested_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("program");
         let bytes = vec![7; 2 * CHUNK_BYTES + 1];
         std::fs::write(&path, &bytes).unwrap();
-        assert_eq!(executable_digest(&path).unwrap(), Sha256Digest::of(&bytes));
+        assert_eq!(file_digest(&path).unwrap(), Sha256Digest::of(&bytes));
         assert!(matches!(
-            executable_digest(&folder.path().join("none")),
+            file_digest(&folder.path().join("none")),
             Err(FactsError::Read { .. })
         ));
     }

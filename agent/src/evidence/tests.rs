@@ -36,7 +36,6 @@ fn facts() -> Facts {
         agent_digest: Sha256Digest::of(b"agent"),
         configuration_digest: Sha256Digest::of(b"configuration"),
         module_digest: Sha256Digest::of(b"module"),
-        gpus: Vec::new(),
         boot_id: [7; 16],
         executor: ExecutorKind::Cpu,
     }

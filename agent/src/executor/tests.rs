@@ -21,7 +21,11 @@ fn work() -> (LeaseRef, Work) {
 #[tokio::test]
 async fn an_executable_that_is_none_is_a_failed_start() {
     for executable in ["/nonexistent/program", "/bin/false", "/bin/true"] {
-        let (executor, mut events) = Executor::new(settings(executable), &World::real()).unwrap();
+        let (executor, mut events) = Executor::new(
+            settings(executable),
+            &World::real(attestation::gpu::GpuTrustAnchor::nvidia()),
+        )
+        .unwrap();
         executor.start();
         assert!(
             matches!(events.recv().await, Some(Event::RunnerStartFailed)),
@@ -32,7 +36,11 @@ async fn an_executable_that_is_none_is_a_failed_start() {
 
 #[tokio::test]
 async fn works_without_a_child_come_back_untouched() {
-    let (executor, mut events) = Executor::new(settings("/bin/false"), &World::real()).unwrap();
+    let (executor, mut events) = Executor::new(
+        settings("/bin/false"),
+        &World::real(attestation::gpu::GpuTrustAnchor::nvidia()),
+    )
+    .unwrap();
     executor.kill();
     executor.run(vec![work()]);
     assert!(matches!(

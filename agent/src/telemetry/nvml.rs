@@ -1,8 +1,8 @@
 //! Readings of NVML. Each may be missing: MIG and vGPU guests answer "not supported", and so may any driver.
 
+use std::fmt;
 use std::path::Path;
 
-use attestation::GpuClaim;
 use nvml_wrapper::enum_wrappers::device::{Clock, EccCounter, MemoryError, TemperatureSensor};
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
@@ -16,7 +16,7 @@ const NAME_BYTES_MAX: usize = attestation::claims::NAME_BYTES_MAX;
 #[derive(Debug)]
 pub struct Gpus {
     nvml: Nvml,
-    count: u32,
+    seen: u32,
 }
 
 /// Why there are no GPUs to read.
@@ -38,26 +38,19 @@ impl Gpus {
         let nvml = nvml.map_err(TelemetryError::Nvml)?;
         match nvml.device_count().map_err(TelemetryError::Nvml)? {
             0 => Err(TelemetryError::None),
-            seen => {
-                let max = u32::try_from(GPUS_COUNT_MAX).unwrap_or(u32::MAX);
-                Ok(Self {
-                    nvml,
-                    count: seen.min(max),
-                })
-            }
+            seen => Ok(Self { nvml, seen }),
         }
     }
 
-    /// Each GPU's UUID and name. A GPU that does not say both is not claimed.
     #[must_use]
-    pub fn claims(&self) -> Vec<GpuClaim> {
-        let claim = |device: Device<'_>| {
-            Some(GpuClaim {
-                uuid: text(device.uuid())?,
-                name: text(device.name())?,
-            })
-        };
-        self.devices().filter_map(claim).collect()
+    pub fn nvml(&self) -> &Nvml {
+        &self.nvml
+    }
+
+    /// How many GPUs there were when NVML was loaded.
+    #[must_use]
+    pub fn seen(&self) -> u32 {
+        self.seen
     }
 
     /// The present readings. A GPU without a UUID (just fallen off the bus) is left out.
@@ -68,9 +61,52 @@ impl Gpus {
             .collect()
     }
 
-    fn devices(&self) -> impl Iterator<Item = Device<'_>> {
-        (0..self.count).filter_map(|index| self.nvml.device_by_index(index).ok())
+    /// What an attestation is about, as NVML sees it now.
+    #[must_use]
+    pub fn identity(&self) -> GpusIdentity {
+        let uuid = |index| text(self.nvml.device_by_index(index).and_then(|gpu| gpu.uuid()));
+        GpusIdentity {
+            driver: text(self.nvml.sys_driver_version()),
+            uuids: (0..self.nvml.device_count().unwrap_or(0).min(gpus_max()))
+                .map(uuid)
+                .collect(),
+        }
     }
+
+    fn devices(&self) -> impl Iterator<Item = Device<'_>> {
+        (0..self.seen.min(gpus_max())).filter_map(|index| self.nvml.device_by_index(index).ok())
+    }
+}
+
+/// The driver and the GPUs, one that does not answer as nothing. Another one than before means that what was attested is
+/// not so any more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GpusIdentity {
+    driver: Option<String>,
+    uuids: Vec<Option<String>>,
+}
+
+impl GpusIdentity {
+    /// Whether the driver and every GPU answered.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.driver.is_some() && !self.uuids.is_empty() && self.uuids.iter().all(Option::is_some)
+    }
+}
+
+impl fmt::Display for GpusIdentity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let driver = self.driver.as_deref().unwrap_or("none");
+        write!(formatter, "driver {driver}, GPUs")?;
+        for uuid in &self.uuids {
+            write!(formatter, " {}", uuid.as_deref().unwrap_or("lost"))?;
+        }
+        Ok(())
+    }
+}
+
+fn gpus_max() -> u32 {
+    u32::try_from(GPUS_COUNT_MAX).unwrap_or(u32::MAX)
 }
 
 fn reading(device: &Device<'_>) -> Option<GpuTelemetry> {
@@ -94,9 +130,12 @@ fn reading(device: &Device<'_>) -> Option<GpuTelemetry> {
     })
 }
 
-/// Printable ASCII of a sane length, or nothing.
 fn text(read: Result<String, NvmlError>) -> Option<String> {
-    let text = read.ok()?;
+    printable(read.ok()?)
+}
+
+/// The text, if it is printable ASCII of a sane length.
+pub(crate) fn printable(text: String) -> Option<String> {
     let plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     (plain && !text.is_empty() && text.len() <= NAME_BYTES_MAX).then_some(text)
 }

@@ -101,7 +101,7 @@ impl Gateway {
         );
         let report_data = presented
             .binding
-            .preimage(&[], &evidence.claims)
+            .preimage(evidence.device_evidence_bytes(), &evidence.claims)
             .report_data();
         assert_eq!(
             evidence.quote,

@@ -1,10 +1,31 @@
-//! Telemetry against the fake NVML of `kernels/fakes`, where it has been built (`cargo build -p fakes`).
+//! GPUs of the fake NVML of `kernels/fakes`, where it has been built (`cargo build -p fakes`), with reports that the
+//! simulator signs under its own root.
+
+mod admission;
+mod change;
+mod evidence;
+mod failure;
+mod ocsp;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use agent::World;
-use agent::telemetry::Telemetry;
+use agent::gpus::{AttestedGpus, GpuAttester, GpuError};
+use attestation::gpu::GpuTrustAnchor;
+use kernels::executor::ExecutorKind;
+use nvml_wrapper::Nvml;
+use simulator::attester::{self, Rack};
+use simulator::gpu::{GpuOptions, simulated_gpu_anchor};
+use tokio::net::UnixListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
+pub(crate) const SEED: u64 = 11;
+pub(crate) const NONCE: [u8; 32] = [9; 32];
+
+/// The built library.
 fn library() -> Option<PathBuf> {
     let mut folder = std::env::current_exe().unwrap();
     while folder.pop() {
@@ -13,26 +34,85 @@ fn library() -> Option<PathBuf> {
             return Some(library);
         }
     }
-    println!("skipped: there is no libnvidia_ml.so; build it with `cargo build -p fakes`");
+    println!("SKIPPED: there is no libnvidia_ml.so; build it with `cargo build -p fakes`");
     None
 }
 
-#[test]
-fn what_nvml_says_is_passed_on() {
-    let Some(library) = library() else { return };
-    let telemetry = Telemetry::start(&World {
-        nvml_library: Some(library),
-        ..World::real()
-    });
-    let (claims, gpus) = (telemetry.claims(), telemetry.latest());
-    assert_eq!((claims.len(), gpus.len()), (2, 2), "the fake's default");
-    for (claim, gpu) in claims.iter().zip(&gpus) {
-        assert!(claim.uuid.starts_with("GPU-") && !claim.name.is_empty());
-        assert_eq!((&gpu.uuid, &gpu.name), (&claim.uuid, &claim.name));
-        assert!(
-            gpu.memory_total_bytes.is_some() && gpu.utilisation_percent.is_some(),
-            "{gpu:?}"
-        );
+#[expect(clippy::disallowed_methods, reason = "the clock of the test's world")]
+pub(crate) fn now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+/// Simulated GPUs behind a library of their own.
+pub(crate) struct Gpus {
+    folder: tempfile::TempDir,
+    pub(crate) rack: Arc<Rack>,
+    _attester: JoinSet<()>,
+}
+
+impl Gpus {
+    /// Nothing where the library is not built.
+    pub(crate) fn start(count: u16, settings: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(library()?, folder.path().join("libnvidia_ml.so")).unwrap();
+        let listener = UnixListener::bind(folder.path().join("attester.sock")).unwrap();
+        let rack = Arc::new(Rack::new(SEED, count, GpuOptions::at(now_s())));
+        let mut attester = JoinSet::new();
+        let never = CancellationToken::new();
+        attester.spawn(attester::serve(listener, Arc::clone(&rack), never));
+        let gpus = Self {
+            folder,
+            rack,
+            _attester: attester,
+        };
+        gpus.set(&format!("FAKE_NVML_GPUS={count}\n{settings}"));
+        Some(gpus)
     }
-    assert_ne!(claims[0].uuid, claims[1].uuid);
+
+    /// Other settings of the library, from its next call on.
+    pub(crate) fn set(&self, settings: &str) {
+        let folder = self.folder.path();
+        let socket = folder.join("attester.sock");
+        let text = format!("FAKE_NVML_ATTESTER={}\n{settings}\n", socket.display());
+        // The library reads the file at every call, so it must never see a part of it.
+        std::fs::write(folder.join("new"), text).unwrap();
+        std::fs::rename(folder.join("new"), folder.join("fake-nvml.env")).unwrap();
+    }
+
+    /// A world with these GPUs and this root.
+    pub(crate) fn world_under(&self, anchor: GpuTrustAnchor) -> World {
+        World {
+            nvml_library: Some(self.folder.path().join("libnvidia_ml.so")),
+            ..World::real(anchor)
+        }
+    }
+
+    /// A world in which these GPUs are genuine.
+    pub(crate) fn world(&self) -> World {
+        self.world_under(simulated_gpu_anchor(SEED))
+    }
+
+    pub(crate) async fn attest(&self) -> Result<AttestedGpus, GpuError> {
+        GpuAttester::new(&self.world(), None).attest(NONCE).await
+    }
+
+    pub(crate) fn are_ready(&self) -> bool {
+        let library = self.folder.path().join("libnvidia_ml.so");
+        let nvml = Nvml::builder()
+            .lib_path(library.as_os_str())
+            .init()
+            .unwrap();
+        kernels::nvml::gpus_ready(&nvml).unwrap()
+    }
+}
+
+/// A worker that is said to have a CUDA executor. Its child has not, so it attests but runs nothing.
+pub(crate) fn with_cuda(world: World) -> World {
+    World {
+        executors: &[ExecutorKind::Cpu, ExecutorKind::Cuda],
+        ..world
+    }
 }

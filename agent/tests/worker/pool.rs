@@ -9,6 +9,7 @@ use agent::quote::broker::{Broker, QuoteSource, Rules};
 use agent::{RunError, World};
 use attestation::ReportData;
 use attestation::broker::Failure;
+use attestation::gpu::GpuTrustAnchor;
 use protocol::lease::{Lease, LeaseInput};
 use protocol::task::{InputDescriptor, TaskBody};
 use protocol::{FencingToken, TaskId};
@@ -46,14 +47,27 @@ impl Pool {
     }
 
     pub(crate) async fn start_with(prepare: impl FnOnce(&Gateway)) -> Self {
+        let world = World::real(GpuTrustAnchor::nvidia());
+        Self::start_in(world, "cpu", prepare).await
+    }
+
+    /// A worker with this executor, in a world of the test's making.
+    pub(crate) async fn start_in(
+        world: World,
+        executor: &str,
+        prepare: impl FnOnce(&Gateway),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let gateway = gateway::start().await;
         prepare(&gateway.state);
         let broker = serve_quotes(folder.path());
-        let config = Config::load(&write_config(folder.path(), &gateway)).unwrap();
+        let config = write_config(folder.path(), &gateway);
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, text.replace("\"cpu\"", &format!("\"{executor}\""))).unwrap();
+        let config = Config::load(&config).unwrap();
         let world = World {
             executable: env!("CARGO_BIN_EXE_cocoon-worker").into(),
-            ..World::real()
+            ..world
         };
         let shutdown = CancellationToken::new();
         let mut worker = JoinSet::new();

@@ -1,5 +1,6 @@
 //! `doctor`: examines the machine that a worker is to run on, one thing after the other, each failure with its remedy.
 
+mod collateral;
 mod event_log;
 mod examination;
 mod gpu;
@@ -10,7 +11,7 @@ mod tsm;
 
 use std::fmt::Write as _;
 
-use attestation::Outcome;
+use attestation::{Outcome, Verifier};
 use serde_json::json;
 
 use crate::{
@@ -20,11 +21,16 @@ use crate::{
     output::{Paint, one_line},
     verify::read_collateral,
 };
+use collateral::Service;
 use examination::Examination;
 
 pub(crate) fn run(arguments: &Doctor, world: &mut World<'_>) -> anyhow::Result<Answer> {
     let collateral = match &arguments.collateral {
         Some(path) => Some(read_collateral(path, world)?),
+        None => None,
+    };
+    let service = match &arguments.url {
+        Some(url) => Some(Service::new(url, arguments.pccs_ca.as_deref())?),
         None => None,
     };
     let now_s = (world.now_s)();
@@ -36,8 +42,9 @@ pub(crate) fn run(arguments: &Doctor, world: &mut World<'_>) -> anyhow::Result<A
         machine,
         socket: &socket,
         is_td,
-        collateral: collateral.as_ref(),
-        anchor: &world.anchor,
+        collateral,
+        service: service.as_ref(),
+        verifier: Verifier::new(world.anchor.clone()),
         now_s,
     };
     let (quotes, quote) = quote::examine(&subject);

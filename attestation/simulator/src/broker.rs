@@ -13,22 +13,16 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
     sync::Mutex,
-    task::JoinSet,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
-use crate::{QuoteVersion, SimulatedPlatform, TdOptions};
-
-/// Callers at a time. A machine runs one agent; a test fleet shares a broker among a few dozen.
-pub const CONNECTIONS_COUNT_MAX: usize = 256;
+pub use crate::listening::CONNECTIONS_COUNT_MAX;
+use crate::{QuoteVersion, SimulatedPlatform, TdOptions, listening::serve_each};
 
 /// How long a caller may take over one frame, in seconds. It is on the same machine.
 const FRAME_TIMEOUT_S: u64 = 10;
-
-/// How long to rest when accepting fails, so that a full descriptor table is not met with a busy loop.
-const ACCEPT_RETRY_MS: u64 = 100;
 
 /// What the broker quotes: which machine, which TD, in which layout.
 #[derive(Clone, Debug)]
@@ -69,24 +63,10 @@ pub async fn serve_source(
     shutdown: CancellationToken,
 ) {
     let source = Arc::new(Mutex::new(source));
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if connections.len() < CONNECTIONS_COUNT_MAX => {
-                    connections.spawn(converse(stream, Arc::clone(&source)));
-                }
-                Ok(_) => warn!(CONNECTIONS_COUNT_MAX, "simulated quote broker is full; dropped a caller"),
-                Err(error) => {
-                    warn!(%error, "simulated quote broker cannot accept");
-                    tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
-                }
-            }
-        }
-    }
-    connections.shutdown().await;
+    serve_each(listener, shutdown, |stream| {
+        converse(stream, Arc::clone(&source))
+    })
+    .await;
 }
 
 /// Why a conversation ended before the caller hung up.

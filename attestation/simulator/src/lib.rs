@@ -22,11 +22,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod attester;
 pub mod broker;
 mod collateral;
 mod event_log;
 pub mod gpu;
 mod keys;
+mod listening;
 pub mod pcs;
 mod pki;
 mod policy;

@@ -7,6 +7,7 @@ use crate::{AppraisalPolicy, ErrorCode, Evidence, VerifiedQuote, policy::Rtmr3Ru
 
 use super::{
     event_log,
+    quote_alone::QUOTE_ALONE,
     steps::{Steps, Verdict, list},
 };
 
@@ -16,7 +17,7 @@ pub(super) fn appraise(
     steps: &mut Steps,
     policy: &AppraisalPolicy,
     verified: &VerifiedQuote,
-    evidence: &Evidence,
+    evidence: Option<&Evidence>,
 ) {
     let Some(td) = verified.td() else {
         steps
@@ -66,5 +67,10 @@ pub(super) fn appraise(
                 rtmr3.to_string(),
             );
     }
-    event_log::appraise(steps, policy.event_log, evidence, &td.rtmrs);
+    match evidence {
+        Some(evidence) => event_log::appraise(steps, policy.event_log, evidence, &td.rtmrs),
+        None => steps
+            .step(NUMBER, "event log", "a log that replays")
+            .skip(QUOTE_ALONE),
+    }
 }

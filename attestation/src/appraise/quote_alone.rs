@@ -9,7 +9,7 @@ use super::{
 };
 
 /// What stands where a quote alone says nothing.
-const QUOTE_ALONE: &str = "not looked at: a quote alone";
+pub(super) const QUOTE_ALONE: &str = "not looked at: a quote alone";
 /// What stands where nothing ties the rest of a collection to its quote.
 const UNBOUND: &str = "not looked at: without the connection nothing ties them to the quote";
 
@@ -24,14 +24,8 @@ impl Appraiser<'_> {
         report_data: Option<ReportData>,
         now_s: u64,
     ) -> Transcript {
-        let evidence = Evidence {
-            quote: quote.to_vec(),
-            claims: Vec::new(),
-            event_log: None,
-            device_evidence: None,
-        };
         let mut steps = Steps::default();
-        self.quote_steps(&mut steps, &evidence, report_data, QUOTE_ALONE, now_s);
+        self.quote_steps(&mut steps, quote, None, report_data, now_s);
         self.transcript(steps, now_s)
     }
 
@@ -40,20 +34,20 @@ impl Appraiser<'_> {
     #[must_use]
     pub fn audit_unbound(&self, evidence: &Evidence, now_s: u64) -> Transcript {
         let mut steps = Steps::default();
-        self.quote_steps(&mut steps, evidence, None, UNBOUND, now_s);
+        self.quote_steps(&mut steps, &evidence.quote, Some(evidence), None, now_s);
         self.transcript(steps, now_s)
     }
 
     fn quote_steps(
         &self,
         steps: &mut Steps,
-        evidence: &Evidence,
+        quote: &[u8],
+        evidence: Option<&Evidence>,
         report_data: Option<ReportData>,
-        claims_seen: &str,
         now_s: u64,
     ) {
         let Some((verified, _)) =
-            parse(steps, &evidence.quote).and_then(|quote| self.verify(steps, &quote, now_s))
+            parse(steps, quote).and_then(|quote| self.verify(steps, &quote, now_s))
         else {
             return steps.not_reached(5..=9);
         };
@@ -73,6 +67,7 @@ impl Appraiser<'_> {
         let _ = tcb::appraise(steps, self.policy, verified.tcb(), now_s);
         measurements::appraise(steps, self.policy, &verified, evidence);
         worker::platform(steps, self.policy, &verified, None, None);
-        steps.step(11, "claims", "the worker's").skip(claims_seen);
+        let seen = evidence.map_or(QUOTE_ALONE, |_| UNBOUND);
+        steps.step(11, "claims", "the worker's").skip(seen);
     }
 }

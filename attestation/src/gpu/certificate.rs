@@ -18,10 +18,11 @@ use x509_cert::{
         pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage},
     },
     name::Name,
+    serial_number::SerialNumber,
     spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef},
 };
 
-use super::p384;
+use super::memo::SignatureMemo;
 
 const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -125,6 +126,10 @@ impl Certificate {
         self.fields.issuer()
     }
 
+    pub(super) fn serial_number(&self) -> &SerialNumber {
+        self.fields.serial_number()
+    }
+
     /// The serial number's bytes.
     pub(super) fn serial(&self) -> &[u8] {
         self.fields.serial_number().as_bytes()
@@ -147,11 +152,15 @@ impl Certificate {
     }
 
     /// The name and the key of `issuer` issued this certificate.
-    pub(super) fn issued_by(&self, issuer: &Self) -> Result<(), CertificateError> {
+    pub(super) fn issued_by(
+        &self,
+        issuer: &Self,
+        memo: &SignatureMemo,
+    ) -> Result<(), CertificateError> {
         if self.issuer() != issuer.subject() {
             return Err(CertificateError::Issuer);
         }
-        p384::verify_der(issuer.point(), &self.content, &self.signature)
+        memo.verify_der(issuer.point(), &self.content, &self.signature)
             .map_err(|_| CertificateError::Signature)
     }
 

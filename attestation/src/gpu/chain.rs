@@ -13,6 +13,7 @@ use super::{
     architecture::Architecture,
     certificate::{Certificate, CertificateError},
     dice,
+    memo::SignatureMemo,
 };
 
 /// NVIDIA's own verifiers demand this length of GPUs and switches alike.
@@ -33,6 +34,7 @@ impl VerifiedChain {
     pub(super) fn verify(
         chain: &[Vec<u8>],
         anchor: &GpuTrustAnchor,
+        memo: &SignatureMemo,
         now_s: u64,
     ) -> Result<Self, ChainError> {
         if chain.len() != CHAIN_CERTIFICATES_COUNT {
@@ -48,9 +50,10 @@ impl VerifiedChain {
                 .map_err(|source| ChainError::Certificate { position, source })?;
             certificates.push(certificate);
         }
-        for (position, (certificate, issuer)) in pairs(&certificates).enumerate() {
+        // From the root down, so that the memo never learns what the root does not vouch for.
+        for (position, (certificate, issuer)) in pairs(&certificates).enumerate().rev() {
             certificate
-                .issued_by(issuer)
+                .issued_by(issuer, memo)
                 .map_err(|source| ChainError::Certificate { position, source })?;
         }
         let count = certificates.len();
@@ -100,7 +103,9 @@ impl VerifiedChain {
     }
 }
 
-fn pairs(certificates: &[Certificate]) -> impl Iterator<Item = (&Certificate, &Certificate)> {
+fn pairs(
+    certificates: &[Certificate],
+) -> impl DoubleEndedIterator<Item = (&Certificate, &Certificate)> + ExactSizeIterator {
     certificates.iter().zip(certificates.iter().skip(1))
 }
 

@@ -5,6 +5,7 @@
 //! purpose; NVIDIA's are of the second kind, and name their certificates by SHA-384 hashes. A responder's own revocation is not
 //! looked at: NVIDIA marks its responders so (`id-pkix-ocsp-nocheck`).
 
+mod staple;
 mod structure;
 
 use der::{
@@ -22,7 +23,7 @@ use structure::{
 
 use super::{
     certificate::{Certificate, CertificateError, is_ecdsa_with_sha384, signature_bytes},
-    p384,
+    memo::SignatureMemo,
 };
 
 const BASIC_RESPONSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
@@ -30,6 +31,8 @@ const OCSP_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5
 const SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
+
+pub use staple::{OcspRequestError, ocsp_request, ocsp_standing};
 
 /// A worker fetches a response at the moment at which it attests, so the responder's clock may be ahead of ours.
 pub const OCSP_CLOCK_SKEW_S: u64 = 300;
@@ -92,11 +95,12 @@ impl<'a> Response<'a> {
     pub(super) fn verify(
         &self,
         issuer: &Certificate,
+        memo: &SignatureMemo,
         now_s: u64,
     ) -> Result<OcspStanding, OcspError> {
         let data = self.data()?;
         let single = single(&data)?;
-        self.signed_for(&data.responder, issuer, now_s)?;
+        self.signed_for(&data.responder, issuer, memo, now_s)?;
         no_critical(data.extensions.as_deref())?;
         no_critical(single.extensions.as_deref())?;
         let next_update_s = next_update_s(single, now_s)?;
@@ -113,21 +117,22 @@ impl<'a> Response<'a> {
         &self,
         responder: &ResponderId<'_>,
         issuer: &Certificate,
+        memo: &SignatureMemo,
         now_s: u64,
     ) -> Result<(), OcspError> {
         if is_responder(responder, issuer) {
-            return self.signed_by(issuer);
+            return self.signed_by(issuer, memo);
         }
         let delegate = self
             .delegates()?
             .into_iter()
             .find(|certificate| is_responder(responder, certificate))
             .ok_or(OcspError::ResponderMissing)?;
-        may_respond(&delegate, issuer, now_s).map_err(OcspError::Responder)?;
+        may_respond(&delegate, issuer, memo, now_s).map_err(OcspError::Responder)?;
         if !for_ocsp(&delegate).map_err(OcspError::Responder)? {
             return Err(OcspError::ResponderPurpose);
         }
-        self.signed_by(&delegate)
+        self.signed_by(&delegate, memo)
     }
 
     fn delegates(&self) -> Result<Vec<Certificate>, OcspError> {
@@ -140,11 +145,12 @@ impl<'a> Response<'a> {
             .collect()
     }
 
-    fn signed_by(&self, signer: &Certificate) -> Result<(), OcspError> {
+    fn signed_by(&self, signer: &Certificate, memo: &SignatureMemo) -> Result<(), OcspError> {
         let signature = signature_bytes(&self.basic.signature)
             .filter(|_| is_ecdsa_with_sha384(&self.basic.algorithm))
             .ok_or(OcspError::SignatureAlgorithm)?;
-        p384::verify_der(signer.point(), &self.content, signature).map_err(|_| OcspError::Signature)
+        memo.verify_der(signer.point(), &self.content, signature)
+            .map_err(|_| OcspError::Signature)
     }
 }
 
@@ -193,11 +199,12 @@ fn is_responder(responder: &ResponderId<'_>, certificate: &Certificate) -> bool 
 fn may_respond(
     delegate: &Certificate,
     issuer: &Certificate,
+    memo: &SignatureMemo,
     now_s: u64,
 ) -> Result<(), CertificateError> {
     delegate.is_signer()?;
     delegate.in_date(now_s)?;
-    delegate.issued_by(issuer)
+    delegate.issued_by(issuer, memo)
 }
 
 fn for_ocsp(delegate: &Certificate) -> Result<bool, CertificateError> {
@@ -239,6 +246,9 @@ pub enum OcspError {
     /// Not an OCSP response in DER.
     #[error("the response does not parse")]
     Der(#[source] der::Error),
+    /// The certificate that the response is to be about, or its issuer, does not parse.
+    #[error("the certificate does not parse")]
+    Certificate(#[source] CertificateError),
     /// The responder refused to answer, or answers in an unknown way.
     #[error("the response is no answer")]
     NoAnswer,

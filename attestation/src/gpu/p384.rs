@@ -24,7 +24,7 @@ pub(crate) fn verify(
     verify_with(&ECDSA_P384_SHA384_FIXED, point, message, signature)
 }
 
-/// Verify a DER signature, as certificates and OCSP responses have it.
+/// Verify a DER signature, as certificates and OCSP responses have it. A function of these three and of nothing else.
 pub(crate) fn verify_der(
     point: &[u8],
     message: &[u8],

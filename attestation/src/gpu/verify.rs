@@ -1,6 +1,6 @@
 //! Verifying a device's evidence: from bytes to what the device identity root vouches for.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::Serialize;
 
@@ -8,6 +8,7 @@ use super::{
     Architecture, ConfidentialMode, Details, DeviceKind, DeviceReport, DriverVersion, GpuDetails,
     GpuError, GpuTrustAnchor, OcspError, OcspStanding, Pdi, VbiosVersion,
     chain::{CHAIN_CERTIFICATES_COUNT, VerifiedChain},
+    memo::SignatureMemo,
     ocsp::Response,
     p384,
     report::Report,
@@ -18,17 +19,22 @@ const ISSUED_COUNT: usize = CHAIN_CERTIFICATES_COUNT - 1;
 /// NVIDIA's responder answers for all of these but the leaf, which the device issues to itself.
 const FIRST_WITH_OCSP: usize = 1;
 
-/// Verifies devices under one trust anchor. Holds no state; share it freely.
+/// Verifies devices under one trust anchor. Share it freely: clones remember the same signatures, which makes them faster and
+/// never changes what they say.
 #[derive(Clone, Debug)]
 pub struct GpuVerifier {
     anchor: GpuTrustAnchor,
+    memo: Arc<SignatureMemo>,
 }
 
 impl GpuVerifier {
     /// A verifier that ends every chain in `anchor`.
     #[must_use]
-    pub const fn new(anchor: GpuTrustAnchor) -> Self {
-        Self { anchor }
+    pub fn new(anchor: GpuTrustAnchor) -> Self {
+        Self {
+            anchor,
+            memo: Arc::default(),
+        }
     }
 
     /// The trust anchor, for its label and its root of reference measurements.
@@ -48,7 +54,7 @@ impl GpuVerifier {
     ) -> Result<VerifiedGpu, GpuError> {
         device.limits().map_err(GpuError::Limits)?;
         let report = Report::parse(&device.report, device.kind).map_err(GpuError::Report)?;
-        let chain = VerifiedChain::verify(&device.certificates, &self.anchor, now_s)
+        let chain = VerifiedChain::verify(&device.certificates, &self.anchor, &self.memo, now_s)
             .map_err(GpuError::Chain)?;
         if chain.architecture.kind() != device.kind {
             return Err(GpuError::Kind {
@@ -60,7 +66,7 @@ impl GpuVerifier {
             .map_err(|_| GpuError::Signature)?;
         same_firmware(&report, &chain)?;
         answers(&report, nonce)?;
-        let ocsp = standings(&chain, &device.ocsp_responses, now_s)?;
+        let ocsp = standings(&chain, &device.ocsp_responses, &self.memo, now_s)?;
         Ok(VerifiedGpu::new(&self.anchor, device, report, &chain, ocsp))
     }
 }
@@ -91,11 +97,12 @@ fn answers(report: &Report<'_>, nonce: Option<&[u8; 32]>) -> Result<(), GpuError
 fn standings(
     chain: &VerifiedChain,
     responses: &[Vec<u8>],
+    memo: &SignatureMemo,
     now_s: u64,
 ) -> Result<[OcspStanding; ISSUED_COUNT], GpuError> {
     let mut standings = [OcspStanding::NotStapled; ISSUED_COUNT];
     for (response, bytes) in responses.iter().enumerate() {
-        let outcome = staple(chain, bytes, now_s, &mut standings);
+        let outcome = staple(chain, bytes, memo, now_s, &mut standings);
         outcome.map_err(|source| GpuError::Ocsp { response, source })?;
     }
     Ok(standings)
@@ -104,6 +111,7 @@ fn standings(
 fn staple(
     chain: &VerifiedChain,
     bytes: &[u8],
+    memo: &SignatureMemo,
     now_s: u64,
     standings: &mut [OcspStanding],
 ) -> Result<(), OcspError> {
@@ -116,7 +124,7 @@ fn staple(
     if *standing != OcspStanding::NotStapled {
         return Err(OcspError::Repeated);
     }
-    *standing = response.verify(issuer, now_s)?;
+    *standing = response.verify(issuer, memo, now_s)?;
     Ok(())
 }
 

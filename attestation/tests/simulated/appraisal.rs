@@ -6,7 +6,7 @@ use attestation::{
 };
 use simulator::{QuoteVersion, SimulatedPlatform};
 
-use crate::scene::{NOW_S, Scene, codes, gpu_verifier};
+use crate::scene::{NOW_S, Scene, codes};
 
 #[test]
 fn a_scene_in_good_order_is_admitted() {
@@ -465,7 +465,7 @@ fn a_quote_alone_is_judged_without_connection_and_claims() {
     );
     let appraiser = Appraiser {
         verifier: &verifier,
-        gpu_verifier: &gpu_verifier(),
+        gpu_verifier: &scene.gpu_verifier(),
         policy: &policy,
         collateral: &collateral,
         references: &scene.references,

@@ -9,10 +9,14 @@ mod collateral_alone;
 #[cfg(test)]
 mod event_log;
 #[cfg(test)]
+mod gpu;
+#[cfg(test)]
 mod record;
 #[cfg(test)]
 mod rim;
 #[cfg(test)]
 mod scene;
+#[cfg(test)]
+mod staple;
 #[cfg(test)]
 mod verification;

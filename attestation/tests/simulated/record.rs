@@ -2,9 +2,9 @@
 
 use attestation::{Appraiser, AttestationRecord, ErrorCode, Outcome, TrustAnchor, Verifier};
 
-use crate::scene::{NOW_S, Scene, codes, gpu_verifier};
+use crate::scene::{NOW_S, Scene, codes};
 
-fn record(scene: &Scene) -> AttestationRecord {
+pub(crate) fn record(scene: &Scene) -> AttestationRecord {
     let (verifier, policy, collateral) = (
         scene.verifier(),
         scene.appraisal_policy(),
@@ -12,7 +12,7 @@ fn record(scene: &Scene) -> AttestationRecord {
     );
     let appraiser = Appraiser {
         verifier: &verifier,
-        gpu_verifier: &gpu_verifier(),
+        gpu_verifier: &scene.gpu_verifier(),
         policy: &policy,
         collateral: &collateral,
         references: &scene.references,
@@ -37,7 +37,9 @@ fn an_auditor_reaches_the_same_verdict_from_the_json_alone() {
     assert_eq!(read, record(&scene));
     assert_eq!(read.time_s(), NOW_S);
     assert_eq!(read.claims().unwrap(), scene.claims);
-    let transcript = read.audit(&scene.verifier(), &gpu_verifier()).unwrap();
+    let transcript = read
+        .audit(&scene.verifier(), &scene.gpu_verifier())
+        .unwrap();
     assert_eq!(transcript.refusal(), None, "{transcript}");
     let skipped = transcript
         .steps
@@ -52,8 +54,9 @@ fn an_auditor_reaches_the_same_verdict_from_the_json_alone() {
 
 #[test]
 fn an_auditor_trusts_their_own_root() {
-    let transcript = record(&Scene::new())
-        .audit(&Verifier::new(TrustAnchor::intel()), &gpu_verifier())
+    let scene = Scene::new();
+    let transcript = record(&scene)
+        .audit(&Verifier::new(TrustAnchor::intel()), &scene.gpu_verifier())
         .unwrap();
     assert_eq!(transcript.trust_anchor, "Intel SGX Root CA");
     assert!(transcript.refusal().is_some(), "{transcript}");
@@ -65,7 +68,7 @@ fn a_new_policy_or_a_later_time_can_refuse_what_was_admitted() {
     let record = record(&scene);
     let later = record.audit_under(
         &scene.verifier(),
-        &gpu_verifier(),
+        &scene.gpu_verifier(),
         &scene.appraisal_policy(),
         NOW_S + 365 * 86400,
     );
@@ -76,7 +79,7 @@ fn a_new_policy_or_a_later_time_can_refuse_what_was_admitted() {
     );
     let stricter = record.audit_under(
         &scene.verifier(),
-        &gpu_verifier(),
+        &scene.gpu_verifier(),
         &scene.appraisal_policy(),
         NOW_S,
     );
@@ -89,7 +92,9 @@ fn a_tampered_record_does_not_pass() {
     let mut json = serde_json::to_value(record(&scene)).unwrap();
     json["binding"]["exported"] = "09".repeat(32).into();
     let read: AttestationRecord = serde_json::from_value(json.clone()).unwrap();
-    let transcript = read.audit(&scene.verifier(), &gpu_verifier()).unwrap();
+    let transcript = read
+        .audit(&scene.verifier(), &scene.gpu_verifier())
+        .unwrap();
     assert_eq!(codes(&transcript), [ErrorCode::ReportDataMismatch]);
     json["extra"] = true.into();
     assert!(

@@ -24,6 +24,7 @@ pub(crate) struct Scene {
     pub(crate) claims: Claims,
     pub(crate) event_log: Option<Vec<u8>>,
     pub(crate) device_evidence: Option<Vec<u8>>,
+    pub(crate) gpu_anchor: GpuTrustAnchor,
     pub(crate) references: VerifiedReferences,
     pub(crate) register: Register,
     pub(crate) now_s: u64,
@@ -68,6 +69,7 @@ impl Scene {
             worker_binding: None,
             event_log: None,
             device_evidence: None,
+            gpu_anchor: GpuTrustAnchor::nvidia(),
             references: VerifiedReferences::default(),
             register: Register {
                 secret: Some(EnrolmentSecret::new(SECRET.to_vec())),
@@ -108,6 +110,10 @@ impl Scene {
         Verifier::new(self.platform.trust_anchor())
     }
 
+    pub(crate) fn gpu_verifier(&self) -> GpuVerifier {
+        GpuVerifier::new(self.gpu_anchor.clone())
+    }
+
     pub(crate) fn appraisal_policy(&self) -> AppraisalPolicy {
         AppraisalPolicy::from_toml(&self.policy).unwrap()
     }
@@ -125,7 +131,7 @@ impl Scene {
             (self.verifier(), self.appraisal_policy(), self.collateral());
         let appraiser = Appraiser {
             verifier: &verifier,
-            gpu_verifier: &gpu_verifier(),
+            gpu_verifier: &self.gpu_verifier(),
             policy: &policy,
             collateral: &collateral,
             references: &self.references,
@@ -138,11 +144,6 @@ impl Scene {
         assert!(self.policy.contains(from), "{from} is not in the policy");
         self.policy = self.policy.replace(from, to);
     }
-}
-
-/// Without GPUs no root of theirs is looked at.
-pub(crate) fn gpu_verifier() -> GpuVerifier {
-    GpuVerifier::new(GpuTrustAnchor::nvidia())
 }
 
 fn claims(binding: &Binding) -> Claims {

@@ -64,7 +64,7 @@ pub(crate) struct Attested {
     /// When the policy's grace for an outdated TCB ends; `None` where it was not needed.
     pub(crate) tcb_grace_ends_ms: Option<u64>,
     /// The GPUs and switches whose evidence was appraised, by UUID.
-    pub(crate) gpus_attested: Vec<String>,
+    pub(crate) devices: Vec<String>,
     /// Of the worker's Linux, and the number of the attestation since its agent's start.
     pub(crate) boot_id: [u8; 16],
     pub(crate) sequence: u64,
@@ -402,7 +402,7 @@ fn attested(
         tcb_grace_ends_ms: result
             .tcb_grace_left_s()
             .map(|left_s| at_ms.saturating_add(left_s.saturating_mul(1_000))),
-        gpus_attested: result
+        devices: result
             .gpus()
             .iter()
             .map(|gpu| gpu.uuid().to_owned())

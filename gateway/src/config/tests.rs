@@ -80,7 +80,7 @@ lease_duration_s = -1
 #[test]
 fn sources_of_collateral_are_read_in_order() {
     let text = format!(
-        "{COMPLETE}pccs_urls = [\"https://pccs.example:8081/\", \"https://api.trustedservices.intel.com\"]\npccs_ca = \"tls/pccs-ca.pem\"\n"
+        "{COMPLETE}pccs_urls = [\"https://pccs.example:8081/\", \"https://api.trustedservices.intel.com\"]\npccs_ca = \"tls/pccs-ca.pem\"\ngpu_references_dir = \"rims\"\n"
     );
     let config = Config::from_toml(&text, Path::new("/etc/cocoon")).unwrap();
     let urls = config.attestation.pccs_urls.iter().map(ToString::to_string);
@@ -88,6 +88,8 @@ fn sources_of_collateral_are_read_in_order() {
         urls.collect::<Vec<_>>(),
         ["https://pccs.example:8081", pccs::Source::INTEL]
     );
+    let references = config.attestation.gpu_references_dir.unwrap();
+    assert_eq!(references, Path::new("/etc/cocoon/rims"));
     let ca = config.attestation.pccs_ca.unwrap();
     assert_eq!(ca, Path::new("/etc/cocoon/tls/pccs-ca.pem"));
     for (urls, problem) in [

@@ -40,6 +40,9 @@ collateral_dir = "collateral"
 pccs_urls = []
 # The CA (PEM) of a PCCS whose certificate is not from a public one.
 # pccs_ca = "tls/pccs-ca.pem"
+# A folder of NVIDIA's reference manifests (RIM), each named by its identifier, such as NV_GPU_DRIVER_GH100_550.90.07.xml
+# (or .swidtag). Read again every minute. Without it no GPU is attested.
+# gpu_references_dir = "gpu-references"
 # How often a worker attests again on its live connection, give or take a fifth. 60 to 86400.
 reattest_interval_s = {REATTEST_INTERVAL_S_DEFAULT}
 # How old a connection may become. 600 to 604800.

@@ -165,4 +165,8 @@ pub const DEFINITIONS: &[Definition] = &[
         "cocoon_gateway_collateral_fetches_total",
         "Fetches of one family's collateral: new, unchanged, or why they failed.",
     ),
+    gauge(
+        "cocoon_gateway_gpu_references",
+        "NVIDIA's reference manifests at hand: usable, or refused.",
+    ),
 ];

@@ -19,6 +19,7 @@ mod nonsense;
 mod operator;
 mod pool;
 mod reappraisal;
+mod references;
 mod sessions;
 mod tasks;
 mod worker;

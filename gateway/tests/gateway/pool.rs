@@ -191,7 +191,7 @@ async fn run(
     let world = World {
         clock: Arc::new(SystemClock::start()),
         trust_anchor: simulated_root(platform),
-        gpu_trust_anchor: attestation::gpu::GpuTrustAnchor::nvidia(),
+        gpu_trust_anchor: simulator::gpu::simulated_gpu_anchor(SEED),
         collateral: Box::new(CollateralFolder(config.attestation.collateral_dir.clone())),
     };
     let mut running = JoinSet::new();

@@ -8,16 +8,11 @@ use crate::config;
 use crate::{code, text};
 
 /// `nvmlDevice_t`, an opaque pointer that is never followed: the GPU's index and one, since null is no GPU.
-type Device = usize;
+pub(crate) type Device = usize;
 
 const MEBIBYTE: c_ulonglong = 1 << 20;
 const MEMORY_TOTAL: c_ulonglong = 81_559 * MEBIBYTE;
 const MEMORY_RESERVED: c_ulonglong = 559 * MEBIBYTE;
-
-const UUIDS: [&std::ffi::CStr; 2] = [
-    c"GPU-00000000-fa4e-0000-0000-000000000000",
-    c"GPU-00000000-fa4e-0000-0000-000000000001",
-];
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, device: Option<&mut Device>) -> c_int {
@@ -43,7 +38,7 @@ extern "C" fn nvmlDeviceGetIndex(device: Device, index: Option<&mut c_uint>) -> 
 unsafe extern "C" fn nvmlDeviceGetName(device: Device, name: *mut c_char, length: c_uint) -> c_int {
     match gpu("nvmlDeviceGetName", device) {
         // SAFETY: passed on from the caller.
-        Ok(_) => unsafe { text::put(name, length, c"Fake H100 80GB") },
+        Ok(_) => unsafe { text::put(name, length, "Fake H100 80GB") },
         Err(code) => code,
     }
 }
@@ -53,13 +48,12 @@ unsafe extern "C" fn nvmlDeviceGetName(device: Device, name: *mut c_char, length
 /// `uuid` is null or valid for writes of `length` bytes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nvmlDeviceGetUUID(device: Device, uuid: *mut c_char, length: c_uint) -> c_int {
-    let known = gpu("nvmlDeviceGetUUID", device).and_then(|gpu| {
-        let known = usize::try_from(gpu).ok().and_then(|gpu| UUIDS.get(gpu));
-        known.ok_or(code::NOT_SUPPORTED)
-    });
-    match known {
-        // SAFETY: passed on from the caller.
-        Ok(known) => unsafe { text::put(uuid, length, known) },
+    match gpu("nvmlDeviceGetUUID", device) {
+        Ok(gpu) => {
+            let known = format!("GPU-00000000-{}-0000-0000-{gpu:012x}", config::uuid_group());
+            // SAFETY: passed on from the caller.
+            unsafe { text::put(uuid, length, &known) }
+        }
         Err(code) => code,
     }
 }
@@ -176,11 +170,21 @@ fn answer<T>(
     out: Option<&mut T>,
     value: impl FnOnce(u32) -> T,
 ) -> c_int {
+    fill(function, device, out, |gpu, out| {
+        *out = value(gpu);
+        code::SUCCESS
+    })
+}
+
+/// Has `filler` write to `out` for the GPU's index.
+pub(crate) fn fill<T>(
+    function: &str,
+    device: Device,
+    out: Option<&mut T>,
+    filler: impl FnOnce(u32, &mut T) -> c_int,
+) -> c_int {
     match (gpu(function, device), out) {
-        (Ok(gpu), Some(out)) => {
-            *out = value(gpu);
-            code::SUCCESS
-        }
+        (Ok(gpu), Some(out)) => filler(gpu, out),
         (Ok(_), None) => code::INVALID_ARGUMENT,
         (Err(code), _) => code,
     }

@@ -28,7 +28,7 @@ extern "C" fn nvmlErrorString(_: c_int) -> *const c_char {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nvmlSystemGetDriverVersion(version: *mut c_char, length: c_uint) -> c_int {
     // SAFETY: passed on from the caller.
-    unsafe { text::put(version, length, c"580.95.05") }
+    unsafe { text::put(version, length, &config::driver_version()) }
 }
 
 #[unsafe(no_mangle)]
@@ -41,40 +41,8 @@ extern "C" fn nvmlDeviceGetCount_v2(count: Option<&mut c_uint>) -> c_int {
     answer("nvmlDeviceGetCount_v2", count, config::gpu_count())
 }
 
-/// `nvmlSystemConfComputeSettings_v1_t`.
-#[repr(C)]
-struct ConfidentialComputingSettings {
-    version: c_uint,
-    environment: c_uint,
-    cc_feature: c_uint,
-    dev_tools_mode: c_uint,
-    multi_gpu_mode: c_uint,
-}
-
-/// `NVML_STRUCT_VERSION(SystemConfComputeSettings, 1)`: the size, and the version in the highest byte.
-const SETTINGS_VERSION: c_uint = 20 + (1 << 24);
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlSystemGetConfComputeSettings(
-    settings: Option<&mut ConfidentialComputingSettings>,
-) -> c_int {
-    match settings {
-        None => code::INVALID_ARGUMENT,
-        Some(settings) if settings.version != SETTINGS_VERSION => code::ARGUMENT_VERSION_MISMATCH,
-        settings => {
-            let production = ConfidentialComputingSettings {
-                version: SETTINGS_VERSION,
-                environment: 2,
-                cc_feature: config::confidential_computing(),
-                dev_tools_mode: 0,
-                multi_gpu_mode: 0,
-            };
-            answer("nvmlSystemGetConfComputeSettings", settings, production)
-        }
-    }
-}
-
-fn answer<T>(function: &str, out: Option<&mut T>, value: T) -> c_int {
+/// Fills `out` with this value.
+pub(crate) fn answer<T>(function: &str, out: Option<&mut T>, value: T) -> c_int {
     match out {
         None => code::INVALID_ARGUMENT,
         Some(_) if config::is_unsupported(function) => code::NOT_SUPPORTED,

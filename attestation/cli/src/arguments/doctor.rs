@@ -12,9 +12,11 @@ use clap::{Args, ValueHint};
 #[command(after_help = help!(
     yes: "nothing failed; what does not apply was skipped",
     findings: "at least one examination failed",
+    unreachable: "reserved (unreachable): a service that does not answer is a finding here",
     examples:
         "sudo cocoon-attest doctor",
-        "cocoon-attest doctor --collateral collateral.json --json",
+        "sudo cocoon-attest doctor --url https://pccs.example:8081 --pccs-ca pccs-ca.pem",
+        "cocoon-attest doctor --collateral collateral.json --require-gpu --json",
 ))]
 pub(crate) struct Doctor {
     /// The quote broker's socket.
@@ -24,6 +26,14 @@ pub(crate) struct Doctor {
     /// Collateral for this machine's platform: verifies the quote, and compares the clock with its dates.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) collateral: Option<PathBuf>,
+
+    /// A PCCS, or Intel's service: fetches this platform's collateral and verifies the quote with it.
+    #[arg(long, value_name = "URL", conflicts_with = "collateral")]
+    pub(crate) url: Option<pccs::Source>,
+
+    /// The CA (PEM) of a PCCS whose certificate is not from a public one.
+    #[arg(long, value_name = "FILE", requires = "url", value_hint = ValueHint::FilePath)]
+    pub(crate) pccs_ca: Option<PathBuf>,
 
     /// Fail where there is no GPU that is ready for confidential work, instead of skipping.
     #[arg(long)]

@@ -86,6 +86,9 @@ pub(crate) struct Given {
     pub(crate) time: Option<String>,
 }
 
+/// How the names of manifests' files end.
+const EXTENSIONS: [&str; 3] = [".xml", ".swidtag", ".rim"];
+
 /// A reference manifest as it is named on the command line.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
@@ -102,11 +105,36 @@ impl Manifest {
             });
         }
         let path = PathBuf::from(text);
-        let stem = path.file_stem().and_then(|stem| stem.to_str());
-        let id = stem.ok_or("the file's name is no identifier; write ID=FILE")?;
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or("the file's name is no identifier; write ID=FILE")?;
+        // An identifier ends with a version, whose dots are no extension.
+        let mut extensions = EXTENSIONS.iter();
+        let id = extensions
+            .find_map(|extension| name.strip_suffix(extension))
+            .unwrap_or(name);
         Ok(Self {
             id: id.to_owned(),
             path,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Tests of naming manifests.
+
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_named_by_its_identifier_or_its_file() {
+        for (text, id, path) in [
+            ("rims/NV_A_1.02.xml", "NV_A_1.02", "rims/NV_A_1.02.xml"),
+            ("NV_A_1.02", "NV_A_1.02", "NV_A_1.02"),
+            ("NV_A_1.02=x/y.swidtag", "NV_A_1.02", "x/y.swidtag"),
+        ] {
+            let manifest = Manifest::parse(text).unwrap();
+            assert_eq!((&*manifest.id, manifest.path.to_str().unwrap()), (id, path));
+        }
+        assert!(Manifest::parse("..").is_err());
     }
 }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use attestation::{Binding, Collateral, Preimage, Quote, Role, SuiteHash, TrustAnchor, Verifier};
+use attestation::{Binding, Collateral, Preimage, Quote, Role, SuiteHash, Verifier};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::{
+    collateral::{self, Service},
     examination::{Examination, NO_TD},
     socket,
     trust_domain::REPORTS_DIR,
@@ -17,34 +18,50 @@ const ROUND_TRIP: &str = "quote round trip";
 const STRUCTURE: &str = "quote";
 const SIGNATURES: &str = "quote's signatures";
 const CLOCK: &str = "clock";
+const SERVICE: &str = "collateral service";
 const SOCKET: &str = "quote broker's socket";
 /// Stands where a certificate's key would: no TLS connection has it, so a quote of the doctor's fits none.
 const KEY: &[u8] = b"cocoon-attest doctor: no key";
-const NO_COLLATERAL: &str = "no --collateral was given";
+const NO_COLLATERAL: &str = "no --collateral and no --url was given";
 
 /// What is examined.
 pub(super) struct Subject<'a> {
     pub(super) machine: &'a Machine,
     pub(super) socket: &'a Path,
     pub(super) is_td: bool,
-    pub(super) collateral: Option<&'a Collateral>,
-    pub(super) anchor: &'a TrustAnchor,
+    pub(super) collateral: Option<Collateral>,
+    pub(super) service: Option<&'a Service>,
+    pub(super) verifier: Verifier,
     pub(super) now_s: u64,
 }
 
 /// The examinations, and the quote where one came.
 pub(super) fn examine(subject: &Subject<'_>) -> (Vec<Examination>, Option<Quote>) {
-    let clock = clock(subject.collateral, subject.now_s);
+    let Subject {
+        service,
+        verifier,
+        now_s,
+        ..
+    } = subject;
     if !subject.is_td {
         let skip = |name| Examination::skip(name, NO_TD);
-        let skipped = [SOCKET, ROUND_TRIP, STRUCTURE, SIGNATURES].map(skip);
+        let skipped = [SOCKET, ROUND_TRIP, STRUCTURE, SERVICE, SIGNATURES].map(skip);
+        let clock = clock(subject.collateral.as_ref(), *now_s);
         return (skipped.into_iter().chain([clock]).collect(), None);
     }
     let preimage = preimage();
     let (round_trip, bytes) = round_trip(subject, &preimage);
-    let mut examinations = vec![socket::examine(subject.socket), round_trip];
     let (structure, quote) = structure(bytes.as_deref(), &preimage);
-    examinations.extend([structure, signatures(subject, quote.as_ref()), clock]);
+    let (service, fetched) = collateral::examine(*service, quote.as_ref(), verifier, *now_s);
+    let collateral = subject.collateral.as_ref().or(fetched.as_ref());
+    let examinations = vec![
+        socket::examine(subject.socket),
+        round_trip,
+        structure,
+        service,
+        signatures(quote.as_ref(), collateral, verifier, *now_s),
+        clock(collateral, *now_s),
+    ];
     (examinations, quote)
 }
 
@@ -110,17 +127,21 @@ fn structure(bytes: Option<&[u8]>, preimage: &Preimage) -> (Examination, Option<
     }
 }
 
-fn signatures(subject: &Subject<'_>, quote: Option<&Quote>) -> Examination {
-    let (quote, collateral) = match (quote, subject.collateral) {
+fn signatures(
+    quote: Option<&Quote>,
+    collateral: Option<&Collateral>,
+    verifier: &Verifier,
+    now_s: u64,
+) -> Examination {
+    let (quote, collateral) = match (quote, collateral) {
         (None, _) => return Examination::skip(SIGNATURES, "no quote to verify"),
         (_, None) => return Examination::skip(SIGNATURES, NO_COLLATERAL),
         (Some(quote), Some(collateral)) => (quote, collateral),
     };
-    let verified = Verifier::new(subject.anchor.clone()).verify(quote, collateral, subject.now_s);
-    match verified {
-        Ok(verified) => Examination::pass(
+    match verifier.verify(quote, collateral, now_s) {
+        Ok(found) => Examination::pass(
             SIGNATURES,
-            format!("TCB {}, {}", verified.tcb().status, verified.trust_anchor()),
+            format!("TCB {}, {}", found.tcb().status, found.trust_anchor()),
         ),
         Err(error) => {
             let code = error.code();

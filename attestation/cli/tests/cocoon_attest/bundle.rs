@@ -81,6 +81,25 @@ fn without_its_connection_nothing_but_the_quote_is_judged_and_the_verdict_says_s
     );
 }
 
+/// The registers tie a log to its quote, whoever the connection was with.
+#[test]
+fn without_its_connection_a_log_is_replayed_all_the_same() {
+    let case = Case::new();
+    let policy = case.worker.platform.policy_toml();
+    let demanding = policy.replace("event_log = \"not-required\"", "event_log = \"required\"");
+    case.files.write("policy.toml", demanding);
+    let line = format!("verify --json --evidence evidence.cbor {REST}");
+    assert_eq!(case.run(&line).json()["code"], "E517");
+    let mut evidence = case.worker.evidence();
+    evidence.event_log = Some(case.worker.platform.event_log().encode().unwrap());
+    case.files
+        .write("evidence.cbor", evidence.encode().unwrap());
+    let said = case.run(&line);
+    assert_eq!(said.exit, 0, "{said:?}");
+    let shown = case.run("inspect --json evidence.cbor").json();
+    assert!(shown["event_log"]["run_time_events"].is_u64(), "{shown}");
+}
+
 #[test]
 fn evidence_of_another_connection_is_refused() {
     let case = Case::new();

@@ -11,7 +11,7 @@ use attestation::broker::{
 };
 use attestation_cli::Machine;
 use serde_json::Value;
-use simulator::{CollateralOptions, QuoteVersion, SimulatedPlatform};
+use simulator::{CollateralOptions, QuoteVersion, SimulatedPlatform, pcs::PcsServer};
 
 use crate::harness::{Files, NOW_S, Said, simulated_on, text};
 
@@ -302,6 +302,32 @@ fn a_wrong_clock_and_a_foreign_root_show_in_the_verification() {
     );
 }
 
+/// A service with this platform's collateral verifies the quote; one without it is a finding.
+#[test]
+fn a_collateral_service_is_asked_for_this_platform() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let server = runtime.block_on(PcsServer::start()).unwrap();
+    let fake = Fake::good();
+    fake.good_broker();
+    let options = CollateralOptions::at(NOW_S);
+    server.serve(fake.platform.pcs_parts(&options));
+    let json = fake.json(&["--url", &server.url()]);
+    for name in ["collateral service", "quote's signatures", "clock"] {
+        assert_eq!(outcome(&json, name).0, "PASS", "{name}: {json:#}");
+    }
+    let fake = Fake::good();
+    fake.good_broker();
+    let json = fake.json(&["--url", "http://127.0.0.1:1"]);
+    let (ended, remedy) = outcome(&json, "collateral service");
+    assert_eq!(ended, "FAIL", "{json:#}");
+    assert!(remedy.as_str().unwrap().contains("firewall"), "{remedy}");
+    assert_eq!(outcome(&json, "quote's signatures").0, "SKIP");
+}
+
 #[test]
 fn a_gpu_is_examined_down_to_its_mode() {
     let gpu = |fake: &Fake| {
@@ -340,4 +366,38 @@ fn a_gpu_is_examined_down_to_its_mode() {
         remedy.as_str().unwrap().contains("nvidia-smi conf-compute"),
         "{remedy}"
     );
+}
+
+/// The fake NVML of `kernels/fakes`, where it has been built: confidential mode is on, and nobody has set the GPUs ready.
+#[test]
+fn a_gpu_that_is_not_ready_is_told_from_one_that_says_nothing() {
+    let mut folder = std::env::current_exe().unwrap();
+    let library = loop {
+        if !folder.pop() {
+            println!("SKIPPED: there is no libnvidia_ml.so; build it with `cargo build -p fakes`");
+            return;
+        }
+        let library = folder.join("libnvidia_ml.so");
+        if library.exists() {
+            break library;
+        }
+    };
+    let fake = Fake::bare();
+    fake.put("sys/bus/pci/devices/0000:01:00.0/vendor", "0x10de\n");
+    fake.put("sys/bus/pci/devices/0000:01:00.0/class", "0x030200\n");
+    fake.put(
+        "proc/driver/nvidia/version",
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05\n",
+    );
+    let machine = Machine {
+        root: fake.files.path(""),
+        nvml_library: Some(library),
+        ..Machine::default()
+    };
+    let said = simulated_on(&machine, &fake.platform, &["doctor", "--json"], b"");
+    let json = said.json();
+    let (ended, remedy) = outcome(&json, "GPU's confidential mode");
+    assert_eq!(ended, "FAIL", "{json:#}");
+    assert!(remedy.as_str().unwrap().contains("-grs"), "{remedy}");
+    assert!(json.to_string().contains("not ready for work"), "{json:#}");
 }

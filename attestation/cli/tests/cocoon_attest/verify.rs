@@ -154,6 +154,19 @@ fn without_report_data_the_verdict_says_what_was_not_judged() {
     assert!(said.output.contains("was not judged"), "{}", said.output);
 }
 
+/// A log never travels in a quote: that a policy demands one is no reason to refuse a quote alone.
+#[test]
+fn a_log_that_the_policy_demands_is_not_looked_for_in_a_quote() {
+    let case = Case::new();
+    let policy = case.platform.policy_toml();
+    let demanding = policy.replace("event_log = \"not-required\"", "event_log = \"required\"");
+    assert!(demanding.contains("event_log = \"required\""));
+    case.files.write("policy.toml", demanding);
+    let said = case.simulated(&[]);
+    assert_eq!(said.exit, 0, "{said:?}");
+    assert!(said.output.contains("SKIP  event log"), "{}", said.output);
+}
+
 #[test]
 fn each_fault_is_refused_with_its_own_code() {
     let refused = |code: &str, change: fn(&mut Case)| {

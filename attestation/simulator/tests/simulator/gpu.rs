@@ -20,7 +20,15 @@ const NOW_S: u64 = 1_790_000_000;
 const NONCE: [u8; 32] = [0x42; 32];
 
 fn verify(device: &DeviceReport) -> Result<VerifiedGpu, GpuError> {
-    GpuVerifier::new(simulated_gpu_anchor(SEED)).verify(device, Some(&NONCE), NOW_S)
+    let verify = |verifier: &GpuVerifier| verifier.verify(device, Some(&NONCE), NOW_S);
+    let verifier = GpuVerifier::new(simulated_gpu_anchor(SEED));
+    let cold = verify(&verifier);
+    // The same GPU in good order, so that all its signatures are known.
+    let good = SimulatedGpu::new(SEED, 0).report(&NONCE, &GpuOptions::at(NOW_S));
+    assert!(verifier.verify(&good, Some(&NONCE), NOW_S).is_ok());
+    let warm = verify(&verifier);
+    assert_eq!(format!("{cold:?}"), format!("{warm:?}"));
+    warm
 }
 
 fn code_of(flaw: GpuFlaw) -> ErrorCode {

@@ -10,7 +10,29 @@ use super::*;
 use crate::gpu::forge::{self, NOW_S, Pki};
 
 fn verify(pki: &Pki) -> Result<VerifiedChain, ChainError> {
-    VerifiedChain::verify(&pki.certificates, &pki.anchor(), NOW_S)
+    let memo = SignatureMemo::default();
+    verify_twice(&pki.certificates, &pki.anchor(), &memo)
+}
+
+/// Without and with what `memo` remembers, and after it: the outcome is one.
+fn verify_twice(
+    chain: &[Vec<u8>],
+    anchor: &GpuTrustAnchor,
+    memo: &SignatureMemo,
+) -> Result<VerifiedChain, ChainError> {
+    let fresh = SignatureMemo::default();
+    let [cold, warm, again] =
+        [&fresh, memo, memo].map(|memo| VerifiedChain::verify(chain, anchor, memo, NOW_S));
+    assert_eq!(format!("{cold:?}"), format!("{warm:?}"));
+    assert_eq!(format!("{cold:?}"), format!("{again:?}"));
+    warm
+}
+
+/// A memo that has seen the chain hold.
+fn warm(pki: &Pki) -> SignatureMemo {
+    let memo = SignatureMemo::default();
+    verify_twice(&pki.certificates, &pki.anchor(), &memo).unwrap();
+    memo
 }
 
 /// Refused for a fault of one certificate.
@@ -43,31 +65,34 @@ fn a_chain_leads_to_its_root() {
 #[test]
 fn no_certificate_is_missing_or_too_many() {
     let pki = Pki::new();
+    let memo = warm(&pki);
     for position in 0..CHAIN_CERTIFICATES_COUNT {
         let mut fewer = pki.certificates.clone();
         fewer.remove(position);
-        let refused = VerifiedChain::verify(&fewer, &pki.anchor(), NOW_S).unwrap_err();
+        let refused = verify_twice(&fewer, &pki.anchor(), &memo).unwrap_err();
         assert_eq!(refused, ChainError::Count(4));
     }
     let mut more = pki.certificates.clone();
     more.push(pki.certificates[4].clone());
-    let refused = VerifiedChain::verify(&more, &pki.anchor(), NOW_S).unwrap_err();
+    let refused = verify_twice(&more, &pki.anchor(), &memo).unwrap_err();
     assert_eq!(refused, ChainError::Count(6));
 }
 
 #[test]
 fn the_root_is_the_pinned_one() {
-    let refused = VerifiedChain::verify(&Pki::new().certificates, &Pki::new().anchor(), NOW_S);
+    let pki = Pki::new();
+    let refused = verify_twice(&pki.certificates, &Pki::new().anchor(), &warm(&pki));
     assert_eq!(refused.unwrap_err(), ChainError::Root);
 }
 
 #[test]
 fn each_certificate_is_issued_by_the_next() {
     let (one, other) = (Pki::new(), Pki::new());
+    let memo = warm(&one);
     for position in 0..4 {
         let mut mixed = one.certificates.clone();
         mixed[position].clone_from(&other.certificates[position]);
-        let refused = VerifiedChain::verify(&mixed, &one.anchor(), NOW_S).unwrap_err();
+        let refused = verify_twice(&mixed, &one.anchor(), &memo).unwrap_err();
         // The names are the same, so a foreign key is all that is wrong.
         let signature = CertificateError::Signature;
         assert!(
@@ -77,9 +102,9 @@ fn each_certificate_is_issued_by_the_next() {
     }
     let mut swapped = one.certificates.clone();
     swapped.swap(1, 2);
-    let refused = VerifiedChain::verify(&swapped, &one.anchor(), NOW_S).unwrap_err();
+    let refused = verify_twice(&swapped, &one.anchor(), &memo).unwrap_err();
     let issuer = ChainError::Certificate {
-        position: 0,
+        position: 2,
         source: CertificateError::Issuer,
     };
     assert_eq!(refused, issuer);
@@ -267,15 +292,29 @@ fn the_firmware_id_parses() {
 #[test]
 fn no_flipped_byte_is_accepted() {
     let pki = Pki::new();
-    let anchor = pki.anchor();
+    let (anchor, memo) = (pki.anchor(), warm(&pki));
     for position in 0..2 {
         for at in 0..pki.certificates[position].len() {
             let mut flipped = pki.certificates.clone();
             flipped[position][at] ^= 1;
-            let outcome = VerifiedChain::verify(&flipped, &anchor, NOW_S);
+            let outcome = verify_twice(&flipped, &anchor, &memo);
             assert!(outcome.is_err(), "certificate {position}, byte {at}");
         }
     }
+}
+
+/// A worker that brings certificates of its own making leaves nothing behind.
+#[test]
+fn nothing_is_remembered_that_the_root_does_not_vouch_for() {
+    let (genuine, forged) = (Pki::new(), Pki::new());
+    let memo = SignatureMemo::default();
+    let mut chain = forged.certificates.clone();
+    chain[4].clone_from(&genuine.certificates[4]);
+    assert!(verify_twice(&chain, &genuine.anchor(), &memo).is_err());
+    assert_eq!(memo.count(), 0);
+    chain[3].clone_from(&genuine.certificates[3]);
+    assert!(verify_twice(&chain, &genuine.anchor(), &memo).is_err());
+    assert_eq!(memo.count(), 1, "the root's own word on the chip family");
 }
 
 proptest! {

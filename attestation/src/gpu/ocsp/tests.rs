@@ -180,6 +180,27 @@ impl Delegate {
 
 /// The place of the certificate that the response is about, and its standing.
 fn judge(pki: &Pki, bytes: &[u8]) -> Result<(usize, OcspStanding), OcspError> {
+    judge_twice(pki, bytes, &SignatureMemo::default())
+}
+
+/// Without and with what `memo` remembers, and after it: the outcome is one.
+fn judge_twice(
+    pki: &Pki,
+    bytes: &[u8],
+    memo: &SignatureMemo,
+) -> Result<(usize, OcspStanding), OcspError> {
+    let fresh = SignatureMemo::default();
+    let [cold, warm, again] = [&fresh, memo, memo].map(|memo| judge_with(pki, bytes, memo));
+    assert_eq!(cold, warm);
+    assert_eq!(cold, again);
+    warm
+}
+
+fn judge_with(
+    pki: &Pki,
+    bytes: &[u8],
+    memo: &SignatureMemo,
+) -> Result<(usize, OcspStanding), OcspError> {
     let certificates: Vec<_> = pki
         .certificates
         .iter()
@@ -188,7 +209,7 @@ fn judge(pki: &Pki, bytes: &[u8]) -> Result<(usize, OcspStanding), OcspError> {
     let response = Response::parse(bytes)?;
     let pairs = certificates.iter().zip(&certificates[1..]);
     let subject = response.subject(pairs)?;
-    let standing = response.verify(&certificates[subject + 1], NOW_S)?;
+    let standing = response.verify(&certificates[subject + 1], memo, NOW_S)?;
     Ok((subject, standing))
 }
 
@@ -355,6 +376,29 @@ fn a_responder_is_enclosed_certified_and_for_ocsp() {
     }
 }
 
+/// Only the signature is remembered: an answer ages, and a responder's certificate ends.
+#[test]
+fn what_is_remembered_is_dated_anew() {
+    let pki = Pki::new();
+    let delegate = Delegate::of(&pki, 2, |_| {});
+    let bytes = Forged::delegated(&pki, &delegate).bytes();
+    let memo = SignatureMemo::default();
+    assert!(judge_twice(&pki, &bytes, &memo).is_ok());
+    let issuer = Certificate::parse(&pki.certificates[2]).unwrap();
+    let at = |now_s| {
+        let response = Response::parse(&bytes).unwrap();
+        response.verify(&issuer, &memo, now_s)
+    };
+    let early = at(NOW_S - OCSP_CLOCK_SKEW_S - 100);
+    assert!(matches!(early, Err(OcspError::NotYetGood { .. })));
+    // After 2040-01-01.
+    let late = at(2_208_988_801);
+    assert!(matches!(
+        late,
+        Err(OcspError::Responder(CertificateError::OutOfDate { .. }))
+    ));
+}
+
 /// The device's own key is certified by the same issuer; it must not answer for itself.
 #[test]
 fn a_device_is_no_responder() {
@@ -408,10 +452,18 @@ fn no_flipped_byte_is_accepted() {
     let pki = Pki::new();
     let delegate = Delegate::of(&pki, 2, |_| {});
     let bytes = Forged::delegated(&pki, &delegate).bytes();
+    let memo = SignatureMemo::default();
+    assert!(judge_twice(&pki, &bytes, &memo).is_ok());
+    assert_eq!(
+        memo.count(),
+        2,
+        "the responder's certificate and its response"
+    );
     for at in 0..bytes.len() {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1;
-        assert!(judge(&pki, &flipped).is_err(), "byte {at}");
+        let outcome = judge_twice(&pki, &flipped, &memo);
+        assert!(outcome.is_err(), "byte {at}");
     }
 }
 

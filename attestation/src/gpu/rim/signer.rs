@@ -5,6 +5,7 @@ use der::asn1::ObjectIdentifier;
 use super::RimError;
 use crate::gpu::{
     certificate::{Certificate, CertificateError},
+    memo::SignatureMemo,
     p384::{self, SIGNATURE_BYTES},
 };
 
@@ -65,8 +66,10 @@ pub(super) fn follow(certificates: &[Vec<u8>], rim_root: &[u8]) -> Result<Signer
     for (position, certificate) in path.iter().enumerate() {
         may_stand_at(position, certificate).map_err(at(position))?;
     }
+    // A manifest is kept once it is verified, so there is nothing to remember from one to the next.
+    let memo = SignatureMemo::default();
     for (position, (certificate, issuer)) in path.iter().zip(path.iter().skip(1)).enumerate() {
-        certificate.issued_by(issuer).map_err(at(position))?;
+        certificate.issued_by(issuer, &memo).map_err(at(position))?;
     }
     let purposes = path.first().map(Certificate::purposes).transpose();
     match purposes.map_err(at(0))?.flatten() {

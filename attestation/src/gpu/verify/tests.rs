@@ -13,7 +13,21 @@ use crate::{
 };
 
 fn verify(pki: &Pki, device: &DeviceReport) -> Result<VerifiedGpu, GpuError> {
-    GpuVerifier::new(pki.anchor()).verify(device, Some(&NONCE), NOW_S)
+    verify_twice(&GpuVerifier::new(pki.anchor()), device, NOW_S)
+}
+
+/// By a verifier that remembers nothing, and twice by `verifier`, which may: the outcome is one.
+fn verify_twice(
+    verifier: &GpuVerifier,
+    device: &DeviceReport,
+    now_s: u64,
+) -> Result<VerifiedGpu, GpuError> {
+    let fresh = GpuVerifier::new(verifier.anchor().clone());
+    let [cold, warm, again] =
+        [&fresh, verifier, verifier].map(|verifier| verifier.verify(device, Some(&NONCE), now_s));
+    assert_eq!(format!("{cold:?}"), format!("{warm:?}"));
+    assert_eq!(format!("{cold:?}"), format!("{again:?}"));
+    warm
 }
 
 fn code(pki: &Pki, device: &DeviceReport) -> ErrorCode {
@@ -127,6 +141,39 @@ fn the_report_answers_the_nonce() {
 }
 
 #[test]
+fn what_a_clone_remembers_is_judged_anew() {
+    let pki = Pki::new();
+    let device = DeviceReport {
+        ocsp_responses: vec![Forged::new(&pki).bytes()],
+        ..pki.device(&forge::gpu_fields())
+    };
+    let verifier = GpuVerifier::new(pki.anchor());
+    assert!(verify_twice(&verifier.clone(), &device, NOW_S).is_ok());
+    assert_eq!(verifier.memo.count(), 5, "four certificates and a response");
+    // The chain ends at 2040-01-01.
+    let refused = verify_twice(&verifier, &device, 2_208_988_801).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::GpuChainInvalid);
+    let other = GpuVerifier {
+        anchor: Pki::new().anchor(),
+        ..verifier
+    };
+    let refused = verify_twice(&other, &device, NOW_S).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::GpuChainInvalid);
+}
+
+/// A report is signed for one nonce: remembering its signature would fill the memo with what never comes again.
+#[test]
+fn a_reports_signature_is_not_remembered() {
+    let pki = Pki::new();
+    let verifier = GpuVerifier::new(pki.anchor());
+    for version in [b"550.90.07\0", b"550.90.08\0"] {
+        let fields = forge::gpu_fields_but(field::DRIVER_VERSION, Some(version));
+        assert!(verify_twice(&verifier, &pki.device(&fields), NOW_S).is_ok());
+        assert_eq!(verifier.memo.count(), 4, "the certificates");
+    }
+}
+
+#[test]
 fn a_stapled_response_that_does_not_hold_is_refused() {
     let pki = Pki::new();
     let device = DeviceReport {
@@ -221,8 +268,11 @@ proptest! {
     fn no_changed_report_is_accepted(at in any::<prop::sample::Index>(), flip in 1u8..) {
         let pki = Pki::new();
         let mut device = pki.device(&forge::gpu_fields());
+        let verifier = GpuVerifier::new(pki.anchor());
+        prop_assert!(verify_twice(&verifier, &device, NOW_S).is_ok());
         let at = at.index(device.report.len());
         device.report[at] ^= flip;
-        prop_assert!(GpuVerifier::new(pki.anchor()).verify(&device, None, NOW_S).is_err());
+        prop_assert!(verifier.verify(&device, None, NOW_S).is_err());
+        prop_assert!(verify_twice(&verifier, &device, NOW_S).is_err());
     }
 }

@@ -91,7 +91,7 @@ fn responses_of_openssl_are_read() {
         let response = Response::parse(bytes).unwrap();
         let pairs = std::iter::once((&device, &issuer));
         assert_eq!(response.subject(pairs), Ok(0));
-        response.verify(&issuer, openssl_now_s(&response))
+        response.verify(&issuer, &SignatureMemo::default(), openssl_now_s(&response))
     };
     let good = "V\t400101000000Z\t\t4101\tunknown\t/CN=device\n";
     for digest in ["sha1", "sha256", "sha384"] {

@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[cfg(test)]
+mod confidential;
+
 use std::path::PathBuf;
 use std::process::Command;
 
