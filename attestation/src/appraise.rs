@@ -121,7 +121,7 @@ impl Appraiser<'_> {
             steps.not_reached(5..=11);
             return None;
         };
-        report_data(steps, evidence, binding, &verified);
+        let bound = report_data(steps, evidence, binding, &verified);
         td::appraise(steps, self.policy, &verified);
         let tcb_grace_left_s = tcb::appraise(steps, self.policy, verified.tcb(), now_s);
         measurements::appraise(steps, self.policy, &verified, Some(evidence));
@@ -139,8 +139,11 @@ impl Appraiser<'_> {
             demand: &self.policy.gpu,
             binding,
             now_s,
-        }
-        .appraise(steps, evidence, claims.as_ref().ok());
+        };
+        let gpus = match bound {
+            Verdict::Holds => gpus.appraise(steps, evidence, claims.as_ref().ok()),
+            Verdict::Fails => gpus.unbound(steps),
+        };
         let claims = worker::claims(steps, claims, binding, enrolment)?;
         let policy_digest = self.policy.digest();
         Some(Findings {
@@ -217,7 +220,7 @@ fn report_data(
     evidence: &Evidence,
     binding: &Binding,
     verified: &VerifiedQuote,
-) {
+) -> Verdict {
     let wanted = binding
         .preimage(evidence.device_evidence_bytes(), &evidence.claims)
         .report_data();
@@ -228,4 +231,5 @@ fn report_data(
         ErrorCode::ReportDataMismatch,
         seen.to_string(),
     );
+    verdict
 }

@@ -143,6 +143,7 @@ error_codes! {
     GpuReferenceInvalid = "E721", "reference measurements do not verify", "Fetch the reference integrity manifest again; the transcript says what is wrong with it.";
     GpuMeasurementMismatch = "E722", "a GPU's measurements are not those that NVIDIA describes", "Reinstall the released driver and VBIOS; the transcript names the indices.";
     GpuNotEnrolled = "E723", "a GPU is not enrolled, or was taken out of the pool", "Enrol the GPU's certificate serial in the appraisal policy, or ask the pool's operator.";
+    GpuLinkUnattested = "E724", "a GPU in Protected PCIe mode is linked to a device that is not attested", "Show evidence of every NVSwitch and GPU on the machine's NVLink, or use another multi-GPU mode.";
     // E8xx: the policy and the relying party's rules.
     RequiredStepSkipped = "E801", "a required step was not carried out", "Report it: this is an error in the verifier, and it fails closed.";
     PolicyChanged = "E802", "the session no longer fits the appraisal policy", "Read the transcript: the session was appraised again under a new policy.";

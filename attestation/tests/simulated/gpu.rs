@@ -225,12 +225,43 @@ fn who_claims_no_gpu_shows_none() {
     let mut cpu = scene(0);
     cpu.claims.executor = ExecutorKind::Cpu;
     assert_eq!(refused(&cpu), [ErrorCode::GpuEvidenceMissing]);
+    let unclaimed = vec![report(&cpu, 0, &GpuOptions::at(NOW_S))];
+    show(&mut cpu, unclaimed);
+    assert_eq!(refused(&cpu), [ErrorCode::GpuEvidenceMissing]);
+    cpu.device_evidence = None;
     cpu.replace_policy("gpu = \"required\"", "gpu = \"if-claimed\"");
     let result = cpu.appraise().unwrap();
     assert!(result.gpus().is_empty());
     let unclaimed = vec![report(&cpu, 0, &GpuOptions::at(NOW_S))];
     show(&mut cpu, unclaimed);
     assert_eq!(refused(&cpu), [ErrorCode::GpuCountMismatch]);
+}
+
+/// Whoever replays public reports over another connection must not make the gateway verify them.
+#[test]
+fn evidence_of_another_connection_is_not_looked_at() {
+    let mut replayed = scene(1);
+    replayed.worker_binding = Some(attestation::Binding {
+        exported: [9; 32],
+        ..replayed.binding.clone()
+    });
+    let refusal = replayed.appraise().unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::ReportDataMismatch);
+    let steps = &refusal.transcript.steps;
+    let gpu: Vec<_> = steps.iter().filter(|step| step.number == 10).collect();
+    assert!(
+        matches!(gpu[..], [step] if step.outcome == Outcome::Skip && step.required),
+        "{}",
+        refusal.transcript
+    );
+}
+
+#[test]
+fn protected_pcie_without_attested_switches_is_refused() {
+    let exposed = with(|options| {
+        options.mode.multi_gpu_mode = attestation::gpu::MultiGpuMode::ProtectedPcie;
+    });
+    assert_eq!(refused(&exposed), [ErrorCode::GpuLinkUnattested]);
 }
 
 /// The record carries the manifests, so that an auditor needs nothing of the gateway's.

@@ -8,7 +8,10 @@ use ring::digest;
 use x509_cert::spki::AlgorithmIdentifierRef;
 
 use super::{OcspError, OcspStanding, Response, SHA384, structure::CertificateId};
-use crate::gpu::certificate::{Certificate, CertificateError};
+use crate::gpu::{
+    certificate::{Certificate, CertificateError},
+    memo::SignatureMemo,
+};
 
 /// `OCSPRequest` (RFC 6960, section 4.1.1), without a name, an extension or a signature.
 #[derive(Sequence)]
@@ -71,7 +74,7 @@ pub fn ocsp_standing(
     let issuer = Certificate::parse(issuer).map_err(OcspError::Certificate)?;
     let response = Response::parse(response)?;
     response.subject(std::iter::once((&certificate, &issuer)))?;
-    response.verify(&issuer, now_s)
+    response.verify(&issuer, &SignatureMemo::default(), now_s)
 }
 
 /// Why no request can be made.
