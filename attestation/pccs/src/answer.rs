@@ -142,6 +142,8 @@ fn list(part: &'static str, answer: &Answer) -> Result<Vec<u8>, AnswerError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn answer(body: &[u8], issuer_chain: Option<&str>) -> Answer {
@@ -180,5 +182,27 @@ mod tests {
         assert!(matches!(refused(Some("%ff")), AnswerError::Chain(_)));
         let long = "a".repeat(ISSUER_CHAIN_BYTES_MAX + 1);
         assert!(matches!(refused(Some(&long)), AnswerError::Chain(_)));
+    }
+
+    proptest! {
+        /// Whatever a service answers: collateral or a reason, and never a panic.
+        #[test]
+        fn no_answer_panics(
+            bodies in prop::array::uniform4(prop::collection::vec(any::<u8>(), 0..200)),
+            issuer_chain in prop::option::of(".{0,80}"),
+        ) {
+            let [tcb_info, qe_identity, pck_crl, root_crl] =
+                bodies.map(|body| answer(&body, issuer_chain.as_deref()));
+            let answers = Answers { tcb_info, qe_identity, pck_crl, root_crl };
+            prop_assert!(answers.collateral().is_err());
+        }
+
+        #[test]
+        fn a_list_is_the_same_in_every_encoding(rest in prop::collection::vec(any::<u8>(), 0..200)) {
+            let der = [&[DER_SEQUENCE], rest.as_slice()].concat();
+            for body in [der.clone(), hex::encode(&der).into_bytes(), hex::encode_upper(&der).into_bytes()] {
+                prop_assert_eq!(&list("PCK CRL", &answer(&body, None)).unwrap(), &der);
+            }
+        }
     }
 }

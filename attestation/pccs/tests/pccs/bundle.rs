@@ -1,6 +1,7 @@
 //! A store as one file, carried to another.
 
 use pccs::{Bundle, BundleError, CollateralStore, EntryError, Put, Rejection};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use simulator::CollateralSigner;
 
@@ -124,4 +125,22 @@ fn what_is_no_bundle_is_refused_by_name() {
     assert!(matches!(refused(&many), BundleError::Entries(_)));
     let endless = std::io::repeat(b' ');
     assert!(matches!(Bundle::read(endless), Err(BundleError::TooLarge)));
+}
+
+proptest! {
+    /// Members in any order and of any kind: a bundle with a reason for each entry of no use, or a reason for the whole.
+    #[test]
+    fn no_file_panics_the_reader(
+        schema in prop_oneof![Just("cocoon/collateral-bundle/1".to_owned()), ".{0,20}"],
+        entries in prop::collection::vec(".{0,60}", 0..4),
+        junk in prop::collection::vec(any::<u8>(), 0..100),
+    ) {
+        let labelled = |text: &String| json!({ "family": text, "collateral": text });
+        let entries: Vec<_> = entries.iter().map(labelled).collect();
+        let text = json!({ "schema": schema, "entries": entries }).to_string();
+        if let Ok(bundle) = Bundle::read(text.as_bytes()) {
+            prop_assert!(bundle.entries.iter().all(Result::is_err));
+        }
+        prop_assert!(Bundle::read(junk.as_slice()).is_err());
+    }
 }
