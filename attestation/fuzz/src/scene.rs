@@ -100,12 +100,15 @@ impl Scene {
         Some(verified)
     }
 
-    /// Judges a GPU's evidence. What is accepted must be accepted under no other root.
+    /// Judges a GPU's evidence. What is accepted must be accepted under no other root, and also by a verifier that has
+    /// verified nothing before.
     pub(crate) fn verify_gpu(&self, device: &DeviceReport) -> Option<VerifiedGpu> {
         let nonce = self.binding.gpu_nonce();
         let verify = |verifier: &GpuVerifier| verifier.verify(device, Some(&nonce), NOW_S);
         let verified = verify(&self.gpu_verifier).ok()?;
         assert!(verify(&self.foreign_gpu).is_err());
+        let fresh = GpuVerifier::new(self.gpu_verifier.anchor().clone());
+        assert_eq!(verify(&fresh).as_ref().ok(), Some(&verified));
         Some(verified)
     }
 }
