@@ -145,6 +145,20 @@ async fn without_a_responder_that_answers_the_worker_attests_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_response_that_has_ended_is_not_stapled() {
+    let Some(running) = start(1, Says::TheTruth).await else {
+        return;
+    };
+    running.gpus.rack.set(GpuOptions {
+        flaw: Some(GpuFlaw::OcspExpired),
+        ..GpuOptions::at(now_s())
+    });
+    let attested = running.attester.attest(NONCE).await.unwrap();
+    assert!(attested.reports[0].ocsp_responses.is_empty());
+    assert_eq!(running.service.requests.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
 async fn a_revoked_gpu_is_not_set_ready_again() {
     let Some(running) = start(1, Says::TheTruth).await else {
         return;
