@@ -219,6 +219,14 @@ impl LiveSession {
         }
     }
 
+    /// Its evidence was appraised again and is refused: unless it has attested in the meantime, it gets nothing more.
+    pub(crate) fn refused(&self, attestation: &str) {
+        let mut changing = self.changing();
+        if changing.attested.key.attestation == attestation {
+            changing.stale = true;
+        }
+    }
+
     pub(crate) fn heard(&self, now_ms: u64, telemetry: Telemetry) {
         let mut changing = self.changing();
         changing.heartbeat_ms = Some(now_ms);
