@@ -295,7 +295,7 @@ pub(super) mod tests {
     use crate::world::SystemClock;
 
     /// What an attestation said of this worker.
-    pub(in crate::worker) fn attested(worker: &Worker) -> Attested {
+    fn attested(worker: &Worker) -> Attested {
         Attested {
             worker: worker.id.clone(),
             key: worker.attested.clone(),
@@ -315,9 +315,17 @@ pub(super) mod tests {
     }
 
     /// Sessions under the policy that [`attested`] is accepted under.
-    pub(in crate::worker) fn sessions() -> Sessions {
+    fn sessions() -> Sessions {
         let clock = Arc::new(SystemClock::start());
         Sessions::new(Gauge::noop(), clock, in_force().0)
+    }
+
+    /// A session of this worker that is fresh.
+    pub(in crate::worker) fn session(worker: &Worker) -> Arc<LiveSession> {
+        let peer = "127.0.0.1:1".parse().unwrap();
+        let deadline = Duration::from_hours(1);
+        let opened = sessions().open(worker.session, peer, attested(worker), deadline);
+        opened.unwrap().0
     }
 
     fn open(sessions: &Sessions, worker: &Worker, number: u64) -> Arc<LiveSession> {
