@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use attestation::{AttestationRecord, ErrorCode, Transcript};
 use protocol::WorkerId;
 
-use super::relying_party::{Appraisal, Attested, Judgement, RelyingParty};
+use super::relying_party::{Appraisal, Attested, Judgement, RelyingParty, on_core};
 use crate::store::{NewReappraisal, StoredAttestation};
 
 /// How it ended.
@@ -104,13 +104,12 @@ impl RelyingParty {
         })?;
         let stored = stored.ok_or(ErrorCode::Internal)?;
         let known = self.known(worker.clone()).await?;
-        let core = self.cores.acquire().await;
-        let _core = core.map_err(|_| ErrorCode::Internal)?;
+        let permit = self.core().await?;
         let (verifiers, policy) = (Arc::clone(&self.verifiers), self.in_force.policy());
         let references = self.in_force.references();
         let collateral = Arc::clone(&self.collateral);
         let now_us = self.clock.now_us();
-        let appraising = tokio::task::spawn_blocking(move || {
+        on_core(permit, move || {
             let record: AttestationRecord =
                 serde_json::from_slice(&stored.record).map_err(|_| ErrorCode::Internal)?;
             let appraisal = Appraisal {
@@ -124,11 +123,8 @@ impl RelyingParty {
                 now_us,
             };
             verdict(&appraisal, &stored)
-        });
-        appraising.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "an appraisal did not end");
-            Err(ErrorCode::Internal)
         })
+        .await
     }
 }
 
@@ -171,25 +167,4 @@ fn verdict(appraisal: &Appraisal, stored: &StoredAttestation) -> Result<Verdict,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_new_evidence_may_mend_is_asked_for() {
-        for code in [
-            ErrorCode::CollateralExpired,
-            ErrorCode::CollateralMissing,
-            ErrorCode::GpuOcspExpired,
-        ] {
-            assert!(is_of_the_moment(code), "{code}");
-        }
-        for code in [
-            ErrorCode::PlatformRevoked,
-            ErrorCode::PckRevoked,
-            ErrorCode::GpuCertificateRevoked,
-            ErrorCode::VerifierUnclassified,
-        ] {
-            assert!(!is_of_the_moment(code), "{code}");
-        }
-    }
-}
+pub(crate) mod tests;

@@ -219,6 +219,14 @@ impl LiveSession {
         }
     }
 
+    /// Its evidence was appraised again and is refused: unless it has attested in the meantime, it gets nothing more.
+    pub(crate) fn refused(&self, attestation: &str) {
+        let mut changing = self.changing();
+        if changing.attested.key.attestation == attestation {
+            changing.stale = true;
+        }
+    }
+
     pub(crate) fn heard(&self, now_ms: u64, telemetry: Telemetry) {
         let mut changing = self.changing();
         changing.heartbeat_ms = Some(now_ms);
@@ -287,7 +295,7 @@ pub(super) mod tests {
     use crate::world::SystemClock;
 
     /// What an attestation said of this worker.
-    pub(in crate::worker) fn attested(worker: &Worker) -> Attested {
+    fn attested(worker: &Worker) -> Attested {
         Attested {
             worker: worker.id.clone(),
             key: worker.attested.clone(),
@@ -307,9 +315,17 @@ pub(super) mod tests {
     }
 
     /// Sessions under the policy that [`attested`] is accepted under.
-    pub(in crate::worker) fn sessions() -> Sessions {
+    fn sessions() -> Sessions {
         let clock = Arc::new(SystemClock::start());
         Sessions::new(Gauge::noop(), clock, in_force().0)
+    }
+
+    /// A session of this worker that is fresh.
+    pub(in crate::worker) fn session(worker: &Worker) -> Arc<LiveSession> {
+        let peer = "127.0.0.1:1".parse().unwrap();
+        let deadline = Duration::from_hours(1);
+        let opened = sessions().open(worker.session, peer, attested(worker), deadline);
+        opened.unwrap().0
     }
 
     fn open(sessions: &Sessions, worker: &Worker, number: u64) -> Arc<LiveSession> {
