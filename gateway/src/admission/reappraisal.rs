@@ -8,7 +8,7 @@ use attestation::{AttestationRecord, ErrorCode, Transcript};
 use protocol::WorkerId;
 
 use super::relying_party::{Appraisal, Attested, Judgement, RelyingParty, on_core};
-use crate::store::{NewReappraisal, StoredAttestation};
+use crate::store::{Document, NewReappraisal, StoredAttestation};
 
 /// How it ended.
 #[derive(Debug)]
@@ -139,17 +139,16 @@ fn verdict(appraisal: &Appraisal, stored: &StoredAttestation) -> Result<Verdict,
         verdict,
         collateral,
     } = appraisal.judge()?;
-    let (outcome, transcript) = match verdict {
+    let (outcome, transcript, reference_ids) = match verdict {
         Ok(result) => {
             let attested = appraisal.attested(&result, &collateral)?;
             let at_ms = stored.recorded_ms;
-            (
-                Ok(Attested { at_ms, ..attested }),
-                result.transcript().clone(),
-            )
+            let attested = Attested { at_ms, ..attested };
+            let ids = result.reference_ids();
+            (Ok(attested), result.transcript().clone(), ids)
         }
         Err(refusal) if is_of_the_moment(refusal.code) => return Err(refusal.code),
-        Err(refusal) => (Err(refusal.code), refusal.transcript),
+        Err(refusal) => (Err(refusal.code), refusal.transcript, refusal.reference_ids),
     };
     let record = NewReappraisal {
         attestation: stored.id.clone(),
@@ -157,6 +156,7 @@ fn verdict(appraisal: &Appraisal, stored: &StoredAttestation) -> Result<Verdict,
         code: outcome.as_ref().err().map(ToString::to_string),
         policy: appraisal.policy.document.clone(),
         collateral: collateral.document.clone(),
+        references: references(appraisal, &reference_ids)?,
         transcript: serde_json::to_vec(&transcript).map_err(|_| ErrorCode::Internal)?,
     };
     Ok(Verdict {
@@ -164,6 +164,17 @@ fn verdict(appraisal: &Appraisal, stored: &StoredAttestation) -> Result<Verdict,
         record,
         transcript,
     })
+}
+
+/// Those manifests alone, as the record has them.
+fn references(appraisal: &Appraisal, ids: &[String]) -> Result<Option<Document>, ErrorCode> {
+    let all = appraisal.references.documents();
+    let used = all.only(ids.iter().map(String::as_str));
+    if used.is_empty() {
+        return Ok(None);
+    }
+    let json = serde_json::to_string(&used).map_err(|_| ErrorCode::Internal)?;
+    Ok(Some(Document::new(&json)))
 }
 
 #[cfg(test)]

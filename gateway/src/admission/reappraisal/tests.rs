@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attestation::{AppraisalPolicy, Binding, Role, SuiteHash, TrustAnchor};
+use attestation::{AppraisalPolicy, Binding, Role, SuiteHash};
 use protocol::SessionId;
 use simulator::{CollateralOptions, SimulatedPlatform};
 use tokio::sync::Semaphore;
@@ -51,7 +51,7 @@ fn party(pool: &Pool) -> RelyingParty {
     let clock = SystemClock::start();
     let collateral = platform.collateral(&CollateralOptions::at(clock.now_us() / 1_000_000));
     let mut party = RelyingParty::new(
-        simulated_root(&platform),
+        platform.trust_anchor(),
         simulator::gpu::simulated_gpu_anchor(SEED),
         AppraisalPolicy::from_toml(&platform.policy_toml()).unwrap(),
         pool.store.clone(),
@@ -63,14 +63,6 @@ fn party(pool: &Pool) -> RelyingParty {
     let shelved = BTreeMap::from([(family, collateral)]);
     party.collateral.replace(shelved, true);
     party
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests choose the simulator's root"
-)]
-fn simulated_root(platform: &SimulatedPlatform) -> TrustAnchor {
-    TrustAnchor::from_der(platform.root_der()).unwrap()
 }
 
 async fn appraisal(party: &RelyingParty, worker: &Worker) -> Appraisal {
