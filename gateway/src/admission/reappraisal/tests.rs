@@ -107,3 +107,42 @@ fn only_what_new_evidence_may_mend_is_asked_for() {
         assert!(!is_of_the_moment(code), "{code}");
     }
 }
+
+/// A refusal whose steps failed with these codes, in order.
+fn refusal(codes: &[ErrorCode]) -> Refusal {
+    let step = |code: &ErrorCode| Step {
+        number: 10,
+        name: "a step".to_owned(),
+        required: true,
+        outcome: Outcome::Fail,
+        code: Some(*code),
+        seen: String::new(),
+        wanted: String::new(),
+    };
+    let transcript = Transcript {
+        trust_anchor: String::new(),
+        policy_digest: String::new(),
+        time_s: 0,
+        steps: codes.iter().map(step).collect(),
+    };
+    Refusal {
+        code: transcript.refusal().unwrap(),
+        transcript,
+        reference_ids: Vec::new(),
+    }
+}
+
+#[test]
+fn what_fails_for_good_is_refused_behind_what_ran_out_too() {
+    use ErrorCode::{CollateralExpired, GpuNotEnrolled, GpuOcspExpired, TdDebuggable};
+    for (codes, verdict) in [
+        (&[GpuOcspExpired] as &[_], None),
+        (&[GpuOcspExpired, GpuOcspExpired], None),
+        (&[CollateralExpired], None),
+        (&[GpuOcspExpired, GpuNotEnrolled], Some(GpuNotEnrolled)),
+        (&[TdDebuggable, GpuOcspExpired], Some(TdDebuggable)),
+        (&[], Some(ErrorCode::RequiredStepSkipped)),
+    ] {
+        assert_eq!(lasting(&refusal(codes)), verdict, "{codes:?}");
+    }
+}
