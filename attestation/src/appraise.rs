@@ -51,9 +51,10 @@ impl Appraiser<'_> {
         let (transcript, findings) = self.run(evidence, binding, Some(enrolment), now_s);
         match (transcript.refusal(), findings) {
             (None, Some(findings)) => Ok(AttestationResult::new(findings, transcript)),
-            (code, _) => Err(Refusal {
+            (code, findings) => Err(Refusal {
                 code: code.unwrap_or(ErrorCode::Internal),
                 transcript,
+                reference_ids: findings.map_or_else(Vec::new, |findings| findings.reference_ids()),
             }),
         }
     }

@@ -175,14 +175,14 @@ impl LiveSession {
         }
     }
 
-    /// Whether it may have no task byte: overdue to attest, accepted under what is not in force any more, or ended, though
-    /// its driver has not come round to that yet.
+    /// Whether it may have no task byte: overdue to attest, accepted under a policy that is not in force any more, refused, or
+    /// ended, though its driver has not come round to that yet.
     pub(crate) fn is_stale(&self) -> bool {
         let changing = self.changing();
         changing.stale
             || self.ended.is_cancelled()
             || self.clock.monotonic() >= changing.deadline
-            || self.in_force.is_outdated(&changing.attested.grounds)
+            || self.in_force.is_policy_replaced(&changing.attested.grounds)
     }
 
     /// Whether policy or collateral were replaced since its evidence was appraised.
@@ -290,7 +290,7 @@ pub(super) mod tests {
     use metrics::Gauge;
 
     use super::*;
-    use crate::admission::in_force::tests::{another_policy, in_force};
+    use crate::admission::in_force::tests::{NOW_S, another_policy, in_force, replace_collateral};
     use crate::store::tests::harness::Worker;
     use crate::world::SystemClock;
 
@@ -372,5 +372,17 @@ pub(super) mod tests {
             (1, 7, 0)
         );
         assert_eq!(sessions.outdated(), (1, 0));
+    }
+    #[test]
+    fn newer_collateral_stops_nothing_before_the_verdict() {
+        let (sessions, worker) = (sessions(), Worker::new("worker-1"));
+        let session = open(&sessions, &worker, 1);
+        replace_collateral(&sessions.in_force, NOW_S);
+        assert!(!session.is_stale() && session.is_outdated());
+        assert_eq!((sessions.counts(), sessions.outdated()), ((1, 0), (1, 1)));
+        session.refused(&"00".repeat(64));
+        assert!(!session.is_stale(), "a verdict on other evidence");
+        session.refused(&session.attested().key.attestation);
+        assert!(session.is_stale());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attestation::{AppraisalPolicy, Binding, Role, SuiteHash, TrustAnchor};
+use attestation::{AppraisalPolicy, Binding, Role, SuiteHash};
 use protocol::SessionId;
 use simulator::{CollateralOptions, SimulatedPlatform};
 use tokio::sync::Semaphore;
@@ -51,7 +51,7 @@ fn party(pool: &Pool) -> RelyingParty {
     let clock = SystemClock::start();
     let collateral = platform.collateral(&CollateralOptions::at(clock.now_us() / 1_000_000));
     let mut party = RelyingParty::new(
-        simulated_root(&platform),
+        platform.trust_anchor(),
         simulator::gpu::simulated_gpu_anchor(SEED),
         AppraisalPolicy::from_toml(&platform.policy_toml()).unwrap(),
         pool.store.clone(),
@@ -63,14 +63,6 @@ fn party(pool: &Pool) -> RelyingParty {
     let shelved = BTreeMap::from([(family, collateral)]);
     party.collateral.replace(shelved, true);
     party
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests choose the simulator's root"
-)]
-fn simulated_root(platform: &SimulatedPlatform) -> TrustAnchor {
-    TrustAnchor::from_der(platform.root_der()).unwrap()
 }
 
 async fn appraisal(party: &RelyingParty, worker: &Worker) -> Appraisal {
@@ -113,5 +105,44 @@ fn only_what_new_evidence_may_mend_is_asked_for() {
         ErrorCode::VerifierUnclassified,
     ] {
         assert!(!is_of_the_moment(code), "{code}");
+    }
+}
+
+/// A refusal whose steps failed with these codes, in order.
+fn refusal(codes: &[ErrorCode]) -> Refusal {
+    let step = |code: &ErrorCode| Step {
+        number: 10,
+        name: "a step".to_owned(),
+        required: true,
+        outcome: Outcome::Fail,
+        code: Some(*code),
+        seen: String::new(),
+        wanted: String::new(),
+    };
+    let transcript = Transcript {
+        trust_anchor: String::new(),
+        policy_digest: String::new(),
+        time_s: 0,
+        steps: codes.iter().map(step).collect(),
+    };
+    Refusal {
+        code: transcript.refusal().unwrap(),
+        transcript,
+        reference_ids: Vec::new(),
+    }
+}
+
+#[test]
+fn what_fails_for_good_is_refused_behind_what_ran_out_too() {
+    use ErrorCode::{CollateralExpired, GpuNotEnrolled, GpuOcspExpired, TdDebuggable};
+    for (codes, verdict) in [
+        (&[GpuOcspExpired] as &[_], None),
+        (&[GpuOcspExpired, GpuOcspExpired], None),
+        (&[CollateralExpired], None),
+        (&[GpuOcspExpired, GpuNotEnrolled], Some(GpuNotEnrolled)),
+        (&[TdDebuggable, GpuOcspExpired], Some(TdDebuggable)),
+        (&[], Some(ErrorCode::RequiredStepSkipped)),
+    ] {
+        assert_eq!(lasting(&refusal(codes)), verdict, "{codes:?}");
     }
 }
