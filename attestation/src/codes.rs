@@ -128,7 +128,7 @@ error_codes! {
     GpuCertificateRepeated = "E706", "two GPUs show the same certificate", "Take the worker out of service: one GPU answers for two.";
     GpuChainInvalid = "E707", "a GPU's certificate chain does not lead to the trust anchor", "Update the GPU's firmware; a chain under another root is never accepted.";
     GpuCertificateRevoked = "E708", "NVIDIA revoked a certificate of a GPU", "Take the GPU out of service: its keys count as compromised.";
-    GpuOcspMissing = "E709", "a GPU's certificate has no stapled OCSP response, and the policy demands one", "Give the worker's machine access to the OCSP responder, or to a mirror of it.";
+    GpuOcspMissing = "E709", "a GPU's certificate has no good stapled OCSP response, and the policy demands one", "Give the worker's machine access to the OCSP responder, or to a mirror of it.";
     GpuOcspInvalid = "E710", "a stapled OCSP response is malformed or not signed by the certificate's issuer", "Look at what stands between the worker's machine and the OCSP responder.";
     GpuOcspExpired = "E711", "a stapled OCSP response is not in date", "Compare the clocks; look at why the worker does not refresh its OCSP responses.";
     GpuReportSignatureInvalid = "E712", "a GPU's report is not signed by its certificate's key", "Reset the GPU; if it repeats, the report is forged.";
