@@ -141,7 +141,7 @@ impl Appraiser<'_> {
             now_s,
         }
         .appraise(steps, evidence, claims.as_ref().ok());
-        let claims = worker::claims(steps, claims, binding, enrolment)?;
+        let claims = worker::claims(steps, claims, &gpus, binding, enrolment)?;
         let policy_digest = self.policy.digest();
         Some(Findings {
             verified,

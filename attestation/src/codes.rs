@@ -120,7 +120,7 @@ error_codes! {
     ReceiptKeyShared = "E605", "the receipt key is a key of the connection", "Update the worker; receipts are signed with a key of their own, so that a leaked TLS key forges none.";
     SessionWorkerChanged = "E606", "the worker changed or restarted within a session", "Connect anew; a session is one worker's, from one start of its agent in one boot of its TD.";
     // E7xx: GPUs.
-    GpuClaimInconsistent = "E701", "the claimed executor and the claimed GPUs do not fit together", "A CUDA worker names at least one GPU, each once; a CPU worker names none.";
+    GpuClaimInconsistent = "E701", "the claimed executor, GPUs and driver do not fit together, or not with the GPU evidence", "A CUDA worker names at least one GPU, each once; a CPU worker names none; the driver it names is the one in the GPUs' reports.";
     GpuEvidenceMissing = "E702", "there is no GPU evidence, and the policy demands it", "Run the worker on a GPU in confidential mode, with the driver's attestation calls at hand.";
     GpuEvidenceMalformed = "E703", "the GPU evidence does not parse", "Update the worker and the GPU's driver; the transcript names the field.";
     GpuCountMismatch = "E704", "not every claimed GPU shows evidence, or others do", "Compare the GPUs that the worker claims with those that NVML lists.";
