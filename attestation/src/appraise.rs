@@ -145,7 +145,7 @@ impl Appraiser<'_> {
             Verdict::Holds => gpus.appraise(steps, evidence, claims.as_ref().ok()),
             Verdict::Fails => gpus.unbound(steps),
         };
-        let claims = worker::claims(steps, claims, binding, enrolment)?;
+        let claims = worker::claims(steps, claims, &gpus, binding, enrolment)?;
         let policy_digest = self.policy.digest();
         Some(Findings {
             verified,

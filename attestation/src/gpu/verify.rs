@@ -296,9 +296,8 @@ impl VerifiedGpu {
                         now_s,
                     });
                 }
-                OcspStanding::NotStapled | OcspStanding::Unknown => {
-                    return Err(GpuError::OcspMissing { certificate });
-                }
+                OcspStanding::NotStapled => return Err(GpuError::OcspMissing { certificate }),
+                OcspStanding::Unknown => return Err(GpuError::OcspUnknown { certificate }),
             }
         }
         Ok(())

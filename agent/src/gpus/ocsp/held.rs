@@ -13,6 +13,9 @@ const RETRY_S_MAX: u64 = 15 * 60;
 /// Not more often than this, however short a response is good for.
 const REFRESH_S_MIN: u64 = 60;
 
+/// Not more seldom than this, however long a response is good for: a revocation is to be seen within a day.
+const REFRESH_S_MAX: u64 = 24 * 3600;
+
 /// A certificate and the one that issued it, in DER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pair {
@@ -93,7 +96,7 @@ impl Held {
         let due = self
             .entries
             .iter()
-            .filter(|(_, entry)| entry.due_s <= now_s);
+            .filter(|(_, entry)| entry.is_time(now_s));
         due.min_by_key(|(_, entry)| entry.due_s)
             .map(|(key, entry)| (*key, entry.pair.clone()))
     }
@@ -147,8 +150,14 @@ impl Held {
     }
 }
 
-/// What becomes of an answer, and how long to wait before the next request.
+/// When to ask, what becomes of an answer, and how long to wait before the next request.
 impl Entry {
+    /// Also when the clock went back so far that the time to ask cannot be one that was set here.
+    fn is_time(&self, now_s: u64) -> bool {
+        let furthest_s = now_s.saturating_add(REFRESH_S_MAX);
+        self.due_s <= now_s || self.due_s > furthest_s
+    }
+
     fn is_news(&self, good: &Good, now_s: u64) -> Result<(), StaleError> {
         let (this_update_s, next_update_s) = (good.this_update_s, good.next_update_s);
         if next_update_s <= now_s {
@@ -203,12 +212,12 @@ fn pairs(chain: &[Vec<u8>]) -> impl Iterator<Item = (Sha256Digest, Pair)> {
     })
 }
 
-/// Between a half and three quarters of what is left.
+/// Between a half and three quarters of what is left, within the limits.
 fn refresh_wait_s(left_s: u64, random: u64) -> u64 {
     let (half_s, quarter_s) = (left_s / 2, left_s / 4);
     half_s
         .saturating_add(random % quarter_s.max(1))
-        .max(REFRESH_S_MIN)
+        .clamp(REFRESH_S_MIN, REFRESH_S_MAX)
 }
 
 fn retry_wait_s(failures: u32, random: u64) -> u64 {
@@ -274,6 +283,24 @@ mod tests {
             }
             let due_s = held.due_at_s().unwrap();
             assert!((5_000..=7_000).contains(&due_s), "{due_s}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_went_back_makes_everything_due() {
+        const YEAR_S: u64 = 365 * 24 * 3600;
+        for answer in [good(7, YEAR_S + 9_000), good(7, 9 * YEAR_S), Answer::Failed] {
+            let mut held = held(&[chain(1)]);
+            while let Some((key, _)) = held.due(YEAR_S) {
+                let _ = held.answered(key, answer.clone(), YEAR_S, 0);
+            }
+            assert!(held.due_at_s().unwrap() <= YEAR_S + REFRESH_S_MAX);
+            let mut asked = 0;
+            while let Some((key, _)) = held.due(1_000) {
+                held.answered(key, Answer::Failed, 1_000, 0).unwrap();
+                asked += 1;
+            }
+            assert_eq!(asked, 2, "both, and once each");
         }
     }
 

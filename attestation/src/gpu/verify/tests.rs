@@ -229,6 +229,9 @@ fn ocsp_is_demanded_of_all_but_the_leaf() {
                 .require_ocsp(NOW_S, 0)
                 .unwrap_err();
             assert_eq!(refused.code(), ErrorCode::GpuOcspMissing);
+            let is_unknown =
+                matches!(refused, GpuError::OcspUnknown { certificate: at } if at == certificate);
+            assert_eq!(is_unknown, missing == OcspStanding::Unknown);
         }
     }
 }
