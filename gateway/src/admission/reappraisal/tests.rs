@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attestation::{AppraisalPolicy, Binding, Role, SuiteHash};
+use attestation::{AppraisalPolicy, Binding, Role, Step, SuiteHash};
 use protocol::SessionId;
 use simulator::{CollateralOptions, SimulatedPlatform};
 use tokio::sync::Semaphore;
@@ -135,14 +135,15 @@ fn refusal(codes: &[ErrorCode]) -> Refusal {
 #[test]
 fn what_fails_for_good_is_refused_behind_what_ran_out_too() {
     use ErrorCode::{CollateralExpired, GpuNotEnrolled, GpuOcspExpired, TdDebuggable};
-    for (codes, verdict) in [
-        (&[GpuOcspExpired] as &[_], None),
+    let cases: [(&[ErrorCode], _); 6] = [
+        (&[GpuOcspExpired], None),
         (&[GpuOcspExpired, GpuOcspExpired], None),
         (&[CollateralExpired], None),
         (&[GpuOcspExpired, GpuNotEnrolled], Some(GpuNotEnrolled)),
         (&[TdDebuggable, GpuOcspExpired], Some(TdDebuggable)),
         (&[], Some(ErrorCode::RequiredStepSkipped)),
-    ] {
+    ];
+    for (codes, verdict) in cases {
         assert_eq!(lasting(&refusal(codes)), verdict, "{codes:?}");
     }
 }
