@@ -4,6 +4,8 @@ use std::fmt;
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::digest::sha256;
+
 /// The public key of Intel SGX Root CA (P-256, uncompressed), as its certificate at
 /// `certificates.trustedservices.intel.com/IntelSGXRootCA.der` has it. The certificate itself is compiled into
 /// `dcap-qvl`, which does not hand it out; a test holds the two against each other by real collateral.
@@ -13,6 +15,12 @@ const INTEL_ROOT_KEY: [u8; 65] = [
     0xf5, 0x67, 0x91, 0x8e, 0x2e, 0xdc, 0x88, 0xe4, 0x0d, 0x86, 0x0b, 0xd0, 0xcc, 0x4e, 0xe2, 0x6a,
     0xac, 0xc9, 0x88, 0xe5, 0x05, 0xa9, 0x53, 0x55, 0x8c, 0x45, 0x3f, 0x6b, 0x09, 0x04, 0xae, 0x73,
     0x94,
+];
+
+/// SHA-256 of that certificate. Intel ends every issuer chain with it.
+const INTEL_ROOT_SHA256: [u8; 32] = [
+    0x44, 0xa0, 0x19, 0x6b, 0x2b, 0x99, 0xf8, 0x89, 0xb8, 0xe1, 0x49, 0xe9, 0x5b, 0x80, 0x7a, 0x35,
+    0x0e, 0x74, 0x24, 0x96, 0x43, 0x99, 0xe8, 0x85, 0xa7, 0xcb, 0xb8, 0xcc, 0xfa, 0xb6, 0x74, 0xd3,
 ];
 
 /// The root key that a verifier starts from.
@@ -76,6 +84,14 @@ impl TrustAnchor {
 
     pub(crate) fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// Whether these bytes are the root's certificate, to the last one.
+    pub(crate) fn is_certificate(&self, der: &[u8]) -> bool {
+        match &self.root {
+            Root::Intel => sha256(&[der]) == INTEL_ROOT_SHA256,
+            Root::Other(root) => der == root,
+        }
     }
 
     /// The root's public key as an uncompressed point.

@@ -51,9 +51,10 @@ impl Appraiser<'_> {
         let (transcript, findings) = self.run(evidence, binding, Some(enrolment), now_s);
         match (transcript.refusal(), findings) {
             (None, Some(findings)) => Ok(AttestationResult::new(findings, transcript)),
-            (code, _) => Err(Refusal {
+            (code, findings) => Err(Refusal {
                 code: code.unwrap_or(ErrorCode::Internal),
                 transcript,
+                reference_ids: findings.map_or_else(Vec::new, |findings| findings.reference_ids()),
             }),
         }
     }
@@ -121,7 +122,7 @@ impl Appraiser<'_> {
             steps.not_reached(5..=11);
             return None;
         };
-        report_data(steps, evidence, binding, &verified);
+        let bound = report_data(steps, evidence, binding, &verified);
         td::appraise(steps, self.policy, &verified);
         let tcb_grace_left_s = tcb::appraise(steps, self.policy, verified.tcb(), now_s);
         measurements::appraise(steps, self.policy, &verified, Some(evidence));
@@ -139,9 +140,12 @@ impl Appraiser<'_> {
             demand: &self.policy.gpu,
             binding,
             now_s,
-        }
-        .appraise(steps, evidence, claims.as_ref().ok());
-        let claims = worker::claims(steps, claims, binding, enrolment)?;
+        };
+        let gpus = match bound {
+            Verdict::Holds => gpus.appraise(steps, evidence, claims.as_ref().ok()),
+            Verdict::Fails => gpus.unbound(steps),
+        };
+        let claims = worker::claims(steps, claims, &gpus, binding, enrolment)?;
         let policy_digest = self.policy.digest();
         Some(Findings {
             verified,
@@ -217,7 +221,7 @@ fn report_data(
     evidence: &Evidence,
     binding: &Binding,
     verified: &VerifiedQuote,
-) {
+) -> Verdict {
     let wanted = binding
         .preimage(evidence.device_evidence_bytes(), &evidence.claims)
         .report_data();
@@ -228,4 +232,5 @@ fn report_data(
         ErrorCode::ReportDataMismatch,
         seen.to_string(),
     );
+    verdict
 }

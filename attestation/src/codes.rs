@@ -120,7 +120,7 @@ error_codes! {
     ReceiptKeyShared = "E605", "the receipt key is a key of the connection", "Update the worker; receipts are signed with a key of their own, so that a leaked TLS key forges none.";
     SessionWorkerChanged = "E606", "the worker changed or restarted within a session", "Connect anew; a session is one worker's, from one start of its agent in one boot of its TD.";
     // E7xx: GPUs.
-    GpuClaimInconsistent = "E701", "the claimed executor and the claimed GPUs do not fit together", "A CUDA worker names at least one GPU, each once; a CPU worker names none.";
+    GpuClaimInconsistent = "E701", "the claimed executor, GPUs and driver do not fit together, or not with the GPU evidence", "A CUDA worker names at least one GPU, each once; a CPU worker names none; the driver it names is the one in the GPUs' reports.";
     GpuEvidenceMissing = "E702", "there is no GPU evidence, and the policy demands it", "Run the worker on a GPU in confidential mode, with the driver's attestation calls at hand.";
     GpuEvidenceMalformed = "E703", "the GPU evidence does not parse", "Update the worker and the GPU's driver; the transcript names the field.";
     GpuCountMismatch = "E704", "not every claimed GPU shows evidence, or others do", "Compare the GPUs that the worker claims with those that NVML lists.";
@@ -128,7 +128,7 @@ error_codes! {
     GpuCertificateRepeated = "E706", "two GPUs show the same certificate", "Take the worker out of service: one GPU answers for two.";
     GpuChainInvalid = "E707", "a GPU's certificate chain does not lead to the trust anchor", "Update the GPU's firmware; a chain under another root is never accepted.";
     GpuCertificateRevoked = "E708", "NVIDIA revoked a certificate of a GPU", "Take the GPU out of service: its keys count as compromised.";
-    GpuOcspMissing = "E709", "a GPU's certificate has no stapled OCSP response, and the policy demands one", "Give the worker's machine access to the OCSP responder, or to a mirror of it.";
+    GpuOcspMissing = "E709", "a GPU's certificate has no good stapled OCSP response, and the policy demands one", "Give the worker's machine access to the OCSP responder, or to a mirror of it.";
     GpuOcspInvalid = "E710", "a stapled OCSP response is malformed or not signed by the certificate's issuer", "Look at what stands between the worker's machine and the OCSP responder.";
     GpuOcspExpired = "E711", "a stapled OCSP response is not in date", "Compare the clocks; look at why the worker does not refresh its OCSP responses.";
     GpuReportSignatureInvalid = "E712", "a GPU's report is not signed by its certificate's key", "Reset the GPU; if it repeats, the report is forged.";
@@ -143,9 +143,9 @@ error_codes! {
     GpuReferenceInvalid = "E721", "reference measurements do not verify", "Fetch the reference integrity manifest again; the transcript says what is wrong with it.";
     GpuMeasurementMismatch = "E722", "a GPU's measurements are not those that NVIDIA describes", "Reinstall the released driver and VBIOS; the transcript names the indices.";
     GpuNotEnrolled = "E723", "a GPU is not enrolled, or was taken out of the pool", "Enrol the GPU's certificate serial in the appraisal policy, or ask the pool's operator.";
+    GpuLinkUnattested = "E724", "a GPU in Protected PCIe mode is linked to a device that is not attested", "Show evidence of every NVSwitch and GPU on the machine's NVLink, or use another multi-GPU mode.";
     // E8xx: the policy and the relying party's rules.
     RequiredStepSkipped = "E801", "a required step was not carried out", "Report it: this is an error in the verifier, and it fails closed.";
-    PolicyChanged = "E802", "the session no longer fits the appraisal policy", "Read the transcript: the session was appraised again under a new policy.";
     SessionExpired = "E803", "the session's attestation is too old", "Connect and attest again.";
     // E9xx: collateral, and what is nobody's fault but ours.
     Internal = "E901", "internal error", "Look at the gateway's log.";

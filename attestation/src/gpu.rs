@@ -33,6 +33,7 @@ mod spdm;
 mod unverified;
 mod verify;
 mod version;
+mod wiring;
 
 pub use anchor::{GpuTrustAnchor, GpuTrustAnchorError};
 pub use architecture::{Architecture, UnknownArchitecture};
@@ -56,3 +57,4 @@ pub use spdm::SpdmError;
 pub use unverified::UnverifiedReport;
 pub use verify::{GpuVerifier, VerifiedGpu};
 pub use version::{DriverVersion, VbiosVersion, VersionMalformed};
+pub use wiring::{NvLinks, WiringError};

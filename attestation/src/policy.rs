@@ -25,7 +25,7 @@
 //! mr_config_ids = ["00…"]                  # 48 bytes each
 //! mr_owners = ["00…"]
 //! mr_owner_configs = ["00…"]
-//! rtmr3s = ["00…"]                         # zeros where nothing is extended at run time; or "replayed": what the log says
+//! rtmr3s = "replayed"                      # what the log says; or a list, zeros where nothing is extended and no log required
 //! service_td = "absent"                    # the only value understood today
 //!
 //! [seam]
@@ -147,6 +147,25 @@ pub(crate) enum Rtmr3Rule {
     Listed(BTreeSet<Measurement>),
 }
 
+impl Rtmr3Rule {
+    /// Why no TD, or any, would fit it under this demand for event logs.
+    fn contradiction(&self, event_log: Demand) -> Option<&'static str> {
+        match (self, event_log) {
+            (Self::Replayed, Demand::NotRequired) => {
+                Some("`replayed` wants evidence.event_log = \"required\"")
+            }
+            // A log has its closing event, which is extended into RTMR3.
+            (Self::Listed(known), Demand::Required) if known.iter().eq([&Measurement([0; 48])]) => {
+                Some(
+                    "zeros admit nobody with evidence.event_log = \"required\": the log's closing event is \
+                     extended into RTMR3; write \"replayed\", or the register's value",
+                )
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Eight bytes of which the masked bits must have the required value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MaskedBits {
@@ -263,14 +282,10 @@ fn read(text: &str, reader: &mut Reader, table: toml::Table) -> Option<Appraisal
         .table(reader, "evidence")
         .and_then(|table| read_evidence(reader, table));
     let gpu = gpu::read(reader, &mut root, evidence.map(|(_, gpu)| gpu));
-    if let (Some(td), Some((Demand::NotRequired, _))) = (&td, evidence)
-        && td.rtmr3s == Rtmr3Rule::Replayed
+    if let (Some(td), Some((event_log, _))) = (&td, evidence)
+        && let Some(mistake) = td.rtmr3s.contradiction(event_log)
     {
-        root.mistake(
-            reader,
-            "td.rtmr3s",
-            "`replayed` wants evidence.event_log = \"required\"",
-        );
+        root.mistake(reader, "td.rtmr3s", mistake);
     }
     root.close(reader);
     schema?;

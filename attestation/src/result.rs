@@ -20,6 +20,13 @@ pub(crate) struct Findings {
     pub(crate) tcb_grace_left_s: Option<u64>,
 }
 
+impl Findings {
+    pub(crate) fn reference_ids(&self) -> Vec<String> {
+        let ids = self.gpus.iter().flat_map(VerifiedGpu::reference_ids);
+        ids.map(|reference| reference.id).collect()
+    }
+}
+
 impl AttestationResult {
     pub(crate) const fn new(findings: Findings, transcript: Transcript) -> Self {
         Self {
@@ -50,6 +57,12 @@ impl AttestationResult {
     #[must_use]
     pub fn gpus(&self) -> &[VerifiedGpu] {
         &self.findings.gpus
+    }
+
+    /// The manifests that describe those devices, by identifier.
+    #[must_use]
+    pub fn reference_ids(&self) -> Vec<String> {
+        self.findings.reference_ids()
     }
 
     /// The attestation's id: the report data. Never a hash of the quote, which is malleable.
@@ -85,4 +98,6 @@ pub struct Refusal {
     pub code: ErrorCode,
     /// Every step, for store and screen.
     pub transcript: Transcript,
+    /// The manifests that describe the devices that verified, by identifier: an auditor needs them to come to the same.
+    pub reference_ids: Vec<String>,
 }

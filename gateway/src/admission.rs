@@ -4,7 +4,7 @@
 mod collateral;
 mod gate;
 pub(crate) mod in_force;
-mod reappraisal;
+pub(crate) mod reappraisal;
 mod relying_party;
 
 pub(crate) use gate::{Gate, verdict};

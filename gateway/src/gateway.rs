@@ -24,7 +24,7 @@ pub(crate) struct Gateway {
     pub(crate) blobs: Blobs,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
-    pub(crate) relying_party: RelyingParty,
+    pub(crate) relying_party: Arc<RelyingParty>,
     pub(crate) sessions: Sessions,
     /// Read again when an operator says so, by one at a time: what was read last is in force.
     pub(crate) policy_file: Mutex<PathBuf>,

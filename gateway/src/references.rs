@@ -43,11 +43,15 @@ pub(crate) async fn read(gateway: &Gateway) {
     let reading = tokio::task::spawn_blocking(move || {
         let documents = read_folder(&folder)?;
         // Verifying costs over a millisecond a manifest, and mostly nothing has changed.
-        Ok((&documents != in_force.documents())
-            .then(|| VerifiedReferences::verify(&documents, &anchor)))
+        Ok((&documents != in_force.documents()).then(|| {
+            let references = VerifiedReferences::verify(&documents, &anchor);
+            // All of them now, so that no worker waits for it.
+            let refused = references.refused().count();
+            (references, refused)
+        }))
     });
     match reading.await {
-        Ok(Ok(Some(references))) => replace(gateway, references),
+        Ok(Ok(Some((references, refused)))) => replace(gateway, references, refused),
         Ok(Ok(None)) => {}
         Ok(Err(error)) => {
             let error: ReferencesError = error;
@@ -60,12 +64,10 @@ pub(crate) async fn read(gateway: &Gateway) {
     }
 }
 
-fn replace(gateway: &Gateway, references: VerifiedReferences) {
+fn replace(gateway: &Gateway, references: VerifiedReferences, refused: usize) {
     let all = references.documents().ids().count();
-    let mut refused = 0_usize;
     for (id, error) in references.refused() {
         tracing::warn!(id, error = chain(error), "a GPU reference is refused");
-        refused = refused.saturating_add(1);
     }
     let usable = all.saturating_sub(refused);
     tracing::info!(usable, refused, "new GPU references");

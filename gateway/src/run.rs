@@ -232,7 +232,7 @@ async fn open(
             Arc::clone(&clock),
             Arc::clone(&relying_party.in_force),
         ),
-        relying_party,
+        relying_party: Arc::new(relying_party),
         policy_file: Mutex::new(attestation.appraisal_policy.clone()),
         gpu_references_dir: attestation.gpu_references_dir.clone(),
         schedule: Schedule {

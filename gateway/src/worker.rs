@@ -9,6 +9,7 @@ mod leases;
 mod listener;
 mod message;
 mod payloads;
+mod reappraising;
 mod router;
 mod sessions;
 

@@ -55,7 +55,7 @@ impl Staples {
         }
     }
 
-    /// The good responses about this chain, in date or not.
+    /// The good responses about this chain; they were in date when they came.
     #[must_use]
     pub fn responses(&self, chain: &[Vec<u8>]) -> Vec<Vec<u8>> {
         self.held().responses(chain)

@@ -17,7 +17,7 @@ use attestation::gpu::GpuTrustAnchor;
 use kernels::executor::ExecutorKind;
 use nvml_wrapper::Nvml;
 use simulator::attester::{self, Rack};
-use simulator::gpu::{GpuOptions, simulated_gpu_anchor};
+use simulator::gpu::{DRIVER_VERSION, GpuOptions, simulated_gpu_anchor};
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,11 @@ impl Gpus {
     pub(crate) fn set(&self, settings: &str) {
         let folder = self.folder.path();
         let socket = folder.join("attester.sock");
-        let text = format!("FAKE_NVML_ATTESTER={}\n{settings}\n", socket.display());
+        // The driver of the reports, unless the settings say otherwise.
+        let text = format!(
+            "FAKE_NVML_ATTESTER={}\nFAKE_NVML_DRIVER={DRIVER_VERSION}\n{settings}\n",
+            socket.display()
+        );
         // The library reads the file at every call, so it must never see a part of it.
         std::fs::write(folder.join("new"), text).unwrap();
         std::fs::rename(folder.join("new"), folder.join("fake-nvml.env")).unwrap();

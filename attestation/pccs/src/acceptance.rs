@@ -104,7 +104,7 @@ impl Acceptance<'_> {
 }
 
 /// A mirror that lags, or somebody who would like a revocation forgotten, offers parts from before. Each part counts.
-fn not_older(held: &Collateral, offered: &Collateral) -> Result<(), Rejection> {
+pub(crate) fn not_older(held: &Collateral, offered: &Collateral) -> Result<(), Rejection> {
     let numbers = (
         held.evaluation_data_number(),
         offered.evaluation_data_number(),

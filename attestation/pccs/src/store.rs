@@ -1,7 +1,7 @@
 //! The store: a folder with one file for each family, `<fmspc>-<ca>.json`, each written whole or not at all.
 //!
 //! Whoever reads the folder takes every `*.json` in it, so that an operator may put files there by hand, under any name. Of
-//! two for one family the one that was issued later counts.
+//! two for one family the store's own counts, unless the other is newer in some part and older in none.
 
 mod file;
 
@@ -14,7 +14,7 @@ use std::{
 
 use attestation::{Collateral, CollateralError, Family, Tee, VerifiedCollateral};
 
-use crate::limits::FAMILIES_MAX;
+use crate::{acceptance::not_older, limits::FAMILIES_MAX};
 
 /// The folder. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -41,24 +41,43 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// What is held for TDs, by family: of several files the one whose parts were issued last.
+    /// What is held for TDs, by family. Of several files the store's own counts, or else the first by name, until one comes
+    /// that [`crate::Acceptance`] would take in its place: newer TCB info does not make up for an older revocation list.
     #[must_use]
-    pub fn families(self) -> BTreeMap<Family, Collateral> {
+    pub fn families(mut self) -> BTreeMap<Family, Collateral> {
+        // Stable: all others stay in the order of their names.
+        self.stored.sort_by_key(|stored| !stored.is_own());
         let mut families: BTreeMap<Family, Collateral> = BTreeMap::new();
         let collateral = self.stored.into_iter().map(|stored| stored.collateral);
         for candidate in collateral.filter(|candidate| candidate.tee() == Tee::Tdx) {
             let Some(family) = candidate.family() else {
                 continue;
             };
-            let is_newer = families
-                .get(&family)
-                .is_none_or(|known| issued_s(known) < issued_s(&candidate));
-            if is_newer {
+            let known = families.get(&family);
+            if known.is_none_or(|known| is_newer(&candidate, known)) {
                 families.insert(family, candidate);
             }
         }
         families
     }
+}
+
+impl Stored {
+    /// Whether the store wrote it, after its name.
+    fn is_own(&self) -> bool {
+        let family = self.collateral.family();
+        family.is_some_and(|family| self.path.ends_with(file_name(family)))
+    }
+}
+
+/// The name of the store's own file.
+fn file_name(family: Family) -> String {
+    format!("{family}.json")
+}
+
+/// Newer in some part, and older in none.
+fn is_newer(candidate: &Collateral, known: &Collateral) -> bool {
+    not_older(known, candidate).is_ok() && not_older(candidate, known).is_err()
 }
 
 /// What became of collateral that was put into the store.
@@ -174,7 +193,7 @@ impl CollateralStore {
     pub fn put(&self, collateral: &VerifiedCollateral) -> Result<Put, StoreError> {
         let collateral = collateral.collateral();
         let family = collateral.family().ok_or(StoreError::NoFamily)?;
-        let path = self.folder.join(format!("{family}.json"));
+        let path = self.folder.join(file_name(family));
         match file::read(&path) {
             Ok(held) if &held == collateral => return Ok(Put::Unchanged),
             Err(CollateralFault::Read { .. }) => self.make_room(&path)?,
@@ -201,10 +220,4 @@ impl CollateralStore {
                 }
             })
     }
-}
-
-/// When its last part was issued, seconds since the Unix epoch.
-fn issued_s(collateral: &Collateral) -> u64 {
-    let parts = collateral.validities().iter();
-    parts.map(|part| part.issued_s).max().unwrap_or_default()
 }

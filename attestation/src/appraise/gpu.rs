@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::{
     Binding, Claims, ErrorCode, Evidence,
     gpu::{
-        DeviceEvidence, DeviceKind, DeviceReport, GpuMode, GpuVerifier, MultiGpuMode, Pdi,
-        VerifiedGpu, VerifiedReferences,
+        DeviceEvidence, DeviceKind, DeviceReport, GpuVerifier, NvLinks, VerifiedGpu,
+        VerifiedReferences,
     },
     policy::{Demand, GpuDemand, GpuRules},
 };
@@ -50,8 +50,12 @@ impl GpuAppraisal<'_> {
             step.skip_required("no claims that name GPUs");
             return Vec::new();
         };
+        if of_all && claims.gpus.is_empty() {
+            step.fail(ErrorCode::GpuEvidenceMissing, "no GPU is claimed");
+            return Vec::new();
+        }
         let Some(bytes) = &evidence.device_evidence else {
-            if claims.gpus.is_empty() && !of_all {
+            if claims.gpus.is_empty() {
                 step.skip("none came, and no GPU is claimed");
             } else {
                 step.fail(ErrorCode::GpuEvidenceMissing, "none came");
@@ -70,6 +74,18 @@ impl GpuAppraisal<'_> {
         }
     }
 
+    /// Evidence that belongs to another connection is anybody's: nothing is spent on its signatures.
+    pub(super) fn unbound(&self, steps: &mut Steps) -> Vec<VerifiedGpu> {
+        let step = steps.step(NUMBER, "GPU evidence", "of this connection");
+        match self.demand {
+            GpuDemand::NotRequired => step.skip("not looked at"),
+            GpuDemand::Required(_) | GpuDemand::IfClaimed(_) => {
+                step.skip_required("nothing ties it to this connection");
+            }
+        }
+        Vec::new()
+    }
+
     fn devices(
         &self,
         steps: &mut Steps,
@@ -77,7 +93,10 @@ impl GpuAppraisal<'_> {
         devices: &[DeviceReport],
         claims: &Claims,
     ) -> Vec<VerifiedGpu> {
-        as_claimed(steps, devices, claims);
+        if let Verdict::Fails = as_claimed(steps, devices, claims) {
+            // Each report costs signatures: what is not as claimed is refused already.
+            return Vec::new();
+        }
         let verified: Vec<_> = devices
             .iter()
             .filter_map(|device| {
@@ -87,7 +106,7 @@ impl GpuAppraisal<'_> {
             })
             .collect();
         distinct(steps, &verified);
-        switches(steps, &verified);
+        links(steps, &verified);
         verified
     }
 
@@ -128,7 +147,7 @@ impl GpuAppraisal<'_> {
 }
 
 /// The GPUs of the evidence are those of the claims, one for one. Switches are claimed by nobody.
-fn as_claimed(steps: &mut Steps, devices: &[DeviceReport], claims: &Claims) {
+fn as_claimed(steps: &mut Steps, devices: &[DeviceReport], claims: &Claims) -> Verdict {
     let mut claimed: Vec<_> = claims.gpus.iter().map(|gpu| gpu.uuid.as_str()).collect();
     let mut shown: Vec<_> = devices
         .iter()
@@ -146,6 +165,7 @@ fn as_claimed(steps: &mut Steps, devices: &[DeviceReport], claims: &Claims) {
     steps
         .step(NUMBER, "GPUs as claimed", list(claimed))
         .end(holds, code, list(shown));
+    holds
 }
 
 /// One device that answers twice would be counted as two.
@@ -164,34 +184,15 @@ fn distinct(steps: &mut Steps, devices: &[VerifiedGpu]) {
         );
 }
 
-/// In Protected PCIe mode NVLink is in clear: every switch that a GPU is linked to must be a verified device.
-fn switches(steps: &mut Steps, devices: &[VerifiedGpu]) {
-    let exposed = devices.iter().filter(|device| {
-        let says = device.gpu().is_some_and(|gpu| {
-            gpu.mode == Some(GpuMode::ProtectedPcie) || gpu.protected_pcie == Some(true)
-        });
-        says || device.mode().multi_gpu_mode == MultiGpuMode::ProtectedPcie
-    });
-    let linked: BTreeSet<Pdi> = exposed
-        .filter_map(VerifiedGpu::gpu)
-        .flat_map(|gpu| gpu.switch_pdis.iter().copied())
-        .collect();
-    if linked.is_empty() {
-        return;
+/// In Protected PCIe mode NVLink is in clear: all that hangs on it must be attested.
+fn links(steps: &mut Steps, devices: &[VerifiedGpu]) {
+    let wanted = "attested at both ends, in Protected PCIe mode";
+    let step = steps.step(NUMBER, "GPU links", wanted);
+    match NvLinks::verify(devices) {
+        Ok(None) => step.pass("no GPU is in that mode"),
+        Ok(Some(links)) => step.pass(format!("over {} switches", links.switches_count())),
+        Err(error) => step.fail(error.code(), error.to_string()),
     }
-    let shown: BTreeSet<Pdi> = devices
-        .iter()
-        .filter(|device| device.kind() == DeviceKind::NvSwitch)
-        .filter_map(VerifiedGpu::pdi)
-        .collect();
-    let names = |pdis: &BTreeSet<Pdi>| list(pdis.iter().map(|pdi| hex::encode(pdi.0)));
-    steps
-        .step(NUMBER, "switches of Protected PCIe", names(&linked))
-        .end(
-            Verdict::from(linked.is_subset(&shown)),
-            ErrorCode::GpuCountMismatch,
-            names(&shown),
-        );
 }
 
 fn enrolled(steps: &mut Steps, rules: &GpuRules, gpu: &VerifiedGpu) {

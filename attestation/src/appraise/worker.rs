@@ -2,13 +2,17 @@
 
 use crate::{
     AppraisalPolicy, Binding, Claims, ClaimsError, Enrolment, ErrorCode, ExecutorKind,
-    PlatformStanding, VerifiedQuote, policy::Allowed,
+    PlatformStanding, VerifiedQuote,
+    gpu::{DriverVersion, VerifiedGpu},
+    policy::Allowed,
 };
 
 use super::steps::{Steps, Verdict, chain, list};
 
 const PLATFORM: u8 = 9;
 const CLAIMS: u8 = 11;
+/// The claimed library that speaks for the driver. NVML refuses to work beside any other driver than its own.
+const DRIVER_LIBRARY: &str = "libnvidia-ml";
 /// What an auditor sees in place of the register of workers.
 const NO_REGISTER: &str = "the register of workers is the gateway's; not looked at in an audit";
 
@@ -64,10 +68,11 @@ pub(super) fn platform(
     }
 }
 
-/// Step 11: the claims read, agree with themselves, and come from the worker that they name.
+/// Step 11: the claims read, agree with themselves and with the verified GPUs, and come from the worker that they name.
 pub(super) fn claims(
     steps: &mut Steps,
     claims: Result<Claims, ClaimsError>,
+    verified: &[VerifiedGpu],
     binding: &Binding,
     enrolment: Option<&dyn Enrolment>,
 ) -> Option<Claims> {
@@ -84,6 +89,7 @@ pub(super) fn claims(
         claims.worker_id, claims.sequence
     ));
     gpus(steps, &claims);
+    driver(steps, &claims, verified);
     receipt_key(steps, &claims, binding);
     worker(steps, &claims, binding, enrolment);
     Some(claims)
@@ -106,6 +112,31 @@ fn gpus(steps: &mut Steps, claims: &Claims) {
         ErrorCode::GpuClaimInconsistent,
         list(uuids),
     );
+}
+
+/// The driver's version is signed in each report; what the agent claims of it must be the same.
+fn driver(steps: &mut Steps, claims: &Claims, verified: &[VerifiedGpu]) {
+    let signed: Vec<_> = verified
+        .iter()
+        .filter_map(VerifiedGpu::driver_version)
+        .map(DriverVersion::to_string)
+        .collect();
+    if signed.is_empty() {
+        return;
+    }
+    let libraries = claims.libraries.iter();
+    for library in libraries.filter(|library| library.name == DRIVER_LIBRARY) {
+        let step = steps.step(
+            CLAIMS,
+            "claimed driver",
+            format!("that of the GPUs' reports: {}", list(&signed)),
+        );
+        step.end(
+            Verdict::from(signed.iter().all(|version| *version == library.version)),
+            ErrorCode::GpuClaimInconsistent,
+            library.version.clone(),
+        );
+    }
 }
 
 /// A TLS key that leaks must not be able to forge receipts.

@@ -56,9 +56,15 @@ pub enum GpuError {
         /// What is wrong.
         source: OcspError,
     },
-    /// A certificate has no good OCSP response, and the policy demands one.
-    #[error("certificate {certificate} has no good stapled OCSP response")]
+    /// A certificate has no OCSP response, and the policy demands one.
+    #[error("no OCSP response for certificate {certificate} is stapled")]
     OcspMissing {
+        /// Its place in the chain.
+        certificate: usize,
+    },
+    /// The responder does not know a certificate, and the policy demands that it is good.
+    #[error("the OCSP responder does not know certificate {certificate}")]
+    OcspUnknown {
         /// Its place in the chain.
         certificate: usize,
     },
@@ -75,7 +81,7 @@ pub enum GpuError {
         now_s: u64,
     },
     /// A manifest of reference measurements is missing, or does not verify.
-    #[error("reference manifest {id} is not at hand")]
+    #[error("reference manifest {id} is missing or does not verify")]
     Reference {
         /// Its identifier.
         id: String,
@@ -119,7 +125,7 @@ impl GpuError {
                 OcspError::NotYetGood { .. } => ErrorCode::GpuOcspExpired,
                 _ => ErrorCode::GpuOcspInvalid,
             },
-            Self::OcspMissing { .. } => ErrorCode::GpuOcspMissing,
+            Self::OcspMissing { .. } | Self::OcspUnknown { .. } => ErrorCode::GpuOcspMissing,
             Self::OcspExpired { .. } => ErrorCode::GpuOcspExpired,
             Self::Reference { source, .. } => source.code(),
             Self::ReferenceForeign { .. } | Self::ReferenceOverlap(_) | Self::ReferenceEmpty => {
@@ -129,3 +135,6 @@ impl GpuError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

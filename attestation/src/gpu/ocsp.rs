@@ -45,6 +45,8 @@ pub enum OcspStanding {
     NotStapled,
     /// Its issuer says that it is good.
     Good {
+        /// Since when, in seconds since the Unix epoch: of two responses the later one counts.
+        this_update_s: u64,
         /// Until when, in seconds since the Unix epoch; may be past.
         next_update_s: u64,
     },
@@ -103,12 +105,17 @@ impl<'a> Response<'a> {
         self.signed_for(&data.responder, issuer, memo, now_s)?;
         no_critical(data.extensions.as_deref())?;
         no_critical(single.extensions.as_deref())?;
+        let this_update_s = seconds(single.this_update);
         let next_update_s = next_update_s(single, now_s)?;
         match &single.status {
-            CertificateStatus::Good(_) => Ok(OcspStanding::Good { next_update_s }),
+            CertificateStatus::Good(_) => Ok(OcspStanding::Good {
+                this_update_s,
+                next_update_s,
+            }),
             CertificateStatus::Unknown(_) => Ok(OcspStanding::Unknown),
             CertificateStatus::Revoked(revoked) => Err(OcspError::Revoked {
                 revoked_at_s: seconds(revoked.at),
+                this_update_s,
             }),
         }
     }
@@ -298,6 +305,8 @@ pub enum OcspError {
     Revoked {
         /// Since when, in seconds since the Unix epoch.
         revoked_at_s: u64,
+        /// When the responder said so, in seconds since the Unix epoch.
+        this_update_s: u64,
     },
 }
 

@@ -1,6 +1,6 @@
 //! The reference integrity manifests that an appraisal may use, by the identifiers of NVIDIA's RIM service.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -110,30 +110,37 @@ impl<'de> Deserialize<'de> for GpuReferences {
     }
 }
 
-/// The same manifests after verification: signatures and chains once, dates at each use. Verifying one costs over a
-/// millisecond, and a report needs two.
-#[derive(Clone, Debug, Default)]
+/// The same manifests under a trust anchor: signature and chain verified once, when a manifest is first needed, and dates at
+/// each use. Verifying one costs over a millisecond and a report needs two, while a stranger's record may bring
+/// [`MANIFESTS_MAX`].
+#[derive(Clone, Debug)]
 pub struct VerifiedReferences {
+    anchor: GpuTrustAnchor,
     documents: GpuReferences,
-    manifests: BTreeMap<String, Result<ReferenceManifest, RimError>>,
+    manifests: BTreeMap<String, OnceLock<Result<ReferenceManifest, RimError>>>,
 }
 
 impl VerifiedReferences {
-    /// Verify all of them under `anchor`. One that does not verify stands in nobody's way until it is needed.
+    /// The manifests that verify under `anchor`. One that does not stands in nobody's way until it is needed.
     #[must_use]
     pub fn verify(references: &GpuReferences, anchor: &GpuTrustAnchor) -> Self {
-        let verify = |id: &str, bytes: &[u8]| {
-            let manifest = ReferenceManifest::verify_signature(bytes, anchor)?;
+        let unverified = |id: &str| (id.to_owned(), OnceLock::new());
+        Self {
+            anchor: anchor.clone(),
+            documents: references.clone(),
+            manifests: references.ids().map(unverified).collect(),
+        }
+    }
+
+    /// The outcome of verifying a manifest; `None` where there is none.
+    fn verified(&self, id: &str) -> Option<Result<&ReferenceManifest, &RimError>> {
+        let bytes = self.documents.find(id)?;
+        let outcome = self.manifests.get(id)?.get_or_init(|| {
+            let manifest = ReferenceManifest::verify_signature(bytes, &self.anchor)?;
             manifest.named(id)?;
             Ok(manifest)
-        };
-        let manifests = references.documents.iter();
-        Self {
-            documents: references.clone(),
-            manifests: manifests
-                .map(|(id, bytes)| (id.clone(), verify(id, bytes)))
-                .collect(),
-        }
+        });
+        Some(outcome.as_ref())
     }
 
     /// The manifests as they came, for an auditor's record.
@@ -145,18 +152,45 @@ impl VerifiedReferences {
     /// The manifest of that identifier, when it verifies and is in date at `now_s`.
     pub fn find(&self, id: &str, now_s: u64) -> Result<&ReferenceManifest, RimError> {
         let manifest = self
-            .manifests
-            .get(id)
+            .verified(id)
             .ok_or_else(|| RimError::Missing(id.to_owned()))?
-            .as_ref()
             .map_err(Clone::clone)?;
         manifest.in_date(now_s)?;
         Ok(manifest)
     }
 
-    /// Those that do not verify, each with the reason: for an operator's eyes.
+    /// Those that do not verify, each with the reason: for an operator's eyes. Verifies all of them.
     pub fn refused(&self) -> impl Iterator<Item = (&str, &RimError)> {
-        let manifests = self.manifests.iter();
-        manifests.filter_map(|(id, manifest)| Some((id.as_str(), manifest.as_ref().err()?)))
+        let ids = self.documents.ids();
+        ids.filter_map(|id| Some((id, self.verified(id)?.err()?)))
+    }
+}
+
+/// No manifests.
+impl Default for VerifiedReferences {
+    fn default() -> Self {
+        Self::verify(&GpuReferences::default(), &GpuTrustAnchor::nvidia())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_verified_when_it_is_needed_and_once() {
+        let ids = ["NV_GPU_DRIVER_GH100_1.2", "NV_GPU_DRIVER_GH100_3.4"];
+        let documents = ids.map(|id| (id.to_owned(), b"<a/>".to_vec()));
+        let references = GpuReferences::from_documents(documents).unwrap();
+        let references = VerifiedReferences::verify(&references, &GpuTrustAnchor::nvidia());
+        let verified = || references.manifests.values().map(|one| one.get().is_some());
+        assert!(verified().eq([false, false]));
+        assert!(references.find(ids[1], 0).is_err());
+        assert!(verified().eq([false, true]));
+        let first: *const RimError = references.verified(ids[1]).unwrap().unwrap_err();
+        let again: *const RimError = references.verified(ids[1]).unwrap().unwrap_err();
+        assert_eq!(first, again);
+        assert_eq!(references.refused().count(), 2);
+        assert!(verified().eq([true, true]));
     }
 }

@@ -287,18 +287,17 @@ impl VerifiedGpu {
     pub fn require_ocsp(&self, now_s: u64, grace_s: u64) -> Result<(), GpuError> {
         for (certificate, standing) in self.ocsp.iter().enumerate().skip(FIRST_WITH_OCSP) {
             match *standing {
-                OcspStanding::Good { next_update_s }
+                OcspStanding::Good { next_update_s, .. }
                     if now_s < next_update_s.saturating_add(grace_s) => {}
-                OcspStanding::Good { next_update_s } => {
+                OcspStanding::Good { next_update_s, .. } => {
                     return Err(GpuError::OcspExpired {
                         certificate,
                         next_update_s,
                         now_s,
                     });
                 }
-                OcspStanding::NotStapled | OcspStanding::Unknown => {
-                    return Err(GpuError::OcspMissing { certificate });
-                }
+                OcspStanding::NotStapled => return Err(GpuError::OcspMissing { certificate }),
+                OcspStanding::Unknown => return Err(GpuError::OcspUnknown { certificate }),
             }
         }
         Ok(())

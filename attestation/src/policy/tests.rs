@@ -3,6 +3,8 @@
 use super::*;
 
 const ZERO: &str = "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
+/// What a TD shows that has extended something.
+pub(crate) const RTMR3: &str = "333333333333333333333333333333333333333333333333333333333333333333333333333333333333333333333333";
 
 pub(crate) fn policy_toml() -> String {
     format!(
@@ -24,7 +26,7 @@ xfam_required = "e702060000000000"
 mr_config_ids = ["{ZERO}"]
 mr_owners = ["{ZERO}"]
 mr_owner_configs = ["{ZERO}"]
-rtmr3s = ["{ZERO}"]
+rtmr3s = ["{RTMR3}"]
 service_td = "absent"
 [seam]
 signers = ["{ZERO}"]
@@ -92,13 +94,33 @@ fn rules_that_nobody_would_apply_are_a_mistake() {
 #[test]
 fn a_register_is_replayed_only_from_a_log_that_is_required() {
     let replayed =
-        policy_toml().replace(&format!("rtmr3s = [\"{ZERO}\"]"), "rtmr3s = \"replayed\"");
+        policy_toml().replace(&format!("rtmr3s = [\"{RTMR3}\"]"), "rtmr3s = \"replayed\"");
     assert!(AppraisalPolicy::from_toml(&replayed).is_ok());
     let without_log = replayed.replace("event_log = \"required\"", "event_log = \"not-required\"");
     assert_eq!(
         mistakes(&without_log),
         ["td.rtmr3s: `replayed` wants evidence.event_log = \"required\""]
     );
+}
+
+/// The closing event is extended into RTMR3: a log that is required leaves no zeros there.
+#[test]
+fn zeros_that_a_required_log_rules_out_are_a_mistake() {
+    let zeros = policy_toml().replace(RTMR3, ZERO);
+    assert_eq!(
+        mistakes(&zeros),
+        [
+            "td.rtmr3s: zeros admit nobody with evidence.event_log = \"required\": the log's closing event is \
+             extended into RTMR3; write \"replayed\", or the register's value"
+        ]
+    );
+    let without_log = zeros.replace("event_log = \"required\"", "event_log = \"not-required\"");
+    assert!(AppraisalPolicy::from_toml(&without_log).is_ok());
+    let beside_another = policy_toml().replace(
+        &format!("[\"{RTMR3}\"]"),
+        &format!("[\"{ZERO}\", \"{RTMR3}\"]"),
+    );
+    assert!(AppraisalPolicy::from_toml(&beside_another).is_ok());
 }
 
 #[test]

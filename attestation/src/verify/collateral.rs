@@ -4,22 +4,26 @@
 //! So the few steps stand here: root CRL, the three issuers that the root certified, and what each of them signed. It keeps
 //! forged, mixed and outdated parts out of a store; whether a quote is believed stays [`Verifier::verify`]'s to say.
 
+use der::{
+    Decode, Encode,
+    asn1::{AnyRef, BitStringRef},
+};
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, UnparsedPublicKey, VerificationAlgorithm,
 };
-use x509_parser::{
-    der_parser::asn1_rs::BitString,
-    oid_registry::OID_SIG_ECDSA_WITH_SHA256,
-    pem::Pem,
-    prelude::{AlgorithmIdentifier, CertificateRevocationList, FromDer, X509Certificate},
-};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 use super::{
     Verifier, VerifyError,
     error::{CertificateChain, ChainFault, Details},
     in_date,
 };
-use crate::{Collateral, collateral::CollateralPart};
+use crate::{Collateral, TrustAnchor, collateral::CollateralPart};
+
+/// The algorithm identifier of `ecdsa-with-SHA256` (RFC 5758, 3.2), which has no parameters.
+const ECDSA_WITH_SHA256: [u8; 12] = [
+    0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02,
+];
 
 /// Collateral of which every part leads to the trust anchor and was in date. Only [`Verifier::verify_collateral`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +52,11 @@ impl Verifier {
     ) -> Result<VerifiedCollateral, VerifyError> {
         in_date(&collateral, now_s)?;
         let parts = collateral.parts();
-        let root = Root::new(self.anchor.public_key(), &parts.root_ca_crl, now_s)?;
+        // The library would prefer it to the quote's own chain, and nothing ties it to the family.
+        if parts.pck_certificate_chain.is_some() {
+            return Err(VerifyError::ForeignPckChain);
+        }
+        let root = Root::new(&self.anchor, &parts.root_ca_crl, now_s)?;
 
         let signer = root.issued(CertificateChain::TcbInfo, &parts.tcb_info_issuer_chain)?;
         signer
@@ -67,8 +75,9 @@ impl Verifier {
     }
 }
 
-/// The trust anchor's key, with what it revoked.
+/// The trust anchor, with what it revoked.
 struct Root<'a> {
+    anchor: &'a TrustAnchor,
     key: Vec<u8>,
     list: CertificateRevocationList<'a>,
     now_s: u64,
@@ -81,13 +90,19 @@ struct Issued {
 }
 
 impl<'a> Root<'a> {
-    fn new(key: Vec<u8>, list: &'a [u8], now_s: u64) -> Result<Self, VerifyError> {
+    fn new(anchor: &'a TrustAnchor, list: &'a [u8], now_s: u64) -> Result<Self, VerifyError> {
+        let key = anchor.public_key();
+        is_signed(&key, list).map_err(|source| crl_error(CollateralPart::RootCrl, source))?;
         let list = parse_list(CollateralPart::RootCrl, list)?;
-        is_signed_list(&key, &list).map_err(|source| crl_error(CollateralPart::RootCrl, source))?;
-        Ok(Self { key, list, now_s })
+        Ok(Self {
+            anchor,
+            key,
+            list,
+            now_s,
+        })
     }
 
-    /// The first certificate of a chain, which the root must have issued directly: Intel's chains have one link.
+    /// The one certificate of a chain, which the root must have issued directly: Intel's chains have one link.
     fn issued(&self, chain: CertificateChain, pem: &str) -> Result<Issued, VerifyError> {
         let refused = |fault, text: &str| VerifyError::Chain {
             chain,
@@ -95,20 +110,12 @@ impl<'a> Root<'a> {
             source: details(text),
         };
         let untrusted = |text: &str| refused(ChainFault::Untrusted, text);
-        let block = Pem::iter_from_buffer(pem.as_bytes()).next();
-        let block = block
-            .and_then(Result::ok)
-            .ok_or_else(|| untrusted("the chain is empty"))?;
-        let (_, certificate) = X509Certificate::from_der(&block.contents)
-            .map_err(|_| untrusted("its first certificate does not parse"))?;
-
-        is_signed(
-            &self.key,
-            certificate.tbs_certificate.as_ref(),
-            &certificate.signature_algorithm,
-            &certificate.signature_value,
-        )
-        .map_err(|_| untrusted("the root did not sign its first certificate"))?;
+        let first = self.first_certificate(pem).map_err(untrusted)?;
+        let Ok(([], certificate)) = X509Certificate::from_der(&first) else {
+            return Err(untrusted("its first certificate does not parse"));
+        };
+        is_signed(&self.key, &first)
+            .map_err(|_| untrusted("the root did not sign its first certificate"))?;
         if certificate.issuer().as_raw() != self.list.issuer().as_raw() {
             return Err(untrusted("its issuer is not the root CRL's"));
         }
@@ -140,6 +147,21 @@ impl<'a> Root<'a> {
             subject: certificate.subject().as_raw().to_vec(),
         })
     }
+
+    /// The first certificate of a chain that is this one alone, or this one and the trust anchor's own.
+    ///
+    /// `dcap-qvl` refuses long chains, so that anything more would make collateral that no quote verifies with. The text is
+    /// read by the parser that it uses: what is one chain here must not be another one there.
+    fn first_certificate(&self, pem: &str) -> Result<Vec<u8>, &'static str> {
+        let blocks = pem::parse_many(pem).map_err(|_| "it is not PEM")?;
+        let mut certificates = blocks.into_iter().map(pem::Pem::into_contents);
+        let first = certificates.next().ok_or("the chain is empty")?;
+        match (certificates.next(), certificates.next()) {
+            (None, _) => Ok(first),
+            (Some(root), None) if self.anchor.is_certificate(&root) => Ok(first),
+            _ => Err("it is not one certificate, alone or with the trust anchor's"),
+        }
+    }
 }
 
 impl Issued {
@@ -160,7 +182,7 @@ impl Issued {
         if list.issuer().as_raw() != self.subject {
             return Err(crl_error(part, details("its issuer chain is another CA's")));
         }
-        is_signed_list(&self.key, &list).map_err(|source| crl_error(part, source))
+        is_signed(&self.key, der).map_err(|source| crl_error(part, source))
     }
 }
 
@@ -184,26 +206,25 @@ fn parse_list(
     }
 }
 
-fn is_signed_list(key: &[u8], list: &CertificateRevocationList<'_>) -> Result<(), Details> {
-    is_signed(
-        key,
-        list.tbs_cert_list.as_ref(),
-        &list.signature_algorithm,
-        &list.signature_value,
-    )
-}
-
-/// ECDSA P-256 with SHA-256 alone, as `dcap-qvl` accepts it.
-fn is_signed(
-    key: &[u8],
-    message: &[u8],
-    algorithm: &AlgorithmIdentifier<'_>,
-    signature: &BitString<'_>,
-) -> Result<(), Details> {
-    if algorithm.algorithm != OID_SIG_ECDSA_WITH_SHA256 {
+/// A certificate or a list: what is signed, the algorithm, the signature. ECDSA P-256 with SHA-256 alone, as `dcap-qvl` accepts it.
+///
+/// No signature covers the frame around the three. So it is read strictly here: `x509-parser` skips bytes behind the third,
+/// which `dcap-qvl` refuses.
+fn is_signed(key: &[u8], der: &[u8]) -> Result<(), Details> {
+    let frame = Vec::<AnyRef<'_>>::from_der(der).map_err(|_| details("its frame is malformed"))?;
+    let [statement, algorithm, signature] = &*frame else {
+        return Err(details("it does not consist of three parts"));
+    };
+    if algorithm.to_der().ok().as_deref() != Some(&ECDSA_WITH_SHA256) {
         return Err(details("it is signed by another algorithm"));
     }
-    verify_signature(&ECDSA_P256_SHA256_ASN1, key, message, &signature.data)
+    let signature = signature.decode_as::<BitStringRef<'_>>();
+    match (statement.to_der(), signature.map(|bits| bits.as_bytes())) {
+        (Ok(statement), Ok(Some(signature))) => {
+            verify_signature(&ECDSA_P256_SHA256_ASN1, key, &statement, signature)
+        }
+        _ => Err(details("its signature does not parse")),
+    }
 }
 
 fn verify_signature(

@@ -99,6 +99,9 @@ pub enum VerifyError {
     /// The quote does not carry its PCK certificate chain, and the collateral has none either.
     #[error("certification data of type {0} is not the PCK certificate chain (5)")]
     CertificationData(u16),
+    /// Collateral for a whole family brings one platform's PCK certificate chain.
+    #[error("the collateral has a PCK certificate chain of its own, which no family has in common")]
+    ForeignPckChain,
     /// The PCK certificate or its SGX extension does not parse.
     #[error("the PCK certificate does not parse")]
     PckCertificate(#[source] Details),
@@ -232,6 +235,7 @@ impl VerifyError {
                 ..
             } => ErrorCode::CrlExpired,
             Self::Expired { .. } => ErrorCode::CollateralExpired,
+            Self::ForeignPckChain => ErrorCode::CollateralChainInvalid,
             Self::CertificationData(_) => ErrorCode::CertificationDataUnsupported,
             Self::PckCertificate(_) => ErrorCode::PckCertificateMalformed,
             Self::TrustAnchor(_) => ErrorCode::TrustAnchorInvalid,

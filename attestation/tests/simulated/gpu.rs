@@ -1,11 +1,12 @@
 //! Step 10 under a policy that demands GPU evidence: each refusal by name, on forged evidence of forged GPUs.
 
 use attestation::{
-    ErrorCode, ExecutorKind, GpuClaim, Outcome,
+    ErrorCode, ExecutorKind, GpuClaim, LibraryClaim, Outcome,
     gpu::{DeviceEvidence, DeviceReport, VerifiedReferences},
 };
 use simulator::gpu::{
-    DRIVER_VERSION_OLD, GpuFlaw, GpuOptions, SimulatedGpu, VBIOS_VERSION_OLD, simulated_gpu_anchor,
+    DRIVER_VERSION, DRIVER_VERSION_OLD, GpuFlaw, GpuOptions, SimulatedGpu, VBIOS_VERSION_OLD,
+    simulated_gpu_anchor,
 };
 
 use crate::scene::{NOW_S, Scene, codes};
@@ -136,7 +137,7 @@ fn mode_and_versions_are_as_the_policy_says() {
     let vbios = with(|options| options.vbios_version = VBIOS_VERSION_OLD);
     assert_eq!(refused(&vbios), [ErrorCode::GpuVbiosTooOld]);
     let mut denied = scene(1);
-    denied.replace_policy("560.28.03", simulator::gpu::DRIVER_VERSION);
+    denied.replace_policy("560.28.03", DRIVER_VERSION);
     assert_eq!(refused(&denied), [ErrorCode::GpuDriverTooOld]);
     let mut other = scene(1);
     other.replace_policy(
@@ -171,6 +172,52 @@ fn what_comes_is_what_is_claimed() {
     let devices = vec![report(&twice, 0, &GpuOptions::at(NOW_S)), second];
     show(&mut twice, devices);
     assert_eq!(refused(&twice), [ErrorCode::GpuCertificateRepeated]);
+}
+
+fn library(name: &str, version: &str) -> LibraryClaim {
+    LibraryClaim {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        digest: [8; 32],
+    }
+}
+
+#[test]
+fn the_claimed_driver_is_the_one_in_every_report() {
+    let (driver, foreign) = ("libnvidia-ml", "580.95.05");
+    let claiming = |mut scene: Scene, libraries: &[(&str, &str)]| {
+        let libraries = libraries
+            .iter()
+            .map(|(name, version)| library(name, version));
+        scene.claims.libraries = libraries.collect();
+        scene
+    };
+    let others = [("libcublasLt", foreign), (driver, DRIVER_VERSION)];
+    assert!(claiming(scene(2), &others).appraise().is_ok());
+    let inconsistent = [ErrorCode::GpuClaimInconsistent];
+    // As text: what differs in how it is written was not read from this driver.
+    for version in [foreign, "550.90", "550.90.7"] {
+        let other = claiming(scene(2), &[(driver, version)]);
+        assert_eq!(refused(&other), inconsistent, "{version}");
+    }
+    let twice = [(driver, DRIVER_VERSION), (driver, foreign)];
+    assert_eq!(refused(&claiming(scene(2), &twice)), inconsistent);
+    // One GPU of two says otherwise.
+    let mut mixed = claiming(scene(2), &[(driver, DRIVER_VERSION)]);
+    mixed.replace_policy("550.54.14", DRIVER_VERSION_OLD);
+    let mut options = GpuOptions::at(NOW_S);
+    DRIVER_VERSION_OLD.clone_into(&mut options.driver_version);
+    let devices = vec![
+        report(&mixed, 0, &GpuOptions::at(NOW_S)),
+        report(&mixed, 1, &options),
+    ];
+    show(&mut mixed, devices);
+    assert_eq!(refused(&mixed), inconsistent);
+    // Without evidence there is nothing to hold the claim against.
+    let mut cpu = claiming(scene(0), &[(driver, foreign)]);
+    cpu.claims.executor = ExecutorKind::Cpu;
+    cpu.replace_policy("gpu = \"required\"", "gpu = \"if-claimed\"");
+    assert!(cpu.appraise().is_ok());
 }
 
 #[test]
@@ -225,12 +272,43 @@ fn who_claims_no_gpu_shows_none() {
     let mut cpu = scene(0);
     cpu.claims.executor = ExecutorKind::Cpu;
     assert_eq!(refused(&cpu), [ErrorCode::GpuEvidenceMissing]);
+    let unclaimed = vec![report(&cpu, 0, &GpuOptions::at(NOW_S))];
+    show(&mut cpu, unclaimed);
+    assert_eq!(refused(&cpu), [ErrorCode::GpuEvidenceMissing]);
+    cpu.device_evidence = None;
     cpu.replace_policy("gpu = \"required\"", "gpu = \"if-claimed\"");
     let result = cpu.appraise().unwrap();
     assert!(result.gpus().is_empty());
     let unclaimed = vec![report(&cpu, 0, &GpuOptions::at(NOW_S))];
     show(&mut cpu, unclaimed);
     assert_eq!(refused(&cpu), [ErrorCode::GpuCountMismatch]);
+}
+
+/// Whoever replays public reports over another connection must not make the gateway verify them.
+#[test]
+fn evidence_of_another_connection_is_not_looked_at() {
+    let mut replayed = scene(1);
+    replayed.worker_binding = Some(attestation::Binding {
+        exported: [9; 32],
+        ..replayed.binding.clone()
+    });
+    let refusal = replayed.appraise().unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::ReportDataMismatch);
+    let steps = &refusal.transcript.steps;
+    let gpu: Vec<_> = steps.iter().filter(|step| step.number == 10).collect();
+    assert!(
+        matches!(gpu[..], [step] if step.outcome == Outcome::Skip && step.required),
+        "{}",
+        refusal.transcript
+    );
+}
+
+#[test]
+fn protected_pcie_without_attested_switches_is_refused() {
+    let exposed = with(|options| {
+        options.mode.multi_gpu_mode = attestation::gpu::MultiGpuMode::ProtectedPcie;
+    });
+    assert_eq!(refused(&exposed), [ErrorCode::GpuLinkUnattested]);
 }
 
 /// The record carries the manifests, so that an auditor needs nothing of the gateway's.

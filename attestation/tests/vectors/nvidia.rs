@@ -16,7 +16,8 @@ use attestation::{
     ErrorCode,
     gpu::{
         Architecture, ConfidentialMode, Details, DeviceEvidence, DeviceKind, DeviceReport,
-        GpuError, GpuTrustAnchor, GpuVerifier, MultiGpuMode, OcspStanding, VerifiedGpu,
+        GpuError, GpuTrustAnchor, GpuVerifier, MultiGpuMode, NvLinks, OcspStanding, VerifiedGpu,
+        WiringError,
     },
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -367,6 +368,7 @@ fn a_protected_pcie_machine_fits_and_is_wired_together() {
             }
         }
     }
+    wiring(&verified);
     // Real responses have 1,005 to 1,090 bytes; three certificates of a chain have one.
     for device in &mut devices {
         device.ocsp_responses = vec![vec![0x30; 1100]; 3];
@@ -376,6 +378,22 @@ fn a_protected_pcie_machine_fits_and_is_wired_together() {
         "8 GPUs and 4 switches: {} bytes of device evidence",
         bytes.len()
     );
+}
+
+/// What a real machine says of its links holds as a whole, and not with any one device less.
+fn wiring(machine: &[VerifiedGpu]) {
+    let links = NvLinks::verify(machine).unwrap().unwrap();
+    assert_eq!(links.switches_count(), 4);
+    for left_out in 0..machine.len() {
+        let mut fewer = machine.to_vec();
+        let device = fewer.remove(left_out);
+        let refused = NvLinks::verify(&fewer).unwrap_err();
+        let as_expected = match device.kind() {
+            DeviceKind::Gpu => matches!(refused, WiringError::GpuForeign(_)),
+            DeviceKind::NvSwitch => matches!(refused, WiringError::SwitchMissing(_)),
+        };
+        assert!(as_expected, "{refused}");
+    }
 }
 
 #[test]

@@ -89,12 +89,18 @@ impl InForce {
         self.replacements.0.subscribe()
     }
 
-    /// Whether a verdict on these grounds was reached before policy or collateral were replaced: then nothing may rest on it
-    /// before its evidence is appraised again. Collateral that is gone leaves nothing to appraise with; what was accepted
-    /// stands until it is due to attest.
+    /// Whether the policy was replaced since a verdict on these grounds was reached: then nothing may rest on it before its
+    /// evidence is appraised again.
+    pub(crate) fn is_policy_replaced(&self, grounds: &Grounds) -> bool {
+        self.policy().document.sha256 != grounds.policy
+    }
+
+    /// Whether evidence that was accepted on these grounds is to be appraised again. What was accepted stands until the verdict
+    /// where only collateral is newer: Intel issues it daily, mostly to say the same. Collateral that is gone leaves nothing to
+    /// appraise with.
     pub(crate) fn is_outdated(&self, grounds: &Grounds) -> bool {
         let collateral = self.collateral.digest(grounds.family);
-        self.policy().document.sha256 != grounds.policy
+        self.is_policy_replaced(grounds)
             || collateral.is_some_and(|digest| digest != grounds.collateral)
     }
 }
@@ -116,7 +122,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    const NOW_S: u64 = 1_700_000_000;
+    pub(crate) const NOW_S: u64 = 1_700_000_000;
     const FAMILY: Family = Family {
         fmspc: simulator::FMSPC,
         ca: attestation::PckCa::Platform,
@@ -134,6 +140,14 @@ pub(crate) mod tests {
         (Arc::new(in_force), grounds)
     }
 
+    /// Collateral as it was issued at some time.
+    pub(crate) fn replace_collateral(in_force: &InForce, now_s: u64) -> Vec<Family> {
+        let platform = SimulatedPlatform::from_seed(1);
+        let collateral = platform.collateral(&CollateralOptions::at(now_s));
+        let read = BTreeMap::from([(FAMILY, collateral)]);
+        in_force.collateral.replace(read, true)
+    }
+
     /// The policy in force with a comment more.
     pub(crate) fn another_policy(in_force: &InForce) -> AppraisalPolicy {
         let text = format!("{}# again\n", in_force.policy().document.text);
@@ -145,27 +159,22 @@ pub(crate) mod tests {
         let (in_force, mut grounds) = in_force();
         let replacements = in_force.replacements();
         assert!(!in_force.is_outdated(&grounds), "there is no collateral");
-        let read = |now_s| {
-            let platform = SimulatedPlatform::from_seed(1);
-            BTreeMap::from([(FAMILY, platform.collateral(&CollateralOptions::at(now_s)))])
-        };
-        let replaced = in_force.collateral.replace(read(NOW_S), true);
-        assert_eq!(replaced, [grounds.family]);
+        assert_eq!(replace_collateral(&in_force, NOW_S), [grounds.family]);
         assert!(in_force.is_outdated(&grounds));
         grounds.collateral = in_force.collateral.digest(grounds.family).unwrap();
         assert!(!in_force.is_outdated(&grounds));
 
-        assert!(in_force.collateral.replace(read(NOW_S), true).is_empty());
+        assert!(replace_collateral(&in_force, NOW_S).is_empty());
         assert!(!in_force.is_outdated(&grounds), "the same again");
-        let replaced = in_force.collateral.replace(read(NOW_S + 1), true);
-        assert_eq!(replaced, [grounds.family]);
+        assert_eq!(replace_collateral(&in_force, NOW_S + 1), [grounds.family]);
         assert!(in_force.is_outdated(&grounds));
+        assert!(!in_force.is_policy_replaced(&grounds));
         in_force.collateral.replace(BTreeMap::new(), true);
         assert!(!in_force.is_outdated(&grounds), "gone, not replaced");
 
         let before = *replacements.borrow();
         in_force.replace_policy(another_policy(&in_force));
-        assert!(in_force.is_outdated(&grounds));
+        assert!(in_force.is_outdated(&grounds) && in_force.is_policy_replaced(&grounds));
         assert_eq!(*replacements.borrow(), before + 1);
     }
 }

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use attestation::{AttestationRecord, ErrorCode, Transcript};
+use attestation::{AttestationRecord, ErrorCode, Outcome, Refusal, Transcript};
 use protocol::WorkerId;
 
-use super::relying_party::{Appraisal, Attested, Judgement, RelyingParty};
-use crate::store::{NewReappraisal, StoredAttestation};
+use super::relying_party::{Appraisal, Attested, Judgement, RelyingParty, on_core};
+use crate::store::{Document, NewReappraisal, StoredAttestation};
 
 /// How it ended.
 #[derive(Debug)]
@@ -104,13 +104,12 @@ impl RelyingParty {
         })?;
         let stored = stored.ok_or(ErrorCode::Internal)?;
         let known = self.known(worker.clone()).await?;
-        let core = self.cores.acquire().await;
-        let _core = core.map_err(|_| ErrorCode::Internal)?;
+        let permit = self.core().await?;
         let (verifiers, policy) = (Arc::clone(&self.verifiers), self.in_force.policy());
         let references = self.in_force.references();
         let collateral = Arc::clone(&self.collateral);
         let now_us = self.clock.now_us();
-        let appraising = tokio::task::spawn_blocking(move || {
+        on_core(permit, move || {
             let record: AttestationRecord =
                 serde_json::from_slice(&stored.record).map_err(|_| ErrorCode::Internal)?;
             let appraisal = Appraisal {
@@ -124,16 +123,24 @@ impl RelyingParty {
                 now_us,
             };
             verdict(&appraisal, &stored)
-        });
-        appraising.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "an appraisal did not end");
-            Err(ErrorCode::Internal)
         })
+        .await
     }
 }
 
-/// Whether new evidence from the same worker may be accepted though this is refused: collateral that cannot be used says
-/// nothing of the evidence, and OCSP responses are stapled anew each time.
+/// The first failure that new evidence from the same worker would not mend. Without one there is no verdict, whatever else
+/// failed first.
+fn lasting(refusal: &Refusal) -> Option<ErrorCode> {
+    let steps = refusal.transcript.steps.iter();
+    let failed = steps.filter(|step| step.outcome == Outcome::Fail);
+    let codes = failed.map(|step| step.code.unwrap_or(ErrorCode::Internal));
+    // A required step that was skipped refuses too, and has no code of its own.
+    let mut codes = std::iter::once(refusal.code).chain(codes);
+    codes.find(|code| !is_of_the_moment(*code))
+}
+
+/// Whether new evidence may be accepted though this was said: collateral that cannot be used says nothing of the evidence, and
+/// OCSP responses are stapled anew each time.
 fn is_of_the_moment(code: ErrorCode) -> bool {
     code.is_verifiers_own() || code == ErrorCode::GpuOcspExpired
 }
@@ -143,17 +150,18 @@ fn verdict(appraisal: &Appraisal, stored: &StoredAttestation) -> Result<Verdict,
         verdict,
         collateral,
     } = appraisal.judge()?;
-    let (outcome, transcript) = match verdict {
+    let (outcome, transcript, reference_ids) = match verdict {
         Ok(result) => {
             let attested = appraisal.attested(&result, &collateral)?;
             let at_ms = stored.recorded_ms;
-            (
-                Ok(Attested { at_ms, ..attested }),
-                result.transcript().clone(),
-            )
+            let attested = Attested { at_ms, ..attested };
+            let ids = result.reference_ids();
+            (Ok(attested), result.transcript().clone(), ids)
         }
-        Err(refusal) if is_of_the_moment(refusal.code) => return Err(refusal.code),
-        Err(refusal) => (Err(refusal.code), refusal.transcript),
+        Err(refusal) => {
+            let code = lasting(&refusal).ok_or(refusal.code)?;
+            (Err(code), refusal.transcript, refusal.reference_ids)
+        }
     };
     let record = NewReappraisal {
         attestation: stored.id.clone(),
@@ -161,6 +169,7 @@ fn verdict(appraisal: &Appraisal, stored: &StoredAttestation) -> Result<Verdict,
         code: outcome.as_ref().err().map(ToString::to_string),
         policy: appraisal.policy.document.clone(),
         collateral: collateral.document.clone(),
+        references: references(appraisal, &reference_ids)?,
         transcript: serde_json::to_vec(&transcript).map_err(|_| ErrorCode::Internal)?,
     };
     Ok(Verdict {
@@ -170,26 +179,16 @@ fn verdict(appraisal: &Appraisal, stored: &StoredAttestation) -> Result<Verdict,
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_new_evidence_may_mend_is_asked_for() {
-        for code in [
-            ErrorCode::CollateralExpired,
-            ErrorCode::CollateralMissing,
-            ErrorCode::GpuOcspExpired,
-        ] {
-            assert!(is_of_the_moment(code), "{code}");
-        }
-        for code in [
-            ErrorCode::PlatformRevoked,
-            ErrorCode::PckRevoked,
-            ErrorCode::GpuCertificateRevoked,
-            ErrorCode::VerifierUnclassified,
-        ] {
-            assert!(!is_of_the_moment(code), "{code}");
-        }
+/// Those manifests alone, as the record has them.
+fn references(appraisal: &Appraisal, ids: &[String]) -> Result<Option<Document>, ErrorCode> {
+    let all = appraisal.references.documents();
+    let used = all.only(ids.iter().map(String::as_str));
+    if used.is_empty() {
+        return Ok(None);
     }
+    let json = serde_json::to_string(&used).map_err(|_| ErrorCode::Internal)?;
+    Ok(Some(Document::new(&json)))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -6,12 +6,12 @@ use attestation::{
     AppraisalPolicy, Appraiser, AttestationResult, Binding, Claims, Enrolment, EnrolmentSecret,
     ErrorCode, Evidence, ExecutorKind, Family, PlatformStanding, Quote, Refusal, TrustAnchor,
     Verifier,
-    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
+    gpu::{DeviceKind, GpuTrustAnchor, GpuVerifier, VerifiedGpu, VerifiedReferences},
 };
 use channel::Presented;
 use protocol::receipt::ReceiptKey;
 use protocol::{SessionId, Sha256Digest, WorkerId};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::collateral::{CollateralShelf, Shelved};
 use super::in_force::{Grounds, InForce, PolicyInForce};
@@ -29,7 +29,7 @@ pub(crate) struct RelyingParty {
     pub(crate) in_force: Arc<InForce>,
     pub(crate) collateral: Arc<CollateralShelf>,
     /// One permit for each core: an appraisal is 1 to 2 ms of pure CPU.
-    pub(super) cores: Semaphore,
+    pub(super) cores: Arc<Semaphore>,
     /// Appraisals again, from the store and back to it.
     pub(super) reappraisals: Semaphore,
     pub(crate) tally: Tally,
@@ -109,7 +109,7 @@ impl RelyingParty {
             }),
             collateral: Arc::clone(&in_force.collateral),
             in_force,
-            cores: Semaphore::new(cores),
+            cores: Arc::new(Semaphore::new(cores)),
             reappraisals: Semaphore::new(REAPPRAISALS_IN_FLIGHT_MAX),
             tally: Tally::default(),
             store,
@@ -147,13 +147,11 @@ impl RelyingParty {
         presented: Presented,
         former: Option<Attested>,
     ) -> Result<Attested, ErrorCode> {
-        let permit = tokio::time::timeout(APPRAISAL_WAIT, self.cores.acquire()).await;
-        let Ok(Ok(_permit)) = permit else {
-            return Err(ErrorCode::Overloaded);
-        };
         let evidence = presented.evidence.unpack().map_err(|error| error.code())?;
         let known = self.known_worker(&evidence).await?;
         let name = known.as_ref().map(|known| known.id.clone());
+        let permit = tokio::time::timeout(APPRAISAL_WAIT, self.core()).await;
+        let permit = permit.map_err(|_| ErrorCode::Overloaded)??;
         let appraisal = Appraisal {
             verifiers: Arc::clone(&self.verifiers),
             policy: self.in_force.policy(),
@@ -164,11 +162,7 @@ impl RelyingParty {
             known,
             now_us: self.clock.now_us(),
         };
-        let outcome = tokio::task::spawn_blocking(move || appraisal.run()).await;
-        let outcome = outcome.unwrap_or_else(|error| {
-            tracing::error!(%error, "an appraisal did not end");
-            Err(ErrorCode::Internal)
-        });
+        let outcome = on_core(permit, move || appraisal.run()).await;
         let outcome = outcome.and_then(|(attested, record)| {
             former.map_or(Ok(()), |former| attested.follows(&former))?;
             Ok((attested, record))
@@ -184,6 +178,12 @@ impl RelyingParty {
                 Err(code)
             }
         }
+    }
+
+    /// Waits for a free core.
+    pub(super) async fn core(&self) -> Result<OwnedSemaphorePermit, ErrorCode> {
+        let core = Arc::clone(&self.cores).acquire_owned().await;
+        core.map_err(|_| ErrorCode::Internal)
     }
 
     /// The worker that the claims name, so that its secret is at hand. The claims are not believed here.
@@ -259,6 +259,22 @@ impl RelyingParty {
     }
 }
 
+/// Runs an appraisal off the runtime's threads. The core is free as soon as it has ended: nobody who waits for the store, or
+/// for a worker, holds one.
+pub(super) async fn on_core<T: Send + 'static>(
+    permit: OwnedSemaphorePermit,
+    appraisal: impl FnOnce() -> Result<T, ErrorCode> + Send + 'static,
+) -> Result<T, ErrorCode> {
+    let appraising = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        appraisal()
+    });
+    appraising.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "an appraisal did not end");
+        Err(ErrorCode::Internal)
+    })
+}
+
 /// One appraisal with all it needs, to be run off the runtime's threads.
 pub(super) struct Appraisal {
     pub(super) verifiers: Arc<Verifiers>,
@@ -279,7 +295,7 @@ pub(super) struct Judgement {
 
 impl Appraisal {
     /// The verdict, and the auditor's record as JSON.
-    fn run(self) -> Result<(Attested, Vec<u8>), ErrorCode> {
+    pub(super) fn run(self) -> Result<(Attested, Vec<u8>), ErrorCode> {
         let Judgement {
             verdict,
             collateral,
@@ -383,8 +399,7 @@ fn attested(
         module_digest: Sha256Digest::from_bytes(claims.module_digest),
         executor: executor.to_owned(),
         gpu_uuids: claims.gpus.iter().map(|gpu| gpu.uuid.clone()).collect(),
-        // Where the policy demands GPU evidence, a result has one verified device for each claimed GPU.
-        gpus_attested: !result.gpus().is_empty(),
+        gpus_attested: has_gpu(result.gpus().iter().map(VerifiedGpu::kind)),
     };
     Ok(Attested {
         worker: claims
@@ -413,6 +428,12 @@ fn attested(
     })
 }
 
+/// Where the policy demands GPU evidence, a result has one verified GPU for each claimed one. Switches are claimed by nobody, and
+/// compute nothing.
+fn has_gpu(mut devices: impl Iterator<Item = DeviceKind>) -> bool {
+    devices.any(|kind| kind == DeviceKind::Gpu)
+}
+
 pub(super) struct KnownWorker {
     id: WorkerId,
     secret: EnrolmentSecret,
@@ -430,5 +451,18 @@ impl Enrolment for Register<'_> {
     fn platform(&self, _: &str, _: &[u8; 16]) -> PlatformStanding {
         // Which platforms may serve and which are out is the appraisal policy's list; workers are bound to none.
         PlatformStanding::Admissible
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_alone_attests_no_gpu() {
+        let has = |devices: &[DeviceKind]| has_gpu(devices.iter().copied());
+        assert!(!has(&[]));
+        assert!(!has(&[DeviceKind::NvSwitch, DeviceKind::NvSwitch]));
+        assert!(has(&[DeviceKind::NvSwitch, DeviceKind::Gpu]));
     }
 }

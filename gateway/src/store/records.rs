@@ -93,6 +93,8 @@ pub struct NewReappraisal {
     pub code: Option<String>,
     pub policy: Document,
     pub collateral: Document,
+    /// JSON of NVIDIA's reference manifests that GPUs were compared with; absent where there were none.
+    pub references: Option<Document>,
     /// JSON of the transcript.
     pub transcript: Vec<u8>,
 }

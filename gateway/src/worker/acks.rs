@@ -7,10 +7,12 @@ use protocol::lease::{
 use protocol::limits::{BATCH_TASKS_MAX, FAULT_MESSAGE_BYTES_MAX};
 use protocol::problem::{Problem, ProblemCode};
 
-use super::connection::AttestedConnection;
+use super::LiveSession;
+use super::connection::{AttestedConnection, require_fresh};
 use super::message::Cbor;
 use crate::problem::ApiProblem;
-use crate::receipts::{self, Signatory};
+use crate::receipts::{self, Signatory, VerifiedBatch};
+use crate::store::Store;
 
 pub(super) async fn ack(
     State(attested): State<AttestedConnection>,
@@ -19,12 +21,12 @@ pub(super) async fn ack(
     let session = attested.fresh_session()?;
     within_batch(request.acks.len(), "acks")?;
     let gateway = attested.gateway();
-    let (worker, session, keys) = (session.worker.clone(), session.id, session.keys());
+    let (worker, id, keys) = (session.worker.clone(), session.id, session.keys());
     // A signature and a hash of every output: up to 16 MiB, too long for the connection's own task.
     let batch = tokio::task::spawn_blocking(move || {
         let signatory = Signatory {
             worker: &worker,
-            session,
+            session: id,
             attested: &keys,
         };
         receipts::verify(request, &signatory)
@@ -35,13 +37,23 @@ pub(super) async fn ack(
         let detail = crate::problem::chain(&refusal);
         Problem::new(ProblemCode::MalformedRequest, detail).with_field("statement")
     })?;
-    let outcomes = gateway
-        .timed("ack", gateway.store.ack(batch, gateway.now_ms()))
-        .await?;
+    let outcomes = record(&gateway.store, session, batch, gateway.now_ms());
+    let outcomes = gateway.timed("ack", outcomes).await?;
     for outcome in &outcomes {
         gateway.metrics.acked(ack_label(outcome));
     }
     Ok(Cbor(AckResponse { outcomes }))
+}
+
+/// The session may have become stale while its batch was verified: then nothing of it counts.
+async fn record(
+    store: &Store,
+    session: &LiveSession,
+    batch: VerifiedBatch,
+    now_ms: u64,
+) -> Result<Vec<AckOutcome>, ApiProblem> {
+    require_fresh(session)?;
+    Ok(store.ack(batch, now_ms).await?)
 }
 
 pub(super) async fn nack(
@@ -95,5 +107,34 @@ fn nack_label(outcome: NackOutcome) -> &'static str {
         NackOutcome::Returned => "returned",
         NackOutcome::Superseded => "superseded",
         NackOutcome::UnknownTask => "unknown-task",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::task::TaskState;
+
+    use super::*;
+    use crate::store::tests::harness::{NOW_MS, Pool, Worker, ack};
+    use crate::worker::sessions::tests::session;
+
+    #[tokio::test]
+    async fn what_was_verified_while_the_session_ended_does_not_count() {
+        let mut pool = Pool::new().await;
+        let worker: Worker = pool.worker("worker-1").await;
+        let session = session(&worker);
+        let task = pool.submit().await;
+        let leases = pool.lease(&worker, 1).await;
+        let batch = || worker.sign(leases.iter().map(ack).collect());
+        session.mark_stale();
+        assert!(
+            record(&pool.store, &session, batch(), NOW_MS)
+                .await
+                .is_err()
+        );
+        assert_eq!(pool.state(task).await, TaskState::Running);
+        session.attested_again(session.attested(), std::time::Duration::from_hours(1));
+        let outcomes = record(&pool.store, &session, batch(), NOW_MS).await;
+        assert_eq!(outcomes.ok(), Some(vec![AckOutcome::Accepted]));
     }
 }

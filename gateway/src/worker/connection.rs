@@ -48,10 +48,7 @@ impl AttestedConnection {
 
     /// The session, unless it is overdue to attest: then it gets no task byte and gives none back.
     pub(super) fn fresh_session(&self) -> Result<&Arc<LiveSession>, ApiProblem> {
-        if self.session.is_stale() {
-            let detail = "the session is overdue to attest again; keep the outputs and come back when it has";
-            return Err(Problem::new(ProblemCode::SessionStale, detail).into());
-        }
+        require_fresh(&self.session)?;
         Ok(&self.session)
     }
 
@@ -65,4 +62,13 @@ impl AttestedConnection {
             .into()
         })
     }
+}
+
+pub(super) fn require_fresh(session: &LiveSession) -> Result<(), ApiProblem> {
+    if session.is_stale() {
+        let detail =
+            "the session is overdue to attest again; keep the outputs and come back when it has";
+        return Err(Problem::new(ProblemCode::SessionStale, detail).into());
+    }
+    Ok(())
 }

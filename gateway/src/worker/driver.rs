@@ -2,7 +2,6 @@
 //! state machine and does what it says. The only file of the worker listener that waits for several things at once.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +20,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{AttestedConnection, ControlStream};
+use super::reappraising::{Reappraised, Reappraising};
 use super::{Command, LiveSession, router};
-use crate::admission::{Gate, Reappraisal, Session, verdict};
+use crate::admission::{Gate, Session, verdict};
 use crate::gateway::{Gateway, random_u16};
 use crate::session::{Action, Event, SessionLife};
 use crate::store::{NewSession, RenewQuery};
@@ -90,7 +90,7 @@ pub(super) async fn drive(gateway: &Arc<Gateway>, admitted: AttestedGateway<Sess
         life,
         control: None,
         replacements: gateway.relying_party.in_force.replacements(),
-        reappraising: None,
+        reappraising: Reappraising::default(),
     };
     let ending = tokio::select! {
         served = &mut serve => Ending::Connection(served.err().map(|error| crate::problem::chain(&error))),
@@ -144,23 +144,13 @@ enum Ending {
 /// One session's life, event by event.
 struct Driver<'a> {
     gateway: &'a Arc<Gateway>,
-    live: &'a LiveSession,
+    live: &'a Arc<LiveSession>,
     rebinder: GatewayRebinder,
     life: SessionLife,
     control: Option<ControlSender<GatewayMessage>>,
     /// Of policy and collateral.
     replacements: watch::Receiver<u64>,
-    /// The session's evidence is being appraised again.
-    reappraising: Option<Pin<Box<dyn Future<Output = Reappraised> + Send + 'a>>>,
-}
-
-/// A verdict on recorded evidence.
-struct Reappraised {
-    /// Whose evidence it is.
-    attestation: String,
-    /// How often something had been replaced when it was asked for.
-    replacements: u64,
-    outcome: Reappraisal,
+    reappraising: Reappraising,
 }
 
 impl Driver<'_> {
@@ -187,7 +177,13 @@ impl Driver<'_> {
                     receiver = Some(stream);
                     self.opened(sender).await
                 }
-                reappraised = finished(&mut self.reappraising) => self.reappraised(reappraised).await,
+                reappraised = self.reappraising.next() => match reappraised {
+                    Ok(reappraised) => self.reappraised(reappraised).await,
+                    Err(error) => {
+                        tracing::error!(%error, worker = %self.live.worker, "a session's evidence was not appraised again");
+                        return Ending::Closed(ErrorCode::Internal);
+                    }
+                },
                 // The next turn sees what is outdated.
                 Ok(()) = self.replacements.changed() => Ok(()),
                 message = receive(&mut receiver) => match message {
@@ -250,38 +246,17 @@ impl Driver<'_> {
 
     /// Beside the connection's life: heartbeats and renewals must not wait behind ten thousand sessions.
     fn reappraise(&mut self) {
-        let (gateway, live) = (self.gateway, self.live);
-        let attestation = live.attested().key.attestation;
         let replacements = *self.replacements.borrow();
-        self.reappraising = Some(Box::pin(async move {
-            let party = &gateway.relying_party;
-            let outcome = party.reappraise(&live.worker, &attestation).await;
-            Reappraised {
-                attestation,
-                replacements,
-                outcome,
-            }
-        }));
+        let party = &self.gateway.relying_party;
+        self.reappraising.start(party, self.live, replacements);
     }
 
     async fn reappraised(&mut self, reappraised: Reappraised) -> Result<(), Ending> {
-        let Reappraised {
-            attestation,
-            replacements,
-            outcome,
-        } = reappraised;
-        if attestation != self.live.attested().key.attestation {
+        if reappraised.attestation != self.live.attested().key.attestation {
             // The worker attested in the meantime; the next turn looks at what is in force now.
             return self.happened(Event::Reappraised).await;
         }
-        match outcome {
-            Reappraisal::Stands(attested) => {
-                self.live.reappraised(*attested);
-                self.happened(Event::Reappraised).await
-            }
-            Reappraisal::Cut(code) => self.happened(Event::Refused(code)).await,
-            Reappraisal::Undecided => self.happened(Event::NotReappraised { replacements }).await,
-        }
+        self.happened(reappraised.event).await
     }
 
     /// Asks for new evidence; without a control stream it is asked for when there is one.
@@ -429,16 +404,6 @@ async fn receive(
         Some(receiver) => receiver.recv().await.map_err(|error| error.code()),
         None => std::future::pending().await,
     }
-}
-
-/// The verdict that is being reached; waits for ever while there is none.
-async fn finished<F: Future + Unpin>(running: &mut Option<F>) -> F::Output {
-    let Some(future) = running else {
-        return std::future::pending().await;
-    };
-    let output = future.await;
-    *running = None;
-    output
 }
 
 fn encode<T: serde::Serialize>(message: &T) -> Result<Bytes, Ending> {

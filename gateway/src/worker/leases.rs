@@ -140,24 +140,11 @@ fn given_back(lease: &Lease) -> Nack {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use protocol::task::TaskState;
 
     use super::*;
-    use crate::store::tests::harness::{NOW_MS, Pool, Worker};
-    use crate::worker::sessions::tests::{attested, sessions};
-
-    fn session(worker: &Worker) -> Arc<LiveSession> {
-        let peer = "127.0.0.1:1".parse().unwrap();
-        let opened = sessions().open(
-            worker.session,
-            peer,
-            attested(worker),
-            Duration::from_hours(1),
-        );
-        opened.unwrap().0
-    }
+    use crate::store::tests::harness::{NOW_MS, Pool};
+    use crate::worker::sessions::tests::session;
 
     #[tokio::test]
     async fn what_was_leased_while_the_session_ended_goes_back_without_an_attempt() {

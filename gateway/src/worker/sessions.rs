@@ -175,14 +175,14 @@ impl LiveSession {
         }
     }
 
-    /// Whether it may have no task byte: overdue to attest, accepted under what is not in force any more, or ended, though
-    /// its driver has not come round to that yet.
+    /// Whether it may have no task byte: overdue to attest, accepted under a policy that is not in force any more, refused, or
+    /// ended, though its driver has not come round to that yet.
     pub(crate) fn is_stale(&self) -> bool {
         let changing = self.changing();
         changing.stale
             || self.ended.is_cancelled()
             || self.clock.monotonic() >= changing.deadline
-            || self.in_force.is_outdated(&changing.attested.grounds)
+            || self.in_force.is_policy_replaced(&changing.attested.grounds)
     }
 
     /// Whether policy or collateral were replaced since its evidence was appraised.
@@ -216,6 +216,14 @@ impl LiveSession {
         if changing.attested.key.attestation == attested.key.attestation {
             changing.attested = attested;
             changing.reappraisals = changing.reappraisals.saturating_add(1);
+        }
+    }
+
+    /// Its evidence was appraised again and is refused: unless it has attested in the meantime, it gets nothing more.
+    pub(crate) fn refused(&self, attestation: &str) {
+        let mut changing = self.changing();
+        if changing.attested.key.attestation == attestation {
+            changing.stale = true;
         }
     }
 
@@ -282,12 +290,12 @@ pub(super) mod tests {
     use metrics::Gauge;
 
     use super::*;
-    use crate::admission::in_force::tests::{another_policy, in_force};
+    use crate::admission::in_force::tests::{NOW_S, another_policy, in_force, replace_collateral};
     use crate::store::tests::harness::Worker;
     use crate::world::SystemClock;
 
     /// What an attestation said of this worker.
-    pub(in crate::worker) fn attested(worker: &Worker) -> Attested {
+    fn attested(worker: &Worker) -> Attested {
         Attested {
             worker: worker.id.clone(),
             key: worker.attested.clone(),
@@ -307,9 +315,17 @@ pub(super) mod tests {
     }
 
     /// Sessions under the policy that [`attested`] is accepted under.
-    pub(in crate::worker) fn sessions() -> Sessions {
+    fn sessions() -> Sessions {
         let clock = Arc::new(SystemClock::start());
         Sessions::new(Gauge::noop(), clock, in_force().0)
+    }
+
+    /// A session of this worker that is fresh.
+    pub(in crate::worker) fn session(worker: &Worker) -> Arc<LiveSession> {
+        let peer = "127.0.0.1:1".parse().unwrap();
+        let deadline = Duration::from_hours(1);
+        let opened = sessions().open(worker.session, peer, attested(worker), deadline);
+        opened.unwrap().0
     }
 
     fn open(sessions: &Sessions, worker: &Worker, number: u64) -> Arc<LiveSession> {
@@ -356,5 +372,17 @@ pub(super) mod tests {
             (1, 7, 0)
         );
         assert_eq!(sessions.outdated(), (1, 0));
+    }
+    #[test]
+    fn newer_collateral_stops_nothing_before_the_verdict() {
+        let (sessions, worker) = (sessions(), Worker::new("worker-1"));
+        let session = open(&sessions, &worker, 1);
+        replace_collateral(&sessions.in_force, NOW_S);
+        assert!(!session.is_stale() && session.is_outdated());
+        assert_eq!((sessions.counts(), sessions.outdated()), ((1, 0), (1, 1)));
+        session.refused(&"00".repeat(64));
+        assert!(!session.is_stale(), "a verdict on other evidence");
+        session.refused(&session.attested().key.attestation);
+        assert!(session.is_stale());
     }
 }

@@ -1,8 +1,10 @@
 //! Who is admitted, and the code that everybody else learns.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use attestation::{AttestationRecord, ErrorCode};
+use futures_util::future::join_all;
 use http::Method;
 use simulator::SimulatedPlatform;
 
@@ -140,7 +142,7 @@ async fn a_deleted_worker_is_cut_off_and_unknown() {
         if worker.http.is_closed() {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(worker.http.is_closed());
     let refused = connect(&pool, TestAttester::new(&pool, "worker-1", &secret)).await;
@@ -155,4 +157,36 @@ async fn a_deleted_worker_is_cut_off_and_unknown() {
         )
         .await;
     again.refuses(404, "not-found");
+}
+
+#[tokio::test]
+async fn who_waits_for_the_store_holds_no_core() {
+    let pool = Pool::start().await;
+    let mut attesters = Vec::new();
+    for number in 0..std::thread::available_parallelism().unwrap().get() {
+        let id = format!("worker-{number}");
+        let secret = pool.enrol(&id).await;
+        attesters.push(TestAttester::new(&pool, &id, &secret));
+    }
+    // Nobody can be recorded, so nobody is admitted.
+    let database = rusqlite::Connection::open(pool.database()).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut waiting = std::pin::pin!(join_all(
+        attesters
+            .into_iter()
+            .map(|attester| { connect(&pool, attester) })
+    ));
+    let stranger = async {
+        // So that the others come first.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        connect(&pool, TestAttester::new(&pool, "stranger", &[7; 32])).await
+    };
+    tokio::select! {
+        _ = &mut waiting => panic!("the store took what it cannot take"),
+        refused = stranger => assert_eq!(refused.err(), Some(ErrorCode::WorkerUnknown)),
+    }
+    database.execute_batch("COMMIT").unwrap();
+    for admitted in waiting.await {
+        assert_eq!(admitted.err(), None);
+    }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestation::TrustAnchor;
 use gateway::access::AccessToken;
 use gateway::init::{Initialise, initialise};
 use gateway::store::{AccessRole, NewAccessToken, Store};
@@ -190,7 +189,7 @@ async fn run(
     let shutdown = CancellationToken::new();
     let world = World {
         clock: Arc::new(SystemClock::start()),
-        trust_anchor: simulated_root(platform),
+        trust_anchor: platform.trust_anchor(),
         gpu_trust_anchor: simulator::gpu::simulated_gpu_anchor(SEED),
         collateral: Box::new(CollateralFolder(config.attestation.collateral_dir.clone())),
     };
@@ -206,14 +205,6 @@ async fn run(
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("the gateway does not listen");
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests choose the simulator's root"
-)]
-fn simulated_root(platform: &SimulatedPlatform) -> TrustAnchor {
-    TrustAnchor::from_der(platform.root_der()).unwrap()
 }
 
 /// Submits one `sha256_batch` task over these bytes; its id.

@@ -30,20 +30,20 @@ async fn on_machine(pool: &Pool, id: &str, machine: u16) -> (Worker, Control) {
     (worker, control)
 }
 
-async fn view(pool: &Pool, id: &str) -> Value {
+pub(crate) async fn view(pool: &Pool, id: &str) -> Value {
     pool.operator()
         .get(&format!("/v1/workers/{id}"))
         .await
         .json()
 }
 
-async fn record(pool: &Pool, id: &str) -> AttestationRecord {
+pub(crate) async fn record(pool: &Pool, id: &str) -> AttestationRecord {
     let path = format!("/v1/workers/{id}/attestation");
     serde_json::from_slice(&pool.operator().get(&path).await.body).unwrap()
 }
 
 /// The worker's view once it is as wanted.
-async fn until(pool: &Pool, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn until(pool: &Pool, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let there = async {
         loop {
             let view = view(pool, id).await;

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use attestation::{Binding, Claims, ErrorCode, Evidence, ExecutorKind, enrolment_mac};
+use attestation::gpu::DeviceEvidence;
+use attestation::{Binding, Claims, ErrorCode, Evidence, ExecutorKind, GpuClaim, enrolment_mac};
 use bytes::Bytes;
 use channel::{
     Attester, AttesterError, ControlReceiver, ControlSender, GateError, GatewayMessage, Identity,
@@ -24,6 +25,7 @@ use protocol::{Sha256Digest, wire};
 use ring::rand::SystemRandom;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use simulator::gpu::{GpuOptions, SimulatedGpu};
 use simulator::{QuoteVersion, SimulatedPlatform, TdOptions};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -38,6 +40,8 @@ pub(crate) struct TestAttester {
     pub(crate) platform: Arc<SimulatedPlatform>,
     pub(crate) td: TdOptions,
     pub(crate) change_quote: fn(&mut Vec<u8>),
+    /// A GPU in good order, and when: the worker claims it and shows its evidence.
+    pub(crate) gpu: Option<Box<(SimulatedGpu, GpuOptions)>>,
     pub(crate) signer: Arc<ReceiptSigner>,
     pub(crate) sequence: AtomicU64,
     pub(crate) boot_id: [u8; 16],
@@ -53,6 +57,7 @@ impl TestAttester {
             platform: Arc::clone(&pool.platform),
             td: pool.platform.td(),
             change_quote: |_| {},
+            gpu: None,
             signer: Arc::new(ReceiptSigner::generate(&SystemRandom::new()).unwrap()),
             sequence: AtomicU64::new(0),
             boot_id: [4; 16],
@@ -75,13 +80,22 @@ impl Attester for TestAttester {
             configuration_digest: [2; 32],
             module_digest: MODULE,
             libraries: Vec::new(),
-            gpus: Vec::new(),
+            gpus: self.gpu.iter().map(|gpu| claim(&gpu.0)).collect(),
             boot_id: self.boot_id,
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
-            executor: ExecutorKind::Cpu,
+            executor: match self.gpu {
+                Some(_) => ExecutorKind::Cuda,
+                None => ExecutorKind::Cpu,
+            },
         };
         let claims = claims.encode().map_err(AttesterError::new)?;
-        let report_data = binding.preimage(&[], &claims).report_data();
+        let devices = self.gpu.as_deref().map(|(gpu, options)| DeviceEvidence {
+            devices: vec![gpu.report(&binding.gpu_nonce(), options)],
+        });
+        let devices = devices.map(|devices| devices.encode()).transpose();
+        let device_evidence = devices.map_err(AttesterError::new)?;
+        let devices = device_evidence.as_deref().unwrap_or_default();
+        let report_data = binding.preimage(devices, &claims).report_data();
         *self.latest.lock().unwrap() = report_data.to_string();
         let mut quote = self
             .platform
@@ -91,9 +105,16 @@ impl Attester for TestAttester {
             quote,
             claims,
             event_log: None,
-            device_evidence: None,
+            device_evidence,
         })
         .map_err(AttesterError::new)
+    }
+}
+
+fn claim(gpu: &SimulatedGpu) -> GpuClaim {
+    GpuClaim {
+        uuid: gpu.uuid(),
+        name: "simulated".to_owned(),
     }
 }
 

@@ -11,8 +11,6 @@ use crate::config;
 use crate::device::{Device, fill};
 use crate::system::answer;
 
-/// `NVML_CC_SYSTEM_ENVIRONMENT_PROD`.
-const PRODUCTION: c_uint = 2;
 /// `NVML_CC_SYSTEM_CPU_CAPS_INTEL_TDX`.
 const INTEL_TDX: c_uint = 2;
 /// `NVML_CC_SYSTEM_GPUS_CC_CAPABLE`.
@@ -47,7 +45,7 @@ struct State {
 #[unsafe(no_mangle)]
 extern "C" fn nvmlSystemGetConfComputeState(state: Option<&mut State>) -> c_int {
     let value = State {
-        environment: PRODUCTION,
+        environment: config::environment(),
         feature: config::confidential_computing(),
         dev_tools_mode: config::developer_mode(),
     };
@@ -77,12 +75,15 @@ extern "C" fn nvmlSystemGetConfComputeSettings(settings: Option<&mut Settings>) 
     }
     let value = Settings {
         version: SETTINGS_VERSION,
-        environment: PRODUCTION,
+        environment: config::environment(),
         feature: config::confidential_computing(),
         dev_tools_mode: config::developer_mode(),
         multi_gpu_mode: config::multi_gpu_mode(),
     };
-    answer("nvmlSystemGetConfComputeSettings", settings, value)
+    match config::settings_code() {
+        code::SUCCESS => answer("nvmlSystemGetConfComputeSettings", settings, value),
+        code => code,
+    }
 }
 
 #[unsafe(no_mangle)]

@@ -45,6 +45,16 @@ pub(crate) fn confidential_computing() -> u32 {
     number("FAKE_NVML_CC").unwrap_or(1)
 }
 
+/// `NVML_CC_SYSTEM_ENVIRONMENT_…`; production where nothing else is said.
+pub(crate) fn environment() -> u32 {
+    number("FAKE_NVML_ENVIRONMENT").unwrap_or(2)
+}
+
+/// What reading the settings of confidential computing answers.
+pub(crate) fn settings_code() -> i32 {
+    number("FAKE_NVML_SETTINGS").unwrap_or(0)
+}
+
 /// 1 where the GPU is in developer mode.
 pub(crate) fn developer_mode() -> u32 {
     number("FAKE_NVML_DEV_TOOLS").unwrap_or(0)

@@ -13,6 +13,8 @@
 //! | `FAKE_NVML_NOT_SUPPORTED` | functions that answer `NVML_ERROR_NOT_SUPPORTED` (3), separated by commas, as MIG and vGPU guests do | none |
 //! | `FAKE_NVML_LOST_GPU` | index of a GPU that answers `NVML_ERROR_GPU_IS_LOST` (15) to everything about it | none |
 //! | `FAKE_NVML_CC` | whether confidential computing is on, 0 or 1 | 1 |
+//! | `FAKE_NVML_ENVIRONMENT` | the environment of confidential computing, e.g. 1: simulation | 2 |
+//! | `FAKE_NVML_SETTINGS` | the NVML return code of `nvmlSystemGetConfComputeSettings`, e.g. 999: unknown error | 0 |
 //! | `FAKE_NVML_DEV_TOOLS` | whether developer mode is on, 0 or 1 | 0 |
 //! | `FAKE_NVML_MULTI_GPU` | the multi-GPU mode, e.g. 1: protected `PCIe` | 0 |
 //! | `FAKE_NVML_READY` | whether the GPUs accept work before anybody said so, 0 or 1 | 0 |

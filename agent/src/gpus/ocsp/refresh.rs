@@ -6,7 +6,7 @@ use std::time::Duration;
 use attestation::gpu::{OcspError, OcspRequestError, OcspStanding, ocsp_request, ocsp_standing};
 use tokio_util::sync::CancellationToken;
 
-use super::held::{Answer, Pair};
+use super::held::{Answer, Good, Pair};
 use super::{Responder, ResponderError, Staples};
 use crate::config::chain;
 use crate::world::World;
@@ -43,7 +43,13 @@ pub async fn refresh(
             if let Some((key, pair)) = due {
                 let answer = answer(&responder, &pair, now_s).await;
                 let random = (world.random)();
-                staples.held().answered(key, answer, now_s, random);
+                let answered = staples.held().answered(key, answer, now_s, random);
+                if let Err(error) = answered {
+                    tracing::warn!(
+                        error = chain(&error),
+                        "the OCSP response for a GPU's certificate is no news"
+                    );
+                }
                 staples.changed.send_replace(());
                 continue;
             }
@@ -62,9 +68,12 @@ pub async fn refresh(
 async fn answer(responder: &Responder, pair: &Pair, now_s: u64) -> Answer {
     match fetch(responder, pair, now_s).await {
         Ok(answer) => answer,
-        Err(RefreshError::Response(OcspError::Revoked { revoked_at_s })) => {
+        Err(RefreshError::Response(OcspError::Revoked {
+            revoked_at_s,
+            this_update_s,
+        })) => {
             tracing::error!(revoked_at_s, "NVIDIA revoked a certificate of a GPU");
-            Answer::Revoked
+            Answer::Revoked { this_update_s }
         }
         Err(error) => {
             tracing::warn!(
@@ -84,10 +93,14 @@ async fn fetch(responder: &Responder, pair: &Pair, now_s: u64) -> Result<Answer,
         .map_err(RefreshError::Responder)?;
     let standing = ocsp_standing(&response, &pair.certificate, &pair.issuer, now_s);
     match standing.map_err(RefreshError::Response)? {
-        OcspStanding::Good { next_update_s } => Ok(Answer::Good {
-            response,
+        OcspStanding::Good {
+            this_update_s,
             next_update_s,
-        }),
+        } => Ok(Answer::Good(Good {
+            response,
+            this_update_s,
+            next_update_s,
+        })),
         OcspStanding::Unknown | OcspStanding::NotStapled => Err(RefreshError::Unknown),
     }
 }

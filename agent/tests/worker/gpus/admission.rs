@@ -134,6 +134,20 @@ async fn what_the_worker_cannot_tell_by_itself_the_gateway_does() {
     refused(measured, ErrorCode::GpuMeasurementMismatch).await;
 }
 
+/// The library that the worker loaded is another driver's than the one in the reports.
+#[tokio::test]
+async fn a_worker_that_claims_another_driver_is_refused() {
+    let Some(running) = ocsp::start(1, Says::TheTruth).await else {
+        return;
+    };
+    running
+        .gpus
+        .set("FAKE_NVML_GPUS=1\nFAKE_NVML_DRIVER=580.95.05");
+    let evidence = evidence(ExecutorKind::Cuda, Some(running.attester)).await;
+    let refusal = appraise(&evidence).unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::GpuClaimInconsistent);
+}
+
 #[tokio::test]
 async fn a_worker_without_responses_or_without_gpus_is_refused() {
     let without = evidence(ExecutorKind::Cpu, None).await;

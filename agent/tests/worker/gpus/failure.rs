@@ -78,6 +78,36 @@ async fn what_nvml_answers_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn what_nvml_cannot_say_is_refused_by_name() {
+    assert_refused!(
+        "FAKE_NVML_NOT_SUPPORTED=nvmlDeviceGetUUID",
+        GpuError::Device { index: 0, .. }
+    );
+    assert_refused!("FAKE_NVML_UUID=\t\t\t\t", GpuError::Name { index: 0 });
+    // The chain ends amid its first certificate.
+    assert_refused!("FAKE_NVML_CHAIN_BYTES=100", GpuError::ChainPem { .. });
+    assert_refused!(
+        "FAKE_NVML_SETTINGS=999",
+        GpuError::Settings(NvmlCallError::Nvml { .. })
+    );
+    assert_refused!("FAKE_NVML_ENVIRONMENT=1", GpuError::NotProduction(1));
+}
+
+#[tokio::test]
+async fn a_ready_state_that_cannot_be_read_or_set_is_refused_by_name() {
+    for settings in [
+        "FAKE_NVML_SET_READY=999",
+        "FAKE_NVML_NOT_SUPPORTED=nvmlSystemGetConfComputeGpusReadyState",
+    ] {
+        let Some(gpus) = Gpus::start(1, settings) else {
+            return;
+        };
+        let error = gpus.attest().await.unwrap_err();
+        assert!(matches!(error, GpuError::Ready(_)), "{settings}: {error:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_machine_without_gpus_or_driver_is_refused_by_name() {
     for settings in ["FAKE_NVML_GPUS=0", "FAKE_NVML_INIT=9"] {
         let Some(gpus) = Gpus::start(0, settings) else {

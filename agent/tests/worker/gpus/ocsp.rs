@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use agent::gpus::ocsp::{Responder, Staples, refresh};
+use agent::gpus::ocsp::{Responder, ResponderError, Staples, refresh};
 use agent::gpus::{GpuAttester, GpuError};
 use attestation::gpu::{GpuVerifier, OCSP_RESPONSE_BYTES_MAX, ocsp_request};
 use axum::Router;
@@ -80,10 +80,10 @@ pub(super) struct Running {
     _tasks: JoinSet<()>,
 }
 
-pub(super) async fn start(count: u16, says: Says) -> Option<Running> {
-    let gpus = Gpus::start(count, "")?;
+/// A responder, and its URL.
+async fn listen(rack: Arc<Rack>, says: Says, tasks: &mut JoinSet<()>) -> (Arc<Service>, String) {
     let service = Arc::new(Service {
-        rack: Arc::clone(&gpus.rack),
+        rack,
         says,
         requests: AtomicU32::new(0),
         answers: OnceLock::new(),
@@ -93,8 +93,14 @@ pub(super) async fn start(count: u16, says: Says) -> Option<Running> {
     let router = Router::new()
         .route("/", post(respond))
         .with_state(Arc::clone(&service));
-    let mut tasks = JoinSet::new();
     tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (service, url)
+}
+
+pub(super) async fn start(count: u16, says: Says) -> Option<Running> {
+    let gpus = Gpus::start(count, "")?;
+    let mut tasks = JoinSet::new();
+    let (service, url) = listen(Arc::clone(&gpus.rack), says, &mut tasks).await;
     let staples = Arc::new(Staples::default());
     tasks.spawn(refresh(
         Arc::clone(&staples),
@@ -145,6 +151,20 @@ async fn without_a_responder_that_answers_the_worker_attests_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_response_that_has_ended_is_not_stapled() {
+    let Some(running) = start(1, Says::TheTruth).await else {
+        return;
+    };
+    running.gpus.rack.set(GpuOptions {
+        flaw: Some(GpuFlaw::OcspExpired),
+        ..GpuOptions::at(now_s())
+    });
+    let attested = running.attester.attest(NONCE).await.unwrap();
+    assert!(attested.reports[0].ocsp_responses.is_empty());
+    assert_eq!(running.service.requests.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
 async fn a_revoked_gpu_is_not_set_ready_again() {
     let Some(running) = start(1, Says::TheTruth).await else {
         return;
@@ -162,4 +182,30 @@ async fn a_revoked_gpu_is_not_set_ready_again() {
     let error = running.attester.attest(NONCE).await.unwrap_err();
     assert!(matches!(error, GpuError::Revoked { .. }), "{error:?}");
     assert!(!running.gpus.are_ready());
+}
+
+async fn ask(url: &str) -> Result<Vec<u8>, ResponderError> {
+    let responder = Responder::new(url.parse().unwrap()).unwrap();
+    responder.ask(b"a request".to_vec()).await
+}
+
+#[tokio::test]
+async fn a_responder_that_gives_no_answer_is_refused_by_name() {
+    let mut tasks = JoinSet::new();
+    let rack = Arc::new(Rack::new(SEED, 0, GpuOptions::at(now_s())));
+    let mut urls = Vec::new();
+    for says in [Says::Nonsense, Says::Nothing, Says::TooMuch] {
+        urls.push(listen(Arc::clone(&rack), says, &mut tasks).await.1);
+    }
+    assert_eq!(ask(&urls[0]).await.unwrap(), b"no DER", "not looked at");
+    let status = ask(&urls[1]).await.unwrap_err();
+    assert!(
+        matches!(status, ResponderError::Status(status) if status.as_u16() == 503),
+        "{status:?}"
+    );
+    let large = ask(&urls[2]).await.unwrap_err();
+    assert!(matches!(large, ResponderError::TooLarge), "{large:?}");
+    tasks.shutdown().await;
+    let gone = ask(&urls[0]).await.unwrap_err();
+    assert!(matches!(gone, ResponderError::Http(_)), "{gone:?}");
 }

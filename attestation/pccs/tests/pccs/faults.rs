@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use attestation::{CollateralPart, VerifyError};
+use attestation::{CertificateChain, CollateralPart, VerifyError};
 use pccs::{FailureKind, Rejection, SourceFailure};
-use simulator::{CollateralSigner, pcs::Fault};
+use simulator::{CollateralOptions, CollateralSigner, pcs::Fault};
 
-use crate::world::{DAY_S, World, only, over_nothing, rejection};
+use crate::world::{DAY_S, NOW_S, World, only, over_nothing, rejection};
 
 #[tokio::test]
 async fn what_may_pass_is_tried_again() {
@@ -129,6 +129,25 @@ async fn collateral_that_does_not_verify_is_refused() {
     assert!(matches!(
         rejection(ended.failure().await),
         Rejection::Unverified(VerifyError::Expired { .. })
+    ));
+}
+
+/// The chain is in a header; nothing of it is cut off silently.
+#[tokio::test]
+async fn a_padded_issuer_chain_is_refused() {
+    let world = World::new().await;
+    let mut parts = world.platform.pcs_parts(&CollateralOptions::at(NOW_S));
+    let chain = &mut parts.qe_identity.1;
+    let root = chain.rfind("-----BEGIN").unwrap();
+    let root = chain[root..].to_owned();
+    chain.push_str(&root);
+    world.server.serve(parts);
+    assert!(matches!(
+        rejection(world.failure().await),
+        Rejection::Unverified(VerifyError::Chain {
+            chain: CertificateChain::QeIdentity,
+            ..
+        })
     ));
 }
 

@@ -2,8 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
+use attestation::Collateral;
 use pccs::{CollateralFault, CollateralStore, Put, StoreError, refresh};
-use simulator::CollateralOptions;
+use serde_json::Value;
+use simulator::{CollateralOptions, CollateralSigner};
 
 use crate::world::{DAY_S, NOW_S, World};
 
@@ -112,6 +114,54 @@ async fn what_is_no_collateral_is_named_and_the_rest_read() {
     assert_eq!(store.find(world.family()), Some(newer));
     let nowhere = CollateralStore::at(folder.path().join("nowhere")).read();
     assert!(matches!(nowhere.faults[..], [CollateralFault::Read { .. }]));
+}
+
+/// A file from elsewhere with the newest TCB info and a revocation list from before: what was revoked since would be forgotten.
+#[tokio::test]
+async fn newer_tcb_info_does_not_make_up_for_an_older_list() {
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = CollateralStore::at(folder.path());
+    let put_by_hand = |name: &str, collateral: &Collateral| {
+        fs::write(folder.path().join(name), collateral.to_json().unwrap()).unwrap();
+    };
+    let issued = |before_s: u64| world.collateral(|options| options.issued_before_s = before_s);
+    let (own, newer, older) = (issued(3_600), issued(60), issued(7_200));
+    let mixed = mixed(&newer, &older);
+    assert!(
+        world
+            .verifier()
+            .verify_collateral(mixed.clone(), NOW_S)
+            .is_ok()
+    );
+    let verified = world.verifier().verify_collateral(own.clone(), NOW_S);
+    store.put(&verified.unwrap()).unwrap();
+    for name in ["0.json", "z.json"] {
+        put_by_hand(name, &mixed);
+    }
+    assert_eq!(store.find(world.family()), Some(own.clone()));
+
+    // As old in every part, but another: the store's own stays.
+    let same_age = world.collateral(|options| {
+        options.issued_before_s = 3_600;
+        options.signer = CollateralSigner::CorruptTcbInfo;
+    });
+    assert_ne!(same_age, own);
+    put_by_hand("0.json", &same_age);
+    assert_eq!(store.find(world.family()), Some(own));
+
+    put_by_hand("1.json", &newer);
+    assert_eq!(store.find(world.family()), Some(newer));
+}
+
+/// The statements of one and the PCK CRL of another.
+fn mixed(statements: &Collateral, list: &Collateral) -> Collateral {
+    let json = |collateral: &Collateral| -> Value {
+        serde_json::from_str(&collateral.to_json().unwrap()).unwrap()
+    };
+    let (mut mixed, list) = (json(statements), json(list));
+    mixed["pck_crl"] = list["pck_crl"].clone();
+    Collateral::from_json(mixed.to_string().as_bytes()).unwrap()
 }
 
 #[tokio::test]

@@ -214,7 +214,14 @@ fn judge_with(
 }
 
 fn good_until(next_update_s: u64) -> OcspStanding {
-    OcspStanding::Good { next_update_s }
+    good(NOW_S - 60, next_update_s)
+}
+
+fn good(this_update_s: u64, next_update_s: u64) -> OcspStanding {
+    OcspStanding::Good {
+        this_update_s,
+        next_update_s,
+    }
 }
 
 #[test]
@@ -265,11 +272,11 @@ fn a_revoked_certificate_is_refused_and_an_unknown_one_stands_so() {
             status: CertificateStatus::Revoked(revoked),
             ..Forged::new(&pki)
         };
-        let revoked_at_s = NOW_S - 1000;
-        assert_eq!(
-            judge(&pki, &forged.bytes()),
-            Err(OcspError::Revoked { revoked_at_s })
-        );
+        let refused = OcspError::Revoked {
+            revoked_at_s: NOW_S - 1000,
+            this_update_s: NOW_S - 60,
+        };
+        assert_eq!(judge(&pki, &forged.bytes()), Err(refused));
     }
     let forged = Forged {
         status: CertificateStatus::Unknown(Null),
@@ -300,7 +307,8 @@ fn dates_are_read() {
     ));
     assert_eq!(at(NOW_S, None), Err(OcspError::NoNextUpdate));
     let past = at(NOW_S - 100, Some(NOW_S - 50));
-    assert_eq!(past, Ok((1, good_until(NOW_S - 50))), "for policy to judge");
+    let good = good(NOW_S - 100, NOW_S - 50);
+    assert_eq!(past, Ok((1, good)), "for policy to judge");
 }
 
 #[test]

@@ -17,11 +17,19 @@ const NODES_MAX: u32 = 4096;
 /// Real files nest six deep: document element, signature, signed info, reference, transforms, transform.
 const DEPTH_MAX: usize = 12;
 
+/// Namespace declarations of a whole file; real files have six. Each is in scope of all that is in its element, and the parser
+/// holds each new one against those.
+const NAMESPACES_MAX: usize = 16;
+
+/// Attributes of one element, which the parser holds against each other. Real files have 12; the format allows 64 hashes.
+const ATTRIBUTES_MAX: usize = 80;
+
 /// The namespace of the prefix `xml`.
 const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Document<'_>, RimError> {
     let text = std::str::from_utf8(bytes).map_err(|_| RimError::NotUtf8)?;
+    hold_to_limits(text)?;
     let options = ParsingOptions {
         allow_dtd: false,
         nodes_limit: NODES_MAX,
@@ -34,6 +42,21 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Document<'_>, RimError> {
         hold_to_profile(node)?;
     }
     Ok(document)
+}
+
+/// Limits on what the parser spends more than linear time on, counted in the text before it sees it.
+///
+/// The counts may be too high, never too low: a declaration has its `xmlns` and an attribute its `=` written out, and no `<`
+/// stands within a tag.
+fn hold_to_limits(text: &str) -> Result<(), RimError> {
+    if text.matches("xmlns").count() > NAMESPACES_MAX {
+        return Err(RimError::OutsideProfile("too many namespaces"));
+    }
+    let mut tags = text.split('<');
+    if tags.any(|tag| tag.matches('=').count() > ATTRIBUTES_MAX) {
+        return Err(RimError::OutsideProfile("too many attributes"));
+    }
+    Ok(())
 }
 
 fn hold_to_profile(node: Node<'_, '_>) -> Result<(), RimError> {

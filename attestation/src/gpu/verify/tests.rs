@@ -193,6 +193,7 @@ fn a_stapled_response_stands_for_its_certificate() {
     let verified = verify(&pki, &stapled(1)).unwrap();
     let none = OcspStanding::NotStapled;
     let good = OcspStanding::Good {
+        this_update_s: NOW_S - 60,
         next_update_s: NOW_S + 86_400,
     };
     assert_eq!(verified.ocsp(), &[none, good, none, none]);
@@ -211,6 +212,7 @@ fn with_standings(ocsp: [OcspStanding; ISSUED_COUNT]) -> VerifiedGpu {
 #[test]
 fn ocsp_is_demanded_of_all_but_the_leaf() {
     let good = OcspStanding::Good {
+        this_update_s: NOW_S - 60,
         next_update_s: NOW_S + 10,
     };
     let none = OcspStanding::NotStapled;
@@ -227,6 +229,9 @@ fn ocsp_is_demanded_of_all_but_the_leaf() {
                 .require_ocsp(NOW_S, 0)
                 .unwrap_err();
             assert_eq!(refused.code(), ErrorCode::GpuOcspMissing);
+            let is_unknown =
+                matches!(refused, GpuError::OcspUnknown { certificate: at } if at == certificate);
+            assert_eq!(is_unknown, missing == OcspStanding::Unknown);
         }
     }
 }
@@ -234,6 +239,7 @@ fn ocsp_is_demanded_of_all_but_the_leaf() {
 #[test]
 fn ocsp_ends_with_the_grace() {
     let good = OcspStanding::Good {
+        this_update_s: NOW_S - 60,
         next_update_s: NOW_S,
     };
     let verified = with_standings([good; ISSUED_COUNT]);
@@ -250,7 +256,10 @@ fn codes_of_ocsp_faults_differ() {
         response: 0,
         source,
     };
-    let revoked = of(OcspError::Revoked { revoked_at_s: 1 });
+    let revoked = of(OcspError::Revoked {
+        revoked_at_s: 1,
+        this_update_s: 2,
+    });
     assert_eq!(revoked.code(), ErrorCode::GpuCertificateRevoked);
     let early = of(OcspError::NotYetGood {
         this_update_s: 2,

@@ -20,10 +20,12 @@ pub(in super::super) fn record(
     let attestation = attestations::number(connection, &reappraisal.attestation)?.ok_or(unknown)?;
     let policy = document(connection, &reappraisal.policy)?;
     let collateral = document(connection, &reappraisal.collateral)?;
+    let references = reappraisal.references.as_ref();
+    let references = references.map(|references| document(connection, references));
     connection
         .prepare_cached(
-            "INSERT INTO reappraisals (attestation, appraised_ms, code, policy, collateral, transcript)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO reappraisals (attestation, appraised_ms, code, policy, collateral, gpu_references, transcript)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute((
             attestation,
@@ -31,6 +33,7 @@ pub(in super::super) fn record(
             &reappraisal.code,
             policy,
             collateral,
+            references.transpose()?,
             &reappraisal.transcript,
         ))?;
     Ok(())
@@ -70,8 +73,8 @@ pub(super) fn in_force_at(
     with_verdict(connection, attestation, "AND code IS NULL", at_ms)
 }
 
-/// The last verdict until `at_ms`, of those that `chosen` says, takes the place of the one in the record, with the policy
-/// and the collateral that it was reached with; evidence and binding are the record's own.
+/// The last verdict until `at_ms`, of those that `chosen` says, takes the place of the one in the record, with the policy,
+/// the collateral and the manifests that it was reached with; evidence and binding are the record's own.
 fn with_verdict(
     connection: &Connection,
     attestation: i64,
@@ -80,9 +83,10 @@ fn with_verdict(
 ) -> Result<StoredAttestation, StoreError> {
     let mut stored = attestations::by_number(connection, attestation)?;
     let sql = format!(
-        "SELECT policies.text, collaterals.text, transcript FROM reappraisals
+        "SELECT policies.text, collaterals.text, manifests.text, transcript FROM reappraisals
          JOIN documents AS policies ON policies.number = reappraisals.policy
          JOIN documents AS collaterals ON collaterals.number = reappraisals.collateral
+         LEFT JOIN documents AS manifests ON manifests.number = reappraisals.gpu_references
          WHERE attestation = ?1 AND appraised_ms <= ?2 {chosen} ORDER BY reappraisals.number DESC LIMIT 1"
     );
     let verdict = connection
@@ -91,7 +95,8 @@ fn with_verdict(
             Ok(Verdict {
                 policy: row.get(0)?,
                 collateral: row.get(1)?,
-                transcript: row.get(2)?,
+                references: row.get(2)?,
+                transcript: row.get(3)?,
             })
         })
         .optional()?;
@@ -107,6 +112,7 @@ fn with_verdict(
 struct Verdict {
     policy: String,
     collateral: String,
+    references: Option<String>,
     transcript: Vec<u8>,
 }
 
@@ -117,5 +123,14 @@ fn merged(record: &[u8], verdict: Verdict) -> serde_json::Result<Vec<u8>> {
     record.insert("policy".to_owned(), Value::String(verdict.policy));
     record.insert("collateral".to_owned(), collateral);
     record.insert("transcript".to_owned(), transcript);
+    match verdict.references {
+        Some(references) => {
+            let references = serde_json::from_str(&references)?;
+            record.insert("references".to_owned(), references);
+        }
+        None => {
+            record.remove("references");
+        }
+    }
     serde_json::to_vec(&record)
 }

@@ -103,6 +103,7 @@ async fn verdicts_reached_again_leave_the_record_and_take_its_verdicts_place() {
         code: code.map(str::to_owned),
         policy: Document::new("the policy"),
         collateral: Document::new(r#"{"of":"the family"}"#),
+        references: code.is_none().then(|| Document::new(r#"{"of":"the GPU"}"#)),
         transcript: format!("[{at_ms}]").into_bytes(),
     };
     let accepted = reappraisal(NOW_MS, None);
@@ -112,12 +113,15 @@ async fn verdicts_reached_again_leave_the_record_and_take_its_verdicts_place() {
     pool.ack(&worker, &leases).await;
     let refused = reappraisal(NOW_MS + 1, Some("E602"));
     pool.store.record_reappraisal(refused).await.unwrap();
+    let latest = pool.store.worker_attestation(&worker.id).await.unwrap();
+    let latest: Value = serde_json::from_slice(&latest.unwrap().record).unwrap();
+    assert!(latest.get("references").is_none(), "{latest}");
     pool.store
         .record_reappraisal(reappraisal(NOW_MS + 2, None))
         .await
         .unwrap();
 
-    let record_at = |at_ms| json!({"policy": "the policy", "collateral": {"of": "the family"}, "transcript": [at_ms]});
+    let record_at = |at_ms| json!({"policy": "the policy", "collateral": {"of": "the family"}, "references": {"of": "the GPU"}, "transcript": [at_ms]});
     let json = |record: &[u8]| serde_json::from_slice::<Value>(record).unwrap();
     let latest = pool.store.worker_attestation(&worker.id).await.unwrap();
     let latest = latest.unwrap();
@@ -130,7 +134,7 @@ async fn verdicts_reached_again_leave_the_record_and_take_its_verdicts_place() {
 
     let database = rusqlite::Connection::open(pool.database()).unwrap();
     let documents = database.query_row("SELECT count(*) FROM documents", [], |row| row.get(0));
-    assert_eq!(documents, Ok(2), "kept once");
+    assert_eq!(documents, Ok(3), "kept once");
     let mut unknown = reappraisal(NOW_MS, None);
     unknown.attestation = "00".repeat(64);
     assert!(pool.store.record_reappraisal(unknown).await.is_err());

@@ -106,7 +106,9 @@ fn responses_of_openssl_are_read() {
     let revoked = "R\t400101000000Z\t250102030405Z,keyCompromise\t4101\tunknown\t/CN=device\n";
     let refused = judge(&authority.respond(revoked, "sha384", "responder"));
     let revoked_at_s = 1_735_787_045;
-    assert_eq!(refused, Err(OcspError::Revoked { revoked_at_s }));
+    assert!(
+        matches!(refused, Err(OcspError::Revoked { revoked_at_s: found, .. }) if found == revoked_at_s)
+    );
     let unknown = judge(&authority.respond("", "sha384", "responder"));
     assert_eq!(unknown, Ok(OcspStanding::Unknown));
     // The device's certificate is of the same issuer, but not for OCSP.

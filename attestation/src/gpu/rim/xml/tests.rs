@@ -57,6 +57,32 @@ fn depth_and_nodes_are_bounded() {
     assert!(matches!(refusal(&wide), RimError::Xml(_)));
 }
 
+/// Work that grows with the square of the text must end before it starts: nobody has signed anything yet.
+#[test]
+fn namespaces_and_attributes_are_bounded() {
+    let namespaces = RimError::OutsideProfile("too many namespaces");
+    let attributes = RimError::OutsideProfile("too many attributes");
+    let numbered = |count: usize, text: fn(usize) -> String| -> String {
+        (0..count).map(text).collect::<Vec<_>>().concat()
+    };
+    let declared = |count| numbered(count, |number| format!(" xmlns:a{number}='u'"));
+    let children = "<b/>".repeat(4_000);
+    let on_one = |count| format!("<a{}>{children}</a>", declared(count));
+    assert!(parse(on_one(NAMESPACES_MAX).as_bytes()).is_ok());
+    assert_eq!(refusal(&on_one(NAMESPACES_MAX + 1)), namespaces);
+    assert_eq!(refusal(&on_one(7_000)), namespaces);
+    // One each on many elements; and a tag that never ends: the limit comes before the parser, which would refuse that.
+    let on_each = numbered(4_000, |number| format!("<b xmlns:a{number}='u'/>"));
+    assert_eq!(refusal(&format!("<a>{on_each}</a>")), namespaces);
+    assert_eq!(refusal(&format!("<a{}", declared(7_000))), namespaces);
+
+    let given = |count| numbered(count, |number| format!(" a{number} = '>'"));
+    assert!(parse(format!("<a{}/>", given(ATTRIBUTES_MAX)).as_bytes()).is_ok());
+    let over = given(ATTRIBUTES_MAX + 1);
+    assert_eq!(refusal(&format!("<a><b{over}/></a>")), attributes);
+    assert_eq!(refusal(&format!("<a{}", given(7_000))), attributes);
+}
+
 #[test]
 fn canonical_form_follows_the_specification() {
     for (given, wanted) in [

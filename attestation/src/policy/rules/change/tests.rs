@@ -1,7 +1,7 @@
 //! Tests of comparing policies: each kind of rule, each way.
 
 use super::*;
-use crate::policy::tests::policy_toml;
+use crate::policy::tests::{RTMR3, policy_toml};
 
 /// What replacing one text in the policy changes: path, direction, and how many effects.
 fn changed(from: &str, to: &str) -> Vec<(&'static str, Direction, usize)> {
@@ -121,9 +121,8 @@ fn each_kind_of_rule_on_evidence_knows_which_way_is_stricter() {
         "releases",
         Other,
     );
-    let zero = "0".repeat(96);
     goes(
-        &format!("rtmr3s = [\"{zero}\"]"),
+        &format!("rtmr3s = [\"{RTMR3}\"]"),
         "rtmr3s = \"replayed\"",
         "td.rtmr3s",
         Other,
