@@ -63,8 +63,9 @@ impl Verifier {
             return Err(VerifyError::CollateralKind);
         }
         in_date(collateral, now_s)?;
-        pck_extension(quote, collateral.parts())?;
-        let claims = self.verify_dcap(quote, collateral.parts(), now_s)?;
+        let parts = collateral.parts();
+        let claims = self.verify_dcap(quote, parts, now_s);
+        let claims = claims.map_err(|error| pck_extension(quote, parts).err().unwrap_or(error))?;
         VerifiedQuote::new(&self.anchor, quote, &claims, collateral)
     }
 
@@ -151,7 +152,8 @@ fn in_date(collateral: &Collateral, now_s: u64) -> Result<(), VerifyError> {
     Ok(())
 }
 
-/// The PCK certificate's SGX extension reads. The library answers a malformed one with a dozen different texts.
+/// The PCK certificate's SGX extension reads. The library answers a malformed one with a dozen different texts. Only ever
+/// asked for a quote that is refused already.
 fn pck_extension(quote: &Quote, collateral: &QuoteCollateralV3) -> Result<(), VerifyError> {
     let certificate = match &collateral.pck_certificate_chain {
         Some(pem) => intel::parse_pck_extension_from_pem(pem.as_bytes())

@@ -110,12 +110,17 @@ impl OpenStep<'_> {
 /// What was seen may quote a peer's bytes, and is read in terminals and logs: whatever could start another line or
 /// rearrange this one is written out.
 fn one_line(seen: &str) -> String {
-    let escaped = seen.chars().map(|character| match character {
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => character.escape_unicode().to_string(),
-        _ if character.is_control() => character.escape_unicode().to_string(),
-        _ => character.to_string(),
-    });
-    escaped.take(SEEN_CHARACTERS_MAX).collect()
+    let mut line = String::with_capacity(seen.len());
+    for character in seen.chars().take(SEEN_CHARACTERS_MAX) {
+        match character {
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                line.extend(character.escape_unicode());
+            }
+            _ if character.is_control() => line.extend(character.escape_unicode()),
+            _ => line.push(character),
+        }
+    }
+    line
 }
 
 /// An error with its sources, in one line.
