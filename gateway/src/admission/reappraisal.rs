@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use attestation::{AttestationRecord, ErrorCode, Transcript};
+use attestation::{AttestationRecord, ErrorCode, Outcome, Refusal, Transcript};
 use protocol::WorkerId;
 
 use super::relying_party::{Appraisal, Attested, Judgement, RelyingParty, on_core};
@@ -128,8 +128,19 @@ impl RelyingParty {
     }
 }
 
-/// Whether new evidence from the same worker may be accepted though this is refused: collateral that cannot be used says
-/// nothing of the evidence, and OCSP responses are stapled anew each time.
+/// The first failure that new evidence from the same worker would not mend. Without one there is no verdict, whatever else
+/// failed first.
+fn lasting(refusal: &Refusal) -> Option<ErrorCode> {
+    let steps = refusal.transcript.steps.iter();
+    let failed = steps.filter(|step| step.outcome == Outcome::Fail);
+    let codes = failed.map(|step| step.code.unwrap_or(ErrorCode::Internal));
+    // A required step that was skipped refuses too, and has no code of its own.
+    let mut codes = std::iter::once(refusal.code).chain(codes);
+    codes.find(|code| !is_of_the_moment(*code))
+}
+
+/// Whether new evidence may be accepted though this was said: collateral that cannot be used says nothing of the evidence, and
+/// OCSP responses are stapled anew each time.
 fn is_of_the_moment(code: ErrorCode) -> bool {
     code.is_verifiers_own() || code == ErrorCode::GpuOcspExpired
 }
@@ -147,8 +158,10 @@ fn verdict(appraisal: &Appraisal, stored: &StoredAttestation) -> Result<Verdict,
             let ids = result.reference_ids();
             (Ok(attested), result.transcript().clone(), ids)
         }
-        Err(refusal) if is_of_the_moment(refusal.code) => return Err(refusal.code),
-        Err(refusal) => (Err(refusal.code), refusal.transcript, refusal.reference_ids),
+        Err(refusal) => {
+            let code = lasting(&refusal).ok_or(refusal.code)?;
+            (Err(code), refusal.transcript, refusal.reference_ids)
+        }
     };
     let record = NewReappraisal {
         attestation: stored.id.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attestation::{AppraisalPolicy, Binding, Role, SuiteHash};
+use attestation::{AppraisalPolicy, Binding, Role, Step, SuiteHash};
 use protocol::SessionId;
 use simulator::{CollateralOptions, SimulatedPlatform};
 use tokio::sync::Semaphore;
@@ -105,5 +105,45 @@ fn only_what_new_evidence_may_mend_is_asked_for() {
         ErrorCode::VerifierUnclassified,
     ] {
         assert!(!is_of_the_moment(code), "{code}");
+    }
+}
+
+/// A refusal whose steps failed with these codes, in order.
+fn refusal(codes: &[ErrorCode]) -> Refusal {
+    let step = |code: &ErrorCode| Step {
+        number: 10,
+        name: "a step".to_owned(),
+        required: true,
+        outcome: Outcome::Fail,
+        code: Some(*code),
+        seen: String::new(),
+        wanted: String::new(),
+    };
+    let transcript = Transcript {
+        trust_anchor: String::new(),
+        policy_digest: String::new(),
+        time_s: 0,
+        steps: codes.iter().map(step).collect(),
+    };
+    Refusal {
+        code: transcript.refusal().unwrap(),
+        transcript,
+        reference_ids: Vec::new(),
+    }
+}
+
+#[test]
+fn what_fails_for_good_is_refused_behind_what_ran_out_too() {
+    use ErrorCode::{CollateralExpired, GpuNotEnrolled, GpuOcspExpired, TdDebuggable};
+    let cases: [(&[ErrorCode], _); 6] = [
+        (&[GpuOcspExpired], None),
+        (&[GpuOcspExpired, GpuOcspExpired], None),
+        (&[CollateralExpired], None),
+        (&[GpuOcspExpired, GpuNotEnrolled], Some(GpuNotEnrolled)),
+        (&[TdDebuggable, GpuOcspExpired], Some(TdDebuggable)),
+        (&[], Some(ErrorCode::RequiredStepSkipped)),
+    ];
+    for (codes, verdict) in cases {
+        assert_eq!(lasting(&refusal(codes)), verdict, "{codes:?}");
     }
 }
