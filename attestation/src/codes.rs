@@ -145,7 +145,6 @@ error_codes! {
     GpuNotEnrolled = "E723", "a GPU is not enrolled, or was taken out of the pool", "Enrol the GPU's certificate serial in the appraisal policy, or ask the pool's operator.";
     // E8xx: the policy and the relying party's rules.
     RequiredStepSkipped = "E801", "a required step was not carried out", "Report it: this is an error in the verifier, and it fails closed.";
-    PolicyChanged = "E802", "the session no longer fits the appraisal policy", "Read the transcript: the session was appraised again under a new policy.";
     SessionExpired = "E803", "the session's attestation is too old", "Connect and attest again.";
     // E9xx: collateral, and what is nobody's fault but ours.
     Internal = "E901", "internal error", "Look at the gateway's log.";

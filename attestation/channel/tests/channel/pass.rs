@@ -278,7 +278,7 @@ async fn the_control_stream_carries_both_directions_and_ends_with_its_sender() {
         GatewayMessage::Renewed("renewed".into()),
         GatewayMessage::Cancel("stop".into()),
         GatewayMessage::Drain("enough".into()),
-        GatewayMessage::Outcome(Outcome::Refused(attestation::ErrorCode::PolicyChanged)),
+        GatewayMessage::Outcome(Outcome::Refused(attestation::ErrorCode::PlatformRevoked)),
     ];
     for message in downs {
         down.try_send(message.clone()).unwrap();
