@@ -50,7 +50,8 @@ struct Outcome {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut build = instrumented("build")?;
-    build.args(["--package", "fuzz", "--features", "libfuzzer", "--bins"]);
+    build.args(["--quiet", "--package", "fuzz", "--bins"]);
+    build.args(["--features", "libfuzzer"]);
     step(
         "build with AddressSanitizer and coverage (the first one takes some minutes)",
         &mut build,

@@ -32,14 +32,7 @@ pub(crate) const ASAN_OPTIONS: (&str, &str) = ("ASAN_OPTIONS", "detect_leaks=0")
 pub(crate) fn instrumented(subcommand: &str) -> Result<Command> {
     let mut command = cargo();
     command
-        .args([
-            subcommand,
-            "--quiet",
-            "--profile",
-            PROFILE,
-            "--target",
-            TRIPLE,
-        ])
+        .args([subcommand, "--profile", PROFILE, "--target", TRIPLE])
         .arg("--target-dir")
         .arg(folder()?)
         .env("RUSTC_BOOTSTRAP", "1")
