@@ -70,7 +70,11 @@ impl Document {
             }
             let _ = writeln!(text, "{}", spaced(&section.name));
             for (name, value) in &section.fields {
-                let _ = writeln!(text, "  {:width$}  {}", spaced(name), value_text(value));
+                let mut name = spaced(name);
+                for line in lines(value) {
+                    let _ = writeln!(text, "  {name:width$}  {line}");
+                    name.clear();
+                }
             }
         }
         text
@@ -140,6 +144,16 @@ pub(crate) fn one_line(text: &str) -> String {
         .collect()
 }
 
+/// A list of objects has a line for each; anything else has one.
+fn lines(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(values) if values.iter().any(Value::is_object) => {
+            values.iter().map(value_text).collect()
+        }
+        value => vec![value_text(value)],
+    }
+}
+
 fn value_text(value: &Value) -> String {
     match value {
         Value::Null => "absent".to_owned(),
@@ -149,6 +163,11 @@ fn value_text(value: &Value) -> String {
         Value::String(text) => one_line(text),
         Value::Array(values) if values.is_empty() => "none".to_owned(),
         Value::Array(values) => values.iter().map(value_text).collect::<Vec<_>>().join(" "),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| format!("{} {}", spaced(name), value_text(value)))
+            .collect::<Vec<_>>()
+            .join("; "),
         other => other.to_string(),
     }
 }
@@ -158,6 +177,16 @@ mod tests {
     //! Tests of what a value may look like.
 
     use super::*;
+
+    #[test]
+    fn a_list_of_objects_has_a_line_for_each() {
+        let entries = json!([{ "subject": "CN=x" }, { "subject": "CN=y" }]);
+        let section = Section::new("device").field("certificates", entries);
+        assert_eq!(
+            Document::new("test/1", vec![section]).to_text(),
+            "device\n  certificates  subject CN=x\n                subject CN=y\n"
+        );
+    }
 
     #[test]
     fn a_value_cannot_leave_its_line() {

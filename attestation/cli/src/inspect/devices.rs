@@ -74,11 +74,18 @@ pub(super) fn chain(pem: &[u8]) -> anyhow::Result<Section> {
         .field("verified", NOT_VERIFIED))
 }
 
+/// `99991231235959Z`, in seconds since the Unix epoch.
+const NO_END_S: u64 = 253_402_300_799;
+
 fn certificate(der: &[u8]) -> anyhow::Result<Value> {
     let (_, certificate) =
         X509Certificate::from_der(der).context("a certificate cannot be parsed")?;
-    let date =
-        |seconds: i64| u64::try_from(seconds).map_or_else(|_| seconds.to_string(), format_time);
+    let date = |seconds: i64| match u64::try_from(seconds) {
+        // RFC 5280, section 4.1.2.5: no end is meant. The calendar used here ends a day before.
+        Ok(NO_END_S) => "9999-12-31T23:59:59Z".to_owned(),
+        Ok(seconds) => format_time(seconds),
+        Err(_) => seconds.to_string(),
+    };
     Ok(json!({
         "subject": certificate.subject().to_string(),
         "issuer": certificate.issuer().to_string(),
