@@ -13,7 +13,6 @@
 //! events are computed here and not read, so that their names and payloads are always covered.
 
 mod ccel;
-mod cursor;
 mod difference;
 mod event;
 mod replay;
@@ -32,6 +31,7 @@ pub use run_time::{
 };
 pub use subject::Subject;
 
+use crate::cursor::CutShort;
 use crate::{ErrorCode, evidence::EVENT_LOG_BYTES_MAX};
 
 /// Both logs of a TD. Nothing in it is believed before it replays to signed registers.
@@ -250,6 +250,12 @@ pub enum EventLogError {
     /// Not CBOR, or of another shape.
     #[error("the event log is not CBOR of the expected shape")]
     Cbor(#[source] minicbor::decode::Error),
+}
+
+impl From<CutShort> for EventLogError {
+    fn from(CutShort { what, offset }: CutShort) -> Self {
+        Self::CutShort { what, offset }
+    }
 }
 
 impl EventLogError {

@@ -15,7 +15,6 @@ mod anchor;
 mod architecture;
 mod certificate;
 mod chain;
-mod cursor;
 mod dice;
 mod error;
 mod evidence;
@@ -35,11 +34,11 @@ mod verify;
 mod version;
 mod wiring;
 
+pub use crate::cursor::CutShort;
 pub use anchor::{GpuTrustAnchor, GpuTrustAnchorError};
 pub use architecture::{Architecture, UnknownArchitecture};
 pub use certificate::CertificateError;
 pub use chain::{CHAIN_CERTIFICATES_COUNT, ChainError};
-pub use cursor::CutShort;
 pub use error::GpuError;
 pub use evidence::{
     CERTIFICATE_BYTES_MAX, CERTIFICATES_COUNT_MAX, ConfidentialMode, DEVICES_COUNT_MAX,

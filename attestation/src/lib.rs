@@ -27,6 +27,7 @@ pub mod broker;
 pub mod claims;
 mod codes;
 pub mod collateral;
+mod cursor;
 mod digest;
 mod enrolment;
 pub mod event_log;

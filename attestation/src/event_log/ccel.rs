@@ -4,8 +4,9 @@
 //! Specification ID event, then `TCG_PCR_EVENT2` entries. The ACPI table CCEL points at an area of fixed size; behind
 //! the last entry it keeps what the firmware filled it with, `0xff` (OVMF) or zero (td-shim).
 
-use super::{Content, Event, EventLogError, EventType, Register, cursor::Cursor};
+use super::{Content, Event, EventLogError, EventType, Register};
 use crate::Measurement;
+use crate::cursor::Cursor;
 
 /// The largest area with its padding: OVMF reserves 64 KiB, Google 256 KiB, td-shim 1 MiB and a little.
 pub const CCEL_AREA_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -156,7 +157,7 @@ fn digest(
     for _ in 0..count {
         let algorithm = cursor.u16("an event's digest")?;
         if algorithm == ALGORITHM_SHA384 {
-            let digest = Measurement(cursor.array("an event's digest")?);
+            let digest = Measurement(*cursor.array("an event's digest")?);
             if found.replace(digest).is_some() {
                 return Err(EventLogError::DigestRepeated { offset });
             }

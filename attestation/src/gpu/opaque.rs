@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cursor::{Cursor, CutShort};
+use crate::cursor::{Cursor, CutShort};
 
 const MAGIC: &[u8] = b"NVDAOD";
 /// The one profile of the headed layout.

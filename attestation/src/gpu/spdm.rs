@@ -12,10 +12,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    cursor::{Cursor, CutShort},
-    p384::SIGNATURE_BYTES,
-};
+use crate::cursor::{Cursor, CutShort};
+
+use super::p384::SIGNATURE_BYTES;
 
 const VERSION_1_1: u8 = 0x11;
 const GET_MEASUREMENTS: u8 = 0xe0;
@@ -48,9 +47,10 @@ pub(super) struct Exchange<'a> {
 
 impl<'a> Exchange<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, SpdmError> {
-        let (signed, signature) = bytes
-            .split_last_chunk()
-            .ok_or(CutShort("the SPDM signature"))?;
+        let (signed, signature) = bytes.split_last_chunk().ok_or(CutShort {
+            what: "the SPDM signature",
+            offset: 0,
+        })?;
         let mut cursor = Cursor::new(signed);
         let (nonce, slot) = request(&mut cursor)?;
         let measurements = response(&mut cursor, slot)?;
@@ -100,7 +100,7 @@ fn response<'a>(cursor: &mut Cursor<'a>, slot: u8) -> Result<BTreeMap<u8, &'a [u
     }
     let count = cursor.u8("the number of blocks")?;
     let length = cursor.u24("the length of the measurement record")?;
-    let length = usize::try_from(length).map_err(|_| CutShort("the measurement record"))?;
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
     let mut record = Cursor::new(cursor.take(length, "the measurement record")?);
     let mut measurements = BTreeMap::new();
     for _ in 0..count {

@@ -1,7 +1,10 @@
 //! Reading event fields. They are untrusted and mostly vouched for by nothing; one that does not parse is shown as it is.
 
 use super::Subject;
-use crate::event_log::{Content, Event, EventLogError, EventType, cursor::Cursor};
+use crate::{
+    cursor::Cursor,
+    event_log::{Content, Event, EventLogError, EventType},
+};
 
 /// A kernel's command line has at most 4096 characters on most machines; longer texts are cut.
 const TEXT_CHARACTERS_MAX: usize = 4096;
@@ -108,7 +111,7 @@ fn load_option(value: &[u8]) -> String {
 /// The name of a `UEFI_PLATFORM_FIRMWARE_BLOB2` or `UEFI_HANDOFF_TABLE_POINTERS2`.
 fn named(data: &[u8]) -> Result<String, EventLogError> {
     let mut cursor = Cursor::new(data);
-    let [bytes] = cursor.array("a name's length")?;
+    let bytes = cursor.u8("a name's length")?;
     Ok(text(cursor.take(usize::from(bytes), "a name")?))
 }
 
@@ -145,7 +148,7 @@ fn image_load(data: &[u8]) -> Result<String, EventLogError> {
 fn file_path(path: &[u8]) -> Option<String> {
     let mut cursor = Cursor::new(path);
     for _ in 0..DEVICE_PATH_NODES_COUNT_MAX {
-        let [kind, subkind] = cursor.array("a node's type").ok()?;
+        let [kind, subkind] = *cursor.array("a node's type").ok()?;
         let bytes = cursor.u16("a node's length").ok()?;
         // The length counts the four bytes of the head.
         let body = usize::from(bytes).checked_sub(4)?;
