@@ -4,6 +4,7 @@ mod log;
 mod statistics;
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -23,9 +24,9 @@ pub(crate) struct Options {
     /// How long each target runs.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
-    /// How many targets run at a time.
-    #[arg(long, default_value_t = 1)]
-    jobs: usize,
+    /// How many targets run at a time; one a processor where it is not said.
+    #[arg(long)]
+    jobs: Option<NonZero<usize>>,
     /// Appends the outcome to this file, as a table in Markdown.
     #[arg(long)]
     log: Option<PathBuf>,
@@ -108,10 +109,10 @@ fn run_all(folder: &Path, targets: Vec<String>, options: &Options) -> Result<Vec
         }
         Ok(outcomes)
     };
+    let processors = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    let jobs = options.jobs.unwrap_or(processors);
     let outcomes = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..options.jobs.max(1))
-            .map(|_| scope.spawn(work))
-            .collect();
+        let threads: Vec<_> = (0..jobs.get()).map(|_| scope.spawn(work)).collect();
         let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
         joined
             .map(|ended| ended.unwrap_or_else(|_| bail!("a thread failed")))
