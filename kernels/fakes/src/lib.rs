@@ -32,6 +32,7 @@ mod attester;
 mod confidential;
 mod config;
 mod device;
+mod settings;
 mod system;
 mod text;
 

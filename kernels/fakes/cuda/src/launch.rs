@@ -1,0 +1,240 @@
+//! Modules, functions and launches. A module's image is opaque: a kernel is the one of this name that was compiled into
+//! the fake.
+#![expect(
+    unsafe_code,
+    reason = "exported symbols, and memory that a caller points to"
+)]
+
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::Arc;
+
+use crate::code::Code;
+use crate::config;
+use crate::driver::{Driver, Handle, Progress, call, get};
+use crate::queue::Work;
+use crate::runtime::Kernel;
+
+/// How a fatbin begins (`__cudaFatFormat`), and a cubin, which is an ELF file.
+const BINARY_MAGIC: [[u8; 4]; 2] = [0xba55_ed50_u32.to_le_bytes(), *b"\x7fELF"];
+
+/// The shared memory of a block that asks for no more, and the most it can ask for (compute capability 9.0).
+const SHARED_BYTES: c_uint = 48 * 1024;
+const SHARED_BYTES_MAX: c_int = 227 * 1024;
+
+/// `CU_FUNC_ATTRIBUTE_…`.
+const MAX_THREADS_PER_BLOCK: c_int = 0;
+const NUM_REGS: c_int = 4;
+const MAX_DYNAMIC_SHARED_SIZE_BYTES: c_int = 8;
+
+/// A kernel as a host has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Function {
+    module: Handle,
+    kernel: &'static Kernel,
+    shared_bytes_max: c_uint,
+}
+
+/// A launch with its arguments as they were given.
+#[derive(Clone)]
+pub(crate) struct Launch {
+    kernel: &'static Kernel,
+    grid: [c_uint; 3],
+    block: [c_uint; 3],
+    arguments: Arc<[Box<[u64]>]>,
+}
+
+/// # Safety
+///
+/// `image` is null or an image, or a program as text that ends with a null byte.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuModuleLoadData(module: Option<&mut Handle>, image: *const [u8; 4]) -> c_int {
+    get(module, |driver| {
+        driver.current()?;
+        // SAFETY: an image has a header, and any text that is not empty more than four bytes.
+        let start = unsafe { image.as_ref() }.ok_or(Code::INVALID_VALUE)?;
+        let is_text = start
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+        if is_text && config::is_jit_disabled() {
+            return Err(Code::JIT_COMPILATION_DISABLED);
+        }
+        if !is_text && !BINARY_MAGIC.contains(start) {
+            return Err(Code::INVALID_IMAGE);
+        }
+        let handle = driver.new_handle();
+        driver.modules.insert(handle);
+        Ok(handle)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuModuleUnload(module: Handle) -> c_int {
+    call(|driver| {
+        if !driver.modules.remove(&module) {
+            return Err(Code::INVALID_HANDLE);
+        }
+        driver
+            .functions
+            .retain(|_, function| function.module != module);
+        Ok(())
+    })
+}
+
+/// # Safety
+///
+/// `name` is null or a string that ends with a null byte.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuModuleGetFunction(
+    function: Option<&mut Handle>,
+    module: Handle,
+    name: *const c_char,
+) -> c_int {
+    get(function, |driver| {
+        if !driver.modules.contains(&module) {
+            return Err(Code::INVALID_HANDLE);
+        }
+        if name.is_null() {
+            return Err(Code::INVALID_VALUE);
+        }
+        // SAFETY: passed on from the caller.
+        let kernel = Kernel::named(unsafe { CStr::from_ptr(name) }).ok_or(Code::NOT_FOUND)?;
+        let handle = driver.new_handle();
+        let function = Function {
+            module,
+            kernel,
+            shared_bytes_max: SHARED_BYTES,
+        };
+        driver.functions.insert(handle, function);
+        Ok(handle)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuFuncGetAttribute(
+    value: Option<&mut c_int>,
+    attribute: c_int,
+    function: Handle,
+) -> c_int {
+    get(value, |driver| {
+        let function = driver.function(function)?;
+        Ok(match attribute {
+            MAX_THREADS_PER_BLOCK => 1024,
+            NUM_REGS => 32,
+            MAX_DYNAMIC_SHARED_SIZE_BYTES => {
+                c_int::try_from(function.shared_bytes_max).unwrap_or(SHARED_BYTES_MAX)
+            }
+            _ => 0,
+        })
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuFuncSetAttribute(function: Handle, attribute: c_int, value: c_int) -> c_int {
+    call(|driver| {
+        let function = driver.function(function)?;
+        if attribute == MAX_DYNAMIC_SHARED_SIZE_BYTES {
+            let allowed = Some(value).filter(|value| *value <= SHARED_BYTES_MAX);
+            let bytes = allowed.and_then(|value| c_uint::try_from(value).ok());
+            function.shared_bytes_max = bytes.ok_or(Code::INVALID_VALUE)?;
+        }
+        Ok(())
+    })
+}
+
+/// # Safety
+///
+/// `arguments` points to a pointer to each argument.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cuLaunchKernel(
+    function: Handle,
+    grid_x: c_uint,
+    grid_y: c_uint,
+    grid_z: c_uint,
+    block_x: c_uint,
+    block_y: c_uint,
+    block_z: c_uint,
+    shared_bytes: c_uint,
+    stream: Handle,
+    arguments: *const *const c_void,
+    extra: *const *const c_void,
+) -> c_int {
+    call(|driver| {
+        let function = *driver.function(function)?;
+        let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
+        if !is_launchable(grid, block) || shared_bytes > function.shared_bytes_max {
+            return Err(Code::INVALID_VALUE);
+        }
+        // Arguments in one buffer, and shared memory whose size a launch says, are outside the fake.
+        if !extra.is_null() || shared_bytes > 0 {
+            return Err(Code::NOT_SUPPORTED);
+        }
+        if arguments.is_null() && function.kernel.argument_bytes().next().is_some() {
+            return Err(Code::INVALID_VALUE);
+        }
+        let sizes = function.kernel.argument_bytes().enumerate();
+        // SAFETY: the caller points to an argument of each parameter's size.
+        let arguments = sizes.map(|(index, bytes)| unsafe { copied(*arguments.add(index), bytes) });
+        let launch = Launch {
+            kernel: function.kernel,
+            grid,
+            block,
+            arguments: arguments.collect(),
+        };
+        driver.enqueue(stream, Work::Launch(launch)).map(|_| ())
+    })
+}
+
+/// The limits of every compute capability from 3.0 on.
+fn is_launchable(grid: [c_uint; 3], block: [c_uint; 3]) -> bool {
+    let within = |sizes: [c_uint; 3], limits: [c_uint; 3]| {
+        let mut pairs = sizes.iter().zip(limits);
+        pairs.all(|(size, limit)| (1..=limit).contains(size))
+    };
+    within(grid, [c_int::MAX.unsigned_abs(), 65_535, 65_535])
+        && within(block, [1024, 1024, 64])
+        && block.iter().product::<c_uint>() <= 1024
+}
+
+/// # Safety
+///
+/// `argument` is valid for reads of `bytes` bytes.
+unsafe fn copied(argument: *const c_void, bytes: usize) -> Box<[u64]> {
+    let mut words = vec![0; bytes.div_ceil(size_of::<u64>())].into_boxed_slice();
+    // SAFETY: the caller's, and there are at least as many words.
+    unsafe {
+        std::ptr::copy_nonoverlapping(argument.cast::<u8>(), words.as_mut_ptr().cast(), bytes);
+    };
+    words
+}
+
+impl Driver {
+    fn function(&mut self, function: Handle) -> Result<&mut Function, Code> {
+        self.functions
+            .get_mut(&function)
+            .ok_or(Code::INVALID_HANDLE)
+    }
+
+    pub(crate) fn run_launch(&mut self, launch: &Launch) -> Result<Progress, Code> {
+        self.run_unless_failing(launch.kernel.name(), |_| {
+            launch
+                .kernel
+                .run(launch.grid, launch.block, &launch.arguments)
+        })
+    }
+
+    /// Runs a kernel, unless the settings say that it hangs or fails.
+    pub(crate) fn run_unless_failing(
+        &mut self,
+        kernel: &str,
+        run: impl FnOnce(&mut Self) -> Result<(), Code>,
+    ) -> Result<Progress, Code> {
+        if config::hangs(kernel) {
+            return Ok(Progress::Blocked);
+        }
+        self.launches += 1;
+        if let Some(code) = config::fault(kernel, self.launches) {
+            return Err(code);
+        }
+        run(self).map(|()| Progress::Done)
+    }
+}
