@@ -1,9 +1,12 @@
 // sha256_batch: the SHA-256 digest (FIPS 180-4) of each message, one thread for each: the blocks of a message depend on
 // one another, so only messages run side by side.
 //
-// Launch: any one-dimensional grid and block. Message i is lengths[i] bytes at messages + offsets[i]; offsets are
-// multiples of 4, as the arena's ranges are. digests holds 32 bytes for each message.
+// Launch: any one-dimensional grid and block of at most 256 threads; small blocks spread few messages over more of the
+// GPU. Message i is lengths[i] bytes at messages + offsets[i]; offsets are multiples of 4, as the arena's ranges are.
+// digests holds 32 bytes for each message.
 #include "common.cuh"
+
+namespace sha256 {
 
 constexpr u32 BLOCK_WORDS = 16;
 constexpr u32 BLOCK_BYTES = 64;
@@ -58,9 +61,12 @@ __device__ __forceinline__ u32 padded_byte(const unsigned char* message, u64 len
     return index < length ? message[index] : index == length ? 0x80u : 0u;
 }
 
-extern "C" __global__ void sha256_batch(
+} // namespace sha256
+
+extern "C" __global__ void __launch_bounds__(WORK_THREADS_MAX) sha256_batch(
     const unsigned char* __restrict__ messages, const u64* __restrict__ offsets, const u64* __restrict__ lengths,
     u32* __restrict__ digests, u64 count) {
+    using namespace sha256;
     for (u64 i = grid_thread(); i < count; i += grid_threads()) {
         const unsigned char* message = messages + offsets[i];
         const u64 length = lengths[i];

@@ -64,20 +64,6 @@ fn the_table_is_the_catalogue() {
     assert_eq!(implemented, catalogue);
 }
 
-/// Every operation has its CUDA source, and no source is without an operation.
-#[test]
-fn the_cuda_sources_are_the_catalogue() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/cuda");
-    let mut sources: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter_map(|name| name.strip_suffix(".cu").map(str::to_owned))
-        .collect();
-    sources.sort();
-    let catalogue: Vec<_> = OPERATIONS.iter().map(|operation| operation.name).collect();
-    assert_eq!(sources, catalogue);
-}
-
 #[test]
 fn gemm_of_two_by_three_and_three_by_two() {
     let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
