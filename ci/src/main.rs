@@ -35,8 +35,11 @@ enum Job {
     },
     /// libFuzzer over every parser of untrusted bytes, under AddressSanitizer.
     Fuzz(fuzz::Options),
-    /// The parsers' tests under AddressSanitizer.
-    Sanitize,
+    /// The parsers' tests under AddressSanitizer, and the kernels on the CPU under every sanitizer.
+    Sanitize {
+        /// Only these.
+        only: Option<sanitize::Subject>,
+    },
     /// Conformance with real evidence, in the directory that `COCOON_VECTORS` names, as one table.
     Vectors,
     /// A gateway and two simulated workers on this machine, with real tasks; the same as `cargo devnet`.
@@ -64,7 +67,7 @@ fn run(job: Job) -> Result<()> {
         Job::Test => test::run(),
         Job::Bench { filter } => test::bench(filter.as_deref()),
         Job::Fuzz(options) => fuzz::run(&options),
-        Job::Sanitize => sanitize::run(),
+        Job::Sanitize { only } => sanitize::run(only),
         Job::Vectors => vectors::run(),
         Job::Devnet { arguments } => devnet::run(&arguments),
     }

@@ -1,4 +1,7 @@
-//! `cargo ci sanitize`: the parsers' tests under AddressSanitizer, after a proof that it would see an error.
+//! `cargo ci sanitize`: the parsers' tests under AddressSanitizer, and the kernels on the CPU under every sanitizer that
+//! the C++ compiler has; each after a proof that it would see an error.
+
+mod kernels;
 
 use std::fs;
 use std::process::{Command, Output};
@@ -20,7 +23,25 @@ const OUT_OF_BOUNDS: &str = "fn main() {
 }
 ";
 
-pub(crate) fn run() -> Result<()> {
+/// What is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Subject {
+    Parsers,
+    Kernels,
+}
+
+/// Both, unless one is named.
+pub(crate) fn run(only: Option<Subject>) -> Result<()> {
+    if only != Some(Subject::Parsers) {
+        kernels::run()?;
+    }
+    if only != Some(Subject::Kernels) {
+        parsers()?;
+    }
+    Ok(())
+}
+
+fn parsers() -> Result<()> {
     planted_error_is_caught()?;
     sanitizer_is_in_every_test()?;
     step("tests under AddressSanitizer", &mut tests()?)

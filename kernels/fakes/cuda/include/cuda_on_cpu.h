@@ -109,12 +109,10 @@ struct Entry<Function> {
 extern "C" cuda_on_cpu::Outcome cuda_on_cpu_launch(
     const cuda_on_cpu::Kernel* kernel, const dim3* grid, const dim3* block, void** arguments, const char** message);
 
-// Makes a kernel known under `kernel_NAME`.
+// An entry of a table of kernels.
 #define CUDA_ON_CPU_KERNEL(function) \
-    extern const cuda_on_cpu::Kernel kernel_##function; \
-    const cuda_on_cpu::Kernel kernel_##function = { \
-        #function, cuda_on_cpu::Entry<function>::call, cuda_on_cpu::Entry<function>::BYTES, \
-        cuda_on_cpu::Entry<function>::COUNT};
+    { #function, cuda_on_cpu::Entry<function>::call, cuda_on_cpu::Entry<function>::BYTES, \
+      cuda_on_cpu::Entry<function>::COUNT }
 
 #define threadIdx (cuda_on_cpu::current->index)
 #define blockIdx (cuda_on_cpu::current->block)

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use crate::code::Code;
 use crate::config;
 use crate::driver::{Driver, Handle, Progress, call, get};
-use crate::queue::Work;
+use crate::memory::Memory;
+use crate::queue::{Action, Work};
 use crate::runtime::Kernel;
 
 /// How a fatbin begins (`__cudaFatFormat`), and a cubin, which is an ELF file.
@@ -32,15 +33,6 @@ pub(crate) struct Function {
     module: Handle,
     kernel: &'static Kernel,
     shared_bytes_max: c_uint,
-}
-
-/// A launch with its arguments as they were given.
-#[derive(Clone)]
-pub(crate) struct Launch {
-    kernel: &'static Kernel,
-    grid: [c_uint; 3],
-    block: [c_uint; 3],
-    arguments: Arc<[Box<[u64]>]>,
 }
 
 /// # Safety
@@ -174,13 +166,9 @@ unsafe extern "C" fn cuLaunchKernel(
         let sizes = function.kernel.argument_bytes().enumerate();
         // SAFETY: the caller points to an argument of each parameter's size.
         let arguments = sizes.map(|(index, bytes)| unsafe { copied(*arguments.add(index), bytes) });
-        let launch = Launch {
-            kernel: function.kernel,
-            grid,
-            block,
-            arguments: arguments.collect(),
-        };
-        driver.enqueue(stream, Work::Launch(launch)).map(|_| ())
+        let (kernel, arguments) = (function.kernel, arguments.collect::<Vec<_>>());
+        let run = move |_: &mut _| kernel.run(grid, block, &arguments);
+        driver.enqueue_launch(stream, kernel.name(), run)
     })
 }
 
@@ -214,27 +202,26 @@ impl Driver {
             .ok_or(Code::INVALID_HANDLE)
     }
 
-    pub(crate) fn run_launch(&mut self, launch: &Launch) -> Result<Progress, Code> {
-        self.run_unless_failing(launch.kernel.name(), |_| {
-            launch
-                .kernel
-                .run(launch.grid, launch.block, &launch.arguments)
-        })
+    /// Puts a kernel into a stream, by the name that the settings know it by.
+    pub(crate) fn enqueue_launch(
+        &mut self,
+        stream: Handle,
+        kernel: &'static str,
+        run: impl Fn(&mut Memory) -> Result<(), Code> + Send + Sync + 'static,
+    ) -> Result<(), Code> {
+        self.enqueue(stream, Work::Launch(kernel, Arc::new(run)))
+            .map(|_| ())
     }
 
     /// Runs a kernel, unless the settings say that it hangs or fails.
-    pub(crate) fn run_unless_failing(
-        &mut self,
-        kernel: &str,
-        run: impl FnOnce(&mut Self) -> Result<(), Code>,
-    ) -> Result<Progress, Code> {
+    pub(crate) fn run_launch(&mut self, kernel: &str, run: &Action) -> Result<Progress, Code> {
         if config::hangs(kernel) {
             return Ok(Progress::Blocked);
         }
         self.launches += 1;
-        if let Some(code) = config::fault(kernel, self.launches) {
-            return Err(code);
+        match config::fault(kernel, self.launches) {
+            Some(code) => Err(code),
+            None => run(&mut self.memory).map(|()| Progress::Done),
         }
-        run(self).map(|()| Progress::Done)
     }
 }

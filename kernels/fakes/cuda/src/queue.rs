@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::code::Code;
 use crate::config;
 use crate::driver::{Driver, Handle, Progress};
-use crate::launch::Launch;
 use crate::memory::Memory;
 
 pub(crate) const LARGEST_TICKET: u64 = u64::MAX;
@@ -41,7 +40,8 @@ pub(crate) type Action = Arc<dyn Fn(&mut Memory) -> Result<(), Code> + Send + Sy
 #[derive(Clone)]
 pub(crate) enum Work {
     Do(Action),
-    Launch(Launch),
+    /// A kernel by its name.
+    Launch(&'static str, Action),
     Record(Handle),
     Wait(Mark),
 }
@@ -190,7 +190,7 @@ impl Driver {
         self.usable()?;
         match work {
             Work::Do(action) => action(&mut self.memory)?,
-            Work::Launch(launch) => return self.run_launch(launch),
+            Work::Launch(kernel, action) => return self.run_launch(kernel, action),
             Work::Record(event) => self.reach(*event, ticket),
             Work::Wait(mark) => return Ok(self.advance(mark.stream, mark.ticket)),
         }

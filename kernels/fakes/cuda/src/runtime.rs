@@ -11,7 +11,7 @@ use crate::code::{Code, SUCCESS};
 #[repr(C)]
 pub(crate) struct Kernel {
     name: *const c_char,
-    call: unsafe extern "C" fn(arguments: *mut *mut c_void),
+    call: Option<unsafe extern "C" fn(arguments: *mut *mut c_void)>,
     argument_bytes: *const c_uint,
     argument_count: usize,
 }
@@ -20,8 +20,8 @@ pub(crate) struct Kernel {
 unsafe impl Sync for Kernel {}
 
 unsafe extern "C" {
-    /// Every kernel, then null.
-    static cuda_on_cpu_kernels: [*const Kernel; 1];
+    /// Every kernel, then an entry without a name.
+    static cuda_on_cpu_kernels: Kernel;
 
     fn cuda_on_cpu_launch(
         kernel: *const Kernel,
@@ -35,10 +35,13 @@ unsafe extern "C" {
 impl Kernel {
     /// The kernel of this name.
     pub(crate) fn named(name: &CStr) -> Option<&'static Self> {
-        let mut entry = (&raw const cuda_on_cpu_kernels).cast::<*const Self>();
+        let mut entry = &raw const cuda_on_cpu_kernels;
         loop {
-            // SAFETY: the table ends with null, and no entry behind that one is read.
-            let kernel = unsafe { (*entry).as_ref() }?;
+            // SAFETY: the table ends with an entry without a name, behind which nothing is read.
+            let kernel = unsafe { &*entry };
+            if kernel.name.is_null() {
+                return None;
+            }
             if kernel.c_name() == name {
                 return Some(kernel);
             }

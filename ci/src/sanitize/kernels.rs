@@ -1,0 +1,251 @@
+//! The CUDA kernels that ship, compiled as C++ and run on the CPU under AddressSanitizer, UndefinedBehaviorSanitizer and
+//! ThreadSanitizer, after each was seen to find the mistakes of `kernels/fakes/cuda/sanitize/planted.cpp`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::run_quietly;
+use crate::command::{root, step};
+use crate::instrumented::{ASAN_OPTIONS, folder};
+
+const SOURCES: &str = "kernels/cuda";
+const FAKE: &str = "kernels/fakes/cuda";
+
+/// What begins a kernel in its source.
+const KERNEL: &str = "extern \"C\" __global__";
+
+/// What nvcc takes for granted, as `kernels/fakes/cuda/build.rs` has it too.
+const FLAGS: &[&str] = &[
+    "-std=c++17",
+    "-O1",
+    "-g",
+    "-fno-strict-aliasing",
+    "-ffp-contract=off",
+    "-Wno-unknown-pragmas",
+    "-pthread",
+];
+
+/// One way to compile.
+struct Mode {
+    name: &'static str,
+    flags: &'static [&'static str],
+    /// Of the runtime, where it differs: ThreadSanitizer must not take its switches between fibers for the kernel's doing.
+    runtime_flags: &'static [&'static str],
+    /// Mistakes, and what is said of each.
+    finds: &'static [(&'static str, &'static str)],
+}
+
+const MEMORY_FLAGS: &[&str] = &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+
+const MODES: &[Mode] = &[
+    Mode {
+        name: "memory",
+        flags: MEMORY_FLAGS,
+        runtime_flags: MEMORY_FLAGS,
+        finds: &[
+            ("out_of_global_memory", "heap-buffer-overflow"),
+            ("out_of_shared_memory", "global-buffer-overflow"),
+            ("misaligned_vector", "store to misaligned address"),
+            ("integer_overflow", "signed integer overflow"),
+        ],
+    },
+    Mode {
+        name: "races",
+        flags: &["-fsanitize=thread"],
+        runtime_flags: &["-DCUDA_ON_CPU_THREADS"],
+        finds: &[
+            ("missing_barrier", "data race"),
+            ("missing_warp_barrier", "data race"),
+            ("race_between_blocks", "data race"),
+        ],
+    },
+    Mode {
+        name: "plain",
+        flags: &[],
+        runtime_flags: &[],
+        finds: &[
+            ("divergent_barrier", "wait at different barriers"),
+            (
+                "barrier_that_some_never_reach",
+                "some threads of the block have ended",
+            ),
+            ("shuffle_from_an_absent_lane", "one that takes no part"),
+            ("shuffle_that_some_never_reach", "others never reach"),
+            ("unwritten_shared_memory", "unwritten"),
+            ("illegal_address", "illegal address"),
+        ],
+    },
+];
+
+/// Without a mistake: nothing may be said of it.
+const CORRECT: &str = "correct";
+
+pub(super) fn run() -> Result<()> {
+    let kernels = kernels()?;
+    for mode in MODES {
+        let runtime = mode.runtime()?;
+        let planted = mode.program("planted", &runtime)?;
+        mode.finds_what_is_planted(&planted)?;
+        let shipped = mode.program("shipped", &runtime)?;
+        let title = format!("kernels: {}", mode.name);
+        eprintln!("── {title}");
+        let output = run_quietly(Command::new(&shipped).env(ASAN_OPTIONS.0, ASAN_OPTIONS.1))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "{title} ({}):\n{said}",
+            output.status
+        );
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ran: BTreeSet<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("ran "))
+            .collect();
+        let left: Vec<_> = kernels
+            .iter()
+            .filter(|name| !ran.contains(name.as_str()))
+            .collect();
+        ensure!(left.is_empty(), "sanitize/shipped.cpp runs no {left:?}");
+    }
+    Ok(())
+}
+
+/// The names of all kernels that ship.
+fn kernels() -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for source in files_in(SOURCES, "cu")? {
+        let text = fs::read_to_string(&source)
+            .with_context(|| format!("cannot read {}", source.display()))?;
+        for declaration in text.split(KERNEL).skip(1) {
+            let name = kernel_name(declaration);
+            names.insert(
+                name.with_context(|| format!("a kernel without a name in {}", source.display()))?,
+            );
+        }
+    }
+    ensure!(!names.is_empty(), "there is no kernel in {SOURCES}");
+    Ok(names)
+}
+
+/// The word before the first parenthesis that belongs to no launch bounds.
+fn kernel_name(declaration: &str) -> Option<String> {
+    let (before, _) = declaration.split_once(") {")?;
+    let words =
+        before.split(|letter: char| !(letter.is_alphanumeric() || letter == '_' || letter == '('));
+    let name = words
+        .filter_map(|word| word.strip_suffix('('))
+        .find(|word| *word != "__launch_bounds__");
+    name.map(str::to_owned)
+}
+
+fn files_in(folder: &str, extension: &str) -> Result<Vec<PathBuf>> {
+    let folder = root().join(folder);
+    let entries =
+        fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let paths: Vec<_> = paths
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("cannot list {}", folder.display()))?;
+    Ok(paths
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|own| own == extension))
+        .collect())
+}
+
+impl Mode {
+    fn finds_what_is_planted(&self, planted: &Path) -> Result<()> {
+        let look = |mistake: &str| {
+            run_quietly(
+                Command::new(planted)
+                    .arg(mistake)
+                    .env(ASAN_OPTIONS.0, ASAN_OPTIONS.1),
+            )
+        };
+        let correct = look(CORRECT)?;
+        let said = String::from_utf8_lossy(&correct.stderr);
+        ensure!(
+            correct.status.success(),
+            "{} finds a mistake where there is none:\n{said}",
+            self.name
+        );
+        for (mistake, phrase) in self.finds {
+            let output = look(mistake)?;
+            let said = String::from_utf8_lossy(&output.stderr);
+            ensure!(
+                !output.status.success() && said.contains(phrase),
+                "{} did not find {mistake} ({}):\n{said}",
+                self.name,
+                output.status
+            );
+        }
+        eprintln!(
+            "── {}: found all {} planted mistakes",
+            self.name,
+            self.finds.len()
+        );
+        Ok(())
+    }
+
+    /// The runtime as objects.
+    fn runtime(&self) -> Result<Vec<PathBuf>> {
+        let folder = self.folder()?;
+        let mut objects = Vec::new();
+        for source in files_in(&format!("{FAKE}/runtime"), "cpp")? {
+            let object = folder.join(source.with_extension("o").file_name().context("a name")?);
+            let mut compile = compiler();
+            compile
+                .args(self.runtime_flags)
+                .arg("-c")
+                .arg(&source)
+                .arg("-o")
+                .arg(&object);
+            step(
+                &format!("compile {} ({})", source.display(), self.name),
+                &mut compile,
+            )?;
+            objects.push(object);
+        }
+        Ok(objects)
+    }
+
+    /// A program of `sanitize/`.
+    fn program(&self, name: &str, runtime: &[PathBuf]) -> Result<PathBuf> {
+        let program = self.folder()?.join(name);
+        let source = root()
+            .join(FAKE)
+            .join("sanitize")
+            .join(name)
+            .with_extension("cpp");
+        let mut compile = compiler();
+        compile
+            .args(self.flags)
+            .arg(&source)
+            .args(runtime)
+            .arg("-o")
+            .arg(&program);
+        step(
+            &format!("compile {name} kernels ({})", self.name),
+            &mut compile,
+        )?;
+        Ok(program)
+    }
+
+    fn folder(&self) -> Result<PathBuf> {
+        let folder = folder()?.join("kernels").join(self.name);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(folder)
+    }
+}
+
+fn compiler() -> Command {
+    let mut compiler = Command::new("g++");
+    compiler.args(FLAGS);
+    for include in [SOURCES, &format!("{FAKE}/include")] {
+        compiler.arg("-I").arg(root().join(include));
+    }
+    compiler
+}
