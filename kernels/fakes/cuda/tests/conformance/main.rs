@@ -10,10 +10,24 @@
 #![expect(unsafe_code, reason = "the calls of CUDA's C interface")]
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod gpu;
 #[cfg(test)]
+mod graphs;
+#[cfg(test)]
 mod launches;
+#[cfg(test)]
+mod matmul;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod streams;
 
+use std::any::type_name;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// Set for the process that is to run the test of this name.
@@ -22,21 +36,30 @@ const WORLD: &str = "COCOON_CUDA_WORLD";
 /// `real`: not the fake.
 const DRIVER: &str = "COCOON_CUDA_DRIVER";
 
-/// Runs a test in a process that has the driver.
-fn promised(test: &str, body: fn()) {
-    in_world(test, &[], body);
+/// Runs the closure of a test in a process that has the driver.
+fn promised<Body: FnOnce()>(body: Body) {
+    in_world(&[], body);
 }
 
 /// The same with a fake that is told to behave so; nothing makes a real GPU do it, for this reason.
-fn simulated(test: &str, reason: &str, settings: &[(&str, &str)], body: fn()) {
+fn simulated<Body: FnOnce()>(reason: &str, settings: &[(&str, &str)], body: Body) {
     if variable(DRIVER).as_deref() == Some("real") {
         println!("SKIPPED on a real driver: {reason}");
         return;
     }
-    in_world(test, settings, body);
+    in_world(settings, body);
 }
 
-fn in_world(test: &str, settings: &[(&str, &str)], body: fn()) {
+/// Other settings of the fake from here on.
+fn set(settings: &str) {
+    let folder = PathBuf::from(variable("LD_LIBRARY_PATH").unwrap());
+    std::fs::write(folder.join("fake-cuda.env"), settings).unwrap();
+}
+
+fn in_world<Body: FnOnce()>(settings: &[(&str, &str)], body: Body) {
+    // The closure's type is named after the test that it stands in: `conformance::memory::a_test::{{closure}}`.
+    let name = type_name::<Body>().trim_end_matches("::{{closure}}");
+    let (_, test) = name.split_once("::").unwrap();
     if variable(WORLD).as_deref() == Some(test) {
         return body();
     }
