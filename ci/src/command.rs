@@ -1,6 +1,6 @@
 //! Runs a step and says which one it was.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -15,6 +15,15 @@ pub(crate) fn cargo() -> Command {
 /// The workspace's folder.
 pub(crate) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The folder of build outputs that this program lies in.
+pub(crate) fn target() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot tell where this program is")?;
+    let target = own.ancestors().nth(2);
+    target
+        .map(Path::to_owned)
+        .context("this program is in no target folder")
 }
 
 /// Runs one step to its end; a failure names the step and the command that repeats it.

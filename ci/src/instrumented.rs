@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::command::cargo;
+use crate::command::{cargo, target};
 
 /// Named, so that build scripts and procedural macros, which run on the same machine, stay as they are.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
@@ -43,12 +43,7 @@ pub(crate) fn instrumented(subcommand: &str) -> Result<Command> {
 
 /// Where the instrumented outputs go: beside this program's own profile.
 pub(crate) fn folder() -> Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot tell where this program is")?;
-    let target = own
-        .ancestors()
-        .nth(2)
-        .context("this program is in no target folder")?;
-    Ok(target.join("instrumented"))
+    Ok(target()?.join("instrumented"))
 }
 
 /// A binary that [`instrumented`] has built.

@@ -5,6 +5,7 @@ mod command;
 mod devnet;
 mod fuzz;
 mod instrumented;
+mod kernels;
 mod sanitize;
 mod test;
 mod vectors;
@@ -40,6 +41,8 @@ enum Job {
         /// Only these.
         only: Option<sanitize::Subject>,
     },
+    /// The GPU code that ships, compiled from its sources and compared byte for byte.
+    Kernels(kernels::Options),
     /// Conformance with real evidence, in the directory that `COCOON_VECTORS` names, as one table.
     Vectors,
     /// A gateway and two simulated workers on this machine, with real tasks; the same as `cargo devnet`.
@@ -68,6 +71,7 @@ fn run(job: Job) -> Result<()> {
         Job::Bench { filter } => test::bench(filter.as_deref()),
         Job::Fuzz(options) => fuzz::run(&options),
         Job::Sanitize { only } => sanitize::run(only),
+        Job::Kernels(options) => kernels::run(&options),
         Job::Vectors => vectors::run(),
         Job::Devnet { arguments } => devnet::run(&arguments),
     }

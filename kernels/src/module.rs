@@ -1,49 +1,42 @@
-//! The digest of the code that computes, for claims and receipts. On the CPU that code is the running executable.
+//! The code that computes: on the GPU one fatbin with the machine code of every kernel, inside this executable and so measured
+//! with it; on the CPU the running executable. Their digests stand in claims and receipts.
+//!
+//! `cargo ci kernels` compiles `cuda/` into the fatbin and its manifest, which are checked in: to build this crate takes no
+//! CUDA toolkit, and everyone has the same bytes.
 
-use std::fs::File;
-use std::io::{self, Read};
-
-use protocol::Sha256Digest;
-use protocol::digest::Sha256Hasher;
-
-/// The executable of this process as the kernel holds it, even if its file was replaced meanwhile.
-const RUNNING_EXECUTABLE: &str = "/proc/self/exe";
-
-/// One read; large enough that digesting, not the system call, takes the time.
-const CHUNK_BYTES: usize = 256 * 1024;
-
-/// SHA-256 of the running executable: the module digest of [`CpuExecutor`](crate::executor::CpuExecutor).
-pub fn executable_digest() -> io::Result<Sha256Digest> {
-    digest_of(File::open(RUNNING_EXECUTABLE)?)
-}
-
-fn digest_of(mut source: impl Read) -> io::Result<Sha256Digest> {
-    let mut hasher = Sha256Hasher::default();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        match source.read(&mut chunk)? {
-            0 => return Ok(hasher.finish()),
-            filled => hasher.update(chunk.get(..filled).unwrap_or(&chunk)),
-        }
-    }
-}
+mod executable;
+mod manifest;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+mod tests;
 
-    #[test]
-    fn a_source_longer_than_one_chunk_is_digested_whole() {
-        let bytes = vec![7; 3 * CHUNK_BYTES + 1];
-        assert_eq!(
-            digest_of(bytes.as_slice()).unwrap(),
-            Sha256Digest::of(&bytes)
-        );
-    }
+use std::sync::OnceLock;
 
-    #[test]
-    fn the_running_executable_has_the_digest_of_its_file() {
-        let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        assert_eq!(executable_digest().unwrap(), Sha256Digest::of(&file));
-    }
+use protocol::Sha256Digest;
+
+pub use executable::executable_digest;
+pub use manifest::{Kernel, Manifest, Parameter, ParameterKind, Resources};
+
+/// The file as it is, where the driver may read it as structures.
+#[repr(C, align(16))]
+struct Aligned<Bytes: ?Sized>(Bytes);
+
+static FATBIN: &Aligned<[u8]> = &Aligned(*include_bytes!("../module/cocoon.fatbin"));
+
+/// The machine code of all kernels for every supported architecture, and PTX for development: what one `cuModuleLoadData`
+/// takes. It begins at a multiple of 16 bytes.
+pub static MODULE_FATBIN: &[u8] = &FATBIN.0;
+
+const MANIFEST_JSON: &[u8] = include_bytes!("../module/manifest.json");
+
+/// SHA-256 of [`MODULE_FATBIN`], computed once from its bytes: the module digest of a GPU executor.
+pub fn fatbin_digest() -> Sha256Digest {
+    static DIGEST: OnceLock<Sha256Digest> = OnceLock::new();
+    *DIGEST.get_or_init(|| Sha256Digest::of(MODULE_FATBIN))
+}
+
+/// What the fatbin holds. A manifest that cannot be read is empty, so that no kernel is found in it; a test reads it.
+pub fn manifest() -> &'static Manifest {
+    static MANIFEST: OnceLock<Manifest> = OnceLock::new();
+    MANIFEST.get_or_init(|| Manifest::parse(MANIFEST_JSON).unwrap_or_default())
 }

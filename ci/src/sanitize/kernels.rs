@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use super::run_quietly;
 use crate::command::{root, step};
@@ -15,8 +16,8 @@ use crate::instrumented::{ASAN_OPTIONS, folder};
 const SOURCES: &str = "kernels/cuda";
 const FAKE: &str = "kernels/fakes/cuda";
 
-/// What begins a kernel in its source.
-const KERNEL: &str = "extern \"C\" __global__";
+/// What the module that ships says of its kernels.
+const MANIFEST: &str = "kernels/module/manifest.json";
 
 /// What nvcc takes for granted, as `kernels/fakes/cuda/build.rs` has it too.
 const FLAGS: &[&str] = &[
@@ -116,30 +117,18 @@ pub(super) fn run() -> Result<()> {
 
 /// The names of all kernels that ship.
 fn kernels() -> Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
-    for source in files_in(SOURCES, "cu")? {
-        let text = fs::read_to_string(&source)
-            .with_context(|| format!("cannot read {}", source.display()))?;
-        for declaration in text.split(KERNEL).skip(1) {
-            let name = kernel_name(declaration);
-            names.insert(
-                name.with_context(|| format!("a kernel without a name in {}", source.display()))?,
-            );
-        }
-    }
-    ensure!(!names.is_empty(), "there is no kernel in {SOURCES}");
+    let text =
+        fs::read(root().join(MANIFEST)).with_context(|| format!("cannot read {MANIFEST}"))?;
+    let manifest: Value =
+        serde_json::from_slice(&text).with_context(|| format!("{MANIFEST} is no JSON"))?;
+    let kernels = manifest.get("kernels").and_then(Value::as_array);
+    let names = kernels
+        .into_iter()
+        .flatten()
+        .filter_map(|kernel| kernel.get("name")?.as_str());
+    let names: BTreeSet<_> = names.map(str::to_owned).collect();
+    ensure!(!names.is_empty(), "{MANIFEST} names no kernel");
     Ok(names)
-}
-
-/// The word before the first parenthesis that belongs to no launch bounds.
-fn kernel_name(declaration: &str) -> Option<String> {
-    let (before, _) = declaration.split_once(") {")?;
-    let words =
-        before.split(|letter: char| !(letter.is_alphanumeric() || letter == '_' || letter == '('));
-    let name = words
-        .filter_map(|word| word.strip_suffix('('))
-        .find(|word| *word != "__launch_bounds__");
-    name.map(str::to_owned)
 }
 
 fn files_in(folder: &str, extension: &str) -> Result<Vec<PathBuf>> {

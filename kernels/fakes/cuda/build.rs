@@ -9,11 +9,13 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use serde_json::Value;
+
 /// The sources that ship.
 const SOURCES: &str = "../../cuda";
 
-/// What stands before a kernel's name.
-const KERNEL: &str = "extern \"C\" __global__";
+/// What the module that ships says of its kernels.
+const MANIFEST: &str = "../../module/manifest.json";
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo names a folder for outputs"));
@@ -33,23 +35,43 @@ fn main() {
         .files(["runtime/block.cpp", "runtime/stack.cpp"])
         .file(kernels);
     build.compile("cuda_on_cpu");
-    for watched in [SOURCES, "include", "runtime", "build.rs"] {
+    for watched in [SOURCES, MANIFEST, "include", "runtime", "build.rs"] {
         println!("cargo:rerun-if-changed={watched}");
     }
 }
 
-/// Every source, as in the module that ships, then a table of their kernels that ends with an empty entry.
-fn translation_unit(folder: &Path) -> String {
-    let (mut includes, mut table) = (String::new(), String::new());
-    for source in cuda_files(folder) {
-        let text = fs::read_to_string(folder.join(&source)).expect("a kernel's source");
-        writeln!(includes, "#include \"{source}\"").expect("a string grows");
-        for kernel in text.split(KERNEL).skip(1).map(kernel_name) {
-            writeln!(table, "    CUDA_ON_CPU_KERNEL({kernel}),").expect("a string grows");
-        }
+/// Every source, as in the module that ships, then a table of its kernels that ends with an empty entry. What the compiler
+/// takes a kernel's parameters for must be what the manifest says, since a host relies on it.
+fn translation_unit(sources: &Path) -> String {
+    let mut text = "#include \"cuda_on_cpu.h\"\n".to_owned();
+    for source in cuda_files(sources) {
+        writeln!(text, "#include \"{source}\"").expect("a string grows");
     }
-    let array = "extern \"C\" const cuda_on_cpu::Kernel cuda_on_cpu_kernels[]";
-    format!("#include \"cuda_on_cpu.h\"\n{includes}{array};\n{array} = {{\n{table}    {{}},\n}};\n")
+    let manifest = fs::read_to_string(MANIFEST).expect("the module's manifest");
+    let manifest: Value = serde_json::from_str(&manifest).expect("a manifest in JSON");
+    let mut table = String::new();
+    for kernel in array(&manifest, "kernels") {
+        let (name, threads) = (
+            kernel["name"].as_str().expect("a name"),
+            &kernel["block_threads_max"],
+        );
+        let sizes = array(kernel, "parameters")
+            .iter()
+            .map(|parameter| parameter["bytes"].to_string());
+        let sizes = sizes.collect::<Vec<_>>().join(", ");
+        writeln!(
+            text,
+            "static_assert(cuda_on_cpu::Entry<{name}>::takes({{{sizes}}}));"
+        )
+        .expect("a string grows");
+        writeln!(table, "    CUDA_ON_CPU_KERNEL({name}, {threads}),").expect("a string grows");
+    }
+    let declaration = "extern \"C\" const cuda_on_cpu::Kernel cuda_on_cpu_kernels[]";
+    text + &format!("{declaration};\n{declaration} = {{\n{table}    {{}},\n}};\n")
+}
+
+fn array<'a>(value: &'a Value, name: &str) -> &'a Vec<Value> {
+    value[name].as_array().expect("an array of the manifest")
 }
 
 fn cuda_files(folder: &Path) -> Vec<String> {
@@ -59,17 +81,4 @@ fn cuda_files(folder: &Path) -> Vec<String> {
     let mut files: Vec<_> = names.filter(is_cuda).collect();
     files.sort();
     files
-}
-
-/// The last word before the parameters, which are the first parenthesis after launch bounds, if there are any.
-fn kernel_name(declaration: &str) -> &str {
-    let name = match declaration.split_once("__launch_bounds__") {
-        Some((before, bounds)) if !before.contains('(') => {
-            bounds.split_once(')').map(|(_, name)| name)
-        }
-        _ => Some(declaration),
-    };
-    let words = name.and_then(|name| name.split('(').next());
-    let name = words.and_then(|words| words.split_whitespace().last());
-    name.expect("a kernel's name")
 }

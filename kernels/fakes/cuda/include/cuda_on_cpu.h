@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <type_traits>
 #include <utility>
 
@@ -86,6 +87,7 @@ struct Kernel {
     void (*call)(void** arguments);
     const unsigned* argument_bytes;
     size_t argument_count;
+    unsigned block_threads_max;
 };
 
 enum Outcome { FINISHED = 0, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719 };
@@ -96,6 +98,12 @@ template <class... Arguments, void (*Function)(Arguments...)>
 struct Entry<Function> {
     static constexpr unsigned BYTES[] = {sizeof(Arguments)..., 0};
     static constexpr size_t COUNT = sizeof...(Arguments);
+    // Whether the arguments have these sizes.
+    static constexpr bool takes(std::initializer_list<unsigned> sizes) {
+        bool same = sizes.size() == COUNT;
+        for (size_t i = 0; same && i < COUNT; i++) same = sizes.begin()[i] == BYTES[i];
+        return same;
+    }
     static void call(void** arguments) { spread(arguments, std::index_sequence_for<Arguments...>{}); }
     template <size_t... Index>
     static void spread(void** arguments, std::index_sequence<Index...>) {
@@ -110,9 +118,9 @@ extern "C" cuda_on_cpu::Outcome cuda_on_cpu_launch(
     const cuda_on_cpu::Kernel* kernel, const dim3* grid, const dim3* block, void** arguments, const char** message);
 
 // An entry of a table of kernels.
-#define CUDA_ON_CPU_KERNEL(function) \
+#define CUDA_ON_CPU_KERNEL(function, block_threads_max) \
     { #function, cuda_on_cpu::Entry<function>::call, cuda_on_cpu::Entry<function>::BYTES, \
-      cuda_on_cpu::Entry<function>::COUNT }
+      cuda_on_cpu::Entry<function>::COUNT, block_threads_max }
 
 #define threadIdx (cuda_on_cpu::current->index)
 #define blockIdx (cuda_on_cpu::current->block)

@@ -12,8 +12,7 @@ template <class... Parameters, void (*Function)(Parameters...)>
 struct Launch<Function> {
     // Stops the program where the kernel does not run to its end.
     static void run(const char* name, dim3 grid, dim3 block, Parameters... arguments) {
-        const cuda_on_cpu::Kernel kernel = {
-            name, cuda_on_cpu::Entry<Function>::call, cuda_on_cpu::Entry<Function>::BYTES, sizeof...(Parameters)};
+        const cuda_on_cpu::Kernel kernel = {name, cuda_on_cpu::Entry<Function>::call, nullptr, 0, 0};
         void* pointers[] = {const_cast<void*>(static_cast<const void*>(&arguments))..., nullptr};
         const char* message;
         if (cuda_on_cpu_launch(&kernel, &grid, &block, pointers, &message) != cuda_on_cpu::FINISHED) {

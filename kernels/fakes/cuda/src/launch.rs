@@ -110,7 +110,9 @@ extern "C" fn cuFuncGetAttribute(
     get(value, |driver| {
         let function = driver.function(function)?;
         Ok(match attribute {
-            MAX_THREADS_PER_BLOCK => 1024,
+            MAX_THREADS_PER_BLOCK => {
+                c_int::try_from(function.kernel.block_threads_max()).unwrap_or(0)
+            }
             NUM_REGS => 32,
             MAX_DYNAMIC_SHARED_SIZE_BYTES => {
                 c_int::try_from(function.shared_bytes_max).unwrap_or(SHARED_BYTES_MAX)
@@ -153,7 +155,7 @@ unsafe extern "C" fn cuLaunchKernel(
     call(|driver| {
         let function = *driver.function(function)?;
         let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
-        if !is_launchable(grid, block) || shared_bytes > function.shared_bytes_max {
+        if !function.kernel.is_launchable(grid, block) || shared_bytes > function.shared_bytes_max {
             return Err(Code::INVALID_VALUE);
         }
         // Arguments in one buffer, and shared memory whose size a launch says, are outside the fake.
@@ -172,15 +174,17 @@ unsafe extern "C" fn cuLaunchKernel(
     })
 }
 
-/// The limits of every compute capability from 3.0 on.
-fn is_launchable(grid: [c_uint; 3], block: [c_uint; 3]) -> bool {
-    let within = |sizes: [c_uint; 3], limits: [c_uint; 3]| {
-        let mut pairs = sizes.iter().zip(limits);
-        pairs.all(|(size, limit)| (1..=limit).contains(size))
-    };
-    within(grid, [c_int::MAX.unsigned_abs(), 65_535, 65_535])
-        && within(block, [1024, 1024, 64])
-        && block.iter().product::<c_uint>() <= 1024
+impl Kernel {
+    /// The limits of every compute capability from 3.0 on, and the kernel's own.
+    fn is_launchable(&self, grid: [c_uint; 3], block: [c_uint; 3]) -> bool {
+        let within = |sizes: [c_uint; 3], limits: [c_uint; 3]| {
+            let mut pairs = sizes.iter().zip(limits);
+            pairs.all(|(size, limit)| (1..=limit).contains(size))
+        };
+        within(grid, [c_int::MAX.unsigned_abs(), 65_535, 65_535])
+            && within(block, [1024, 1024, 64])
+            && block.iter().product::<c_uint>() <= self.block_threads_max()
+    }
 }
 
 /// # Safety

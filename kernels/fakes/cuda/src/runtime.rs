@@ -14,6 +14,7 @@ pub(crate) struct Kernel {
     call: Option<unsafe extern "C" fn(arguments: *mut *mut c_void)>,
     argument_bytes: *const c_uint,
     argument_count: usize,
+    block_threads_max: c_uint,
 }
 
 // SAFETY: the table and all that it points to are constants.
@@ -56,6 +57,11 @@ impl Kernel {
     fn c_name(&self) -> &'static CStr {
         // SAFETY: a string literal.
         unsafe { CStr::from_ptr(self.name) }
+    }
+
+    /// Its launch bounds.
+    pub(crate) fn block_threads_max(&self) -> c_uint {
+        self.block_threads_max
     }
 
     /// The size of each parameter.

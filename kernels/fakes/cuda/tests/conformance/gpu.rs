@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{CUfunction, CUmodule, CUresult};
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr};
+use kernels::module::MODULE_FATBIN;
 
 pub(crate) struct Gpu {
     pub(crate) context: Arc<CudaContext>,
@@ -24,8 +25,8 @@ impl Gpu {
     pub(crate) fn open() -> Self {
         let context = CudaContext::new(0).unwrap();
         let stream = context.new_stream().unwrap();
-        // SAFETY: a whole image.
-        let module = unsafe { result::module::load_data(image().as_ptr().cast()) }.unwrap();
+        // SAFETY: the whole module that ships.
+        let module = unsafe { result::module::load_data(MODULE_FATBIN.as_ptr().cast()) }.unwrap();
         Self {
             context,
             stream,
@@ -94,10 +95,4 @@ pub(crate) fn address<T>(slice: &CudaSlice<T>, stream: &CudaStream) -> u64 {
 
 pub(crate) fn code<T>(result: Result<T, DriverError>) -> CUresult {
     result.map_or_else(|error| error.0, |_| CUresult::CUDA_SUCCESS)
-}
-
-/// The module that ships.
-fn image() -> &'static [u8] {
-    // How a fatbin begins.
-    &[0x50, 0xed, 0x55, 0xba, 0, 0, 0, 0]
 }

@@ -89,6 +89,8 @@ fn a_grid_or_block_beyond_the_limits_is_refused_and_harmless() {
         let mut arguments = [(&raw mut zero).cast(); 5];
         for (grid, block) in [
             ((1, 1, 1), (1025, 1, 1)),
+            // The launch bounds of this kernel are 256 threads.
+            ((1, 1, 1), (257, 1, 1)),
             ((1, 1, 1), (1, 1, 65)),
             ((1, 1, 1), (0, 1, 1)),
             ((0, 1, 1), (1, 1, 1)),
