@@ -4,6 +4,8 @@
 use std::ffi::{CStr, c_char, c_int};
 use std::ptr;
 
+use crate::driver::exports;
+
 /// Why a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Code(pub(crate) c_int);
@@ -59,14 +61,13 @@ codes! {
     UNKNOWN = 999, "unknown error";
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn cuGetErrorName(code: c_int, name: Option<&mut *const c_char>) -> c_int {
-    tell(name, find(code).map(|(_, name, _)| *name))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuGetErrorString(code: c_int, words: Option<&mut *const c_char>) -> c_int {
-    tell(words, find(code).map(|(_, _, words)| *words))
+exports! {
+    fn cuGetErrorName(code: c_int, name: Option<&mut *const c_char>) {
+        tell(name, find(code).map(|(_, name, _)| *name))
+    }
+    fn cuGetErrorString(code: c_int, words: Option<&mut *const c_char>) {
+        tell(words, find(code).map(|(_, _, words)| *words))
+    }
 }
 
 fn find(code: c_int) -> Option<&'static (c_int, &'static str, &'static str)> {

@@ -1,7 +1,7 @@
 //! `libcublasLt.so`: descriptors, and one plain matrix product. Names and signatures are those of cublasLt.h.
 //!
 //! Data are binary32, binary16 or bfloat16, sums and scales binary32; column or row order, transposes, leading dimensions,
-//! strided batches and the bias epilogue. Anything else is not supported, and is refused as such.
+//! strided batches and the bias epilogue. Anything else is refused as not supported.
 #![expect(
     unsafe_code,
     reason = "exported symbols, and memory that a caller points to"
@@ -10,51 +10,61 @@
 mod product;
 
 use std::collections::BTreeMap;
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{c_int, c_uint};
+use std::ptr::with_exposed_provenance;
 use std::sync::{Mutex, PoisonError};
 
 use crate::code::SUCCESS;
-use crate::driver::{self, Handle};
-use product::{Layout, Matrix, Order, Product, Type};
+use crate::driver::{self, Handle, exports};
+use product::{Matrix, Product};
 
 /// `cublasStatus_t`.
 #[derive(Clone, Copy)]
 struct Status(c_int);
 
-impl Status {
-    const INVALID_VALUE: Self = Self(7);
-    const EXECUTION_FAILED: Self = Self(13);
-    const NOT_SUPPORTED: Self = Self(15);
-}
+const INVALID_VALUE: Status = Status(7);
+const EXECUTION_FAILED: Status = Status(13);
+const NOT_SUPPORTED: Status = Status(15);
 
 /// What version of cuBLAS this would be.
 const VERSION: usize = 130_000;
 
 /// `CUBLAS_COMPUTE_32F`, its pedantic form, and the forms that may round operands. All are computed as the first.
-const COMPUTE_32F: [c_int; 5] = [68, 69, 74, 75, 77];
+const COMPUTE_32F: [u64; 5] = [68, 69, 74, 75, 77];
+/// `CUDA_R_32F`.
+const BINARY32: u64 = 0;
+
+/// `CUBLASLT_MATRIX_LAYOUT_…`.
+const TYPE: c_uint = 0;
+const ORDER: c_uint = 1;
+const ROWS: c_uint = 2;
+const COLUMNS: c_uint = 3;
+const STRIDE: c_uint = 4;
+const BATCHES: c_uint = 5;
+const BATCH_STRIDE: c_uint = 6;
+
+/// `CUBLASLT_MATMUL_DESC_…`.
+const COMPUTE_TYPE: c_uint = 0;
+const SCALE_TYPE: c_uint = 1;
+const POINTER_MODE: c_uint = 2;
+const TRANSPOSE_A: c_uint = 3;
+const TRANSPOSE_B: c_uint = 4;
+const EPILOGUE: c_uint = 7;
+const BIAS_POINTER: c_uint = 8;
+const FAST_ACCUMULATION: c_uint = 25;
+const BIAS_TYPE: c_uint = 26;
+/// No attribute: C and D are not transposed.
+const NEVER: c_uint = c_uint::MAX;
 
 /// `CUBLASLT_EPILOGUE_…`.
 const EPILOGUE_DEFAULT: u64 = 1;
 const EPILOGUE_BIAS: u64 = 4;
 
-enum Object {
-    Library,
-    Preference,
-    Layout(Layout),
-    Operation(Operation),
-}
-
-/// `cublasLtMatmulDesc_t`.
-#[derive(Clone, Copy)]
-struct Operation {
-    transposes: [bool; 2],
-    has_bias: bool,
-    bias: usize,
-    bias_type: Option<Type>,
-}
+/// Whatever has been created: its attributes by number.
+type Attributes = BTreeMap<c_uint, u64>;
 
 struct Objects {
-    known: BTreeMap<Handle, Object>,
+    known: BTreeMap<Handle, Attributes>,
     last: Handle,
 }
 
@@ -63,7 +73,7 @@ static OBJECTS: Mutex<Objects> = Mutex::new(Objects {
     last: 0,
 });
 
-fn with<T>(what: impl FnOnce(&mut Objects) -> T) -> T {
+fn with<T>(what: impl FnOnce(&mut Objects) -> Result<T, Status>) -> Result<T, Status> {
     what(&mut OBJECTS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -71,61 +81,35 @@ fn number(result: Result<(), Status>) -> c_int {
     result.map_or_else(|status| status.0, |()| SUCCESS)
 }
 
-fn create(out: Option<&mut Handle>, object: Result<Object, Status>) -> c_int {
-    let made = out.ok_or(Status::INVALID_VALUE).and_then(|out| {
-        let object = object?;
-        *out = with(|objects| {
-            objects.last += 1;
-            objects.known.insert(objects.last, object);
-            objects.last
-        });
+fn create<const COUNT: usize>(out: Option<&mut Handle>, given: [(c_uint, u64); COUNT]) -> c_int {
+    number(with(|objects| {
+        objects.last += 1;
+        objects.known.insert(objects.last, Attributes::from(given));
+        *out.ok_or(INVALID_VALUE)? = objects.last;
         Ok(())
-    });
-    number(made)
+    }))
 }
 
 fn destroy(object: Handle) -> c_int {
-    let removed = with(|objects| objects.known.remove(&object));
-    number(removed.map(|_| ()).ok_or(Status::INVALID_VALUE))
+    number(with(|objects| {
+        let removed = objects.known.remove(&object);
+        removed.map(|_| ()).ok_or(INVALID_VALUE)
+    }))
 }
 
-impl Objects {
-    fn layout(&mut self, handle: Handle) -> Result<&mut Layout, Status> {
-        match self.known.get_mut(&handle) {
-            Some(Object::Layout(layout)) => Ok(layout),
-            _ => Err(Status::INVALID_VALUE),
-        }
+fn set(object: Handle, attribute: c_uint, value: usize, bytes: usize) -> c_int {
+    let mut little_endian = [0; 8];
+    if value == 0 || ![4, 8].contains(&bytes) {
+        return INVALID_VALUE.0;
     }
-
-    fn operation(&mut self, handle: Handle) -> Result<&mut Operation, Status> {
-        match self.known.get_mut(&handle) {
-            Some(Object::Operation(operation)) => Ok(operation),
-            _ => Err(Status::INVALID_VALUE),
-        }
-    }
-
-    /// The product that these descriptors say, with matrices at no address yet.
-    fn product(&mut self, operation: Handle, layouts: [Handle; 4]) -> Result<Product, Status> {
-        let operation = *self.operation(operation)?;
-        let [a, b, c, d] = layouts.map(|handle| self.layout(handle).copied());
-        let [ta, tb] = operation.transposes;
-        let d = d?;
-        let product = Product {
-            a: Matrix::new(a?.transposed_if(ta)),
-            b: Matrix::new(b?.transposed_if(tb)),
-            c: Matrix::new(c?),
-            d: Matrix::new(d),
-            bias: operation
-                .has_bias
-                .then_some((operation.bias, operation.bias_type.unwrap_or(d.kind))),
-            alpha: 1.0,
-            beta: 0.0,
-        };
-        product
-            .fits()
-            .then_some(product)
-            .ok_or(Status::INVALID_VALUE)
-    }
+    let value = with_exposed_provenance::<u8>(value);
+    // SAFETY: the caller of the C interface points to this many bytes, and there is room for eight.
+    unsafe { value.copy_to(little_endian.as_mut_ptr(), bytes) };
+    number(with(|objects| {
+        let known = objects.known.get_mut(&object).ok_or(INVALID_VALUE)?;
+        known.insert(attribute, u64::from_le_bytes(little_endian));
+        Ok(())
+    }))
 }
 
 #[unsafe(no_mangle)]
@@ -133,135 +117,31 @@ extern "C" fn cublasLtGetVersion() -> usize {
     VERSION
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn cublasLtCreate(library: Option<&mut Handle>) -> c_int {
-    create(library, Ok(Object::Library))
-}
+exports! {
+    fn cublasLtCreate(library: Option<&mut Handle>) { create(library, []) }
+    fn cublasLtDestroy(library: Handle) { destroy(library) }
 
-#[unsafe(no_mangle)]
-extern "C" fn cublasLtDestroy(library: Handle) -> c_int {
-    destroy(library)
-}
+    fn cublasLtMatmulPreferenceCreate(preference: Option<&mut Handle>) { create(preference, []) }
+    fn cublasLtMatmulPreferenceSetAttribute(preference: Handle, attribute: c_uint, value: usize, bytes: usize) {
+        set(preference, attribute, value, bytes)
+    }
+    fn cublasLtMatmulPreferenceDestroy(preference: Handle) { destroy(preference) }
 
-#[unsafe(no_mangle)]
-extern "C" fn cublasLtMatmulPreferenceCreate(preference: Option<&mut Handle>) -> c_int {
-    create(preference, Ok(Object::Preference))
-}
+    fn cublasLtMatrixLayoutCreate(layout: Option<&mut Handle>, kind: c_uint, rows: u64, columns: u64, stride: u64) {
+        create(layout, [(TYPE, kind.into()), (ROWS, rows), (COLUMNS, columns), (STRIDE, stride)])
+    }
+    fn cublasLtMatrixLayoutSetAttribute(layout: Handle, attribute: c_uint, value: usize, bytes: usize) {
+        set(layout, attribute, value, bytes)
+    }
+    fn cublasLtMatrixLayoutDestroy(layout: Handle) { destroy(layout) }
 
-#[unsafe(no_mangle)]
-extern "C" fn cublasLtMatmulPreferenceSetAttribute(
-    _: Handle,
-    _: c_uint,
-    _: *const c_void,
-    _: usize,
-) -> c_int {
-    SUCCESS
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cublasLtMatmulPreferenceDestroy(preference: Handle) -> c_int {
-    destroy(preference)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cublasLtMatrixLayoutCreate(
-    layout: Option<&mut Handle>,
-    kind: c_int,
-    rows: u64,
-    columns: u64,
-    stride: i64,
-) -> c_int {
-    let made = Layout::new(kind, rows, columns, stride).ok_or(Status::NOT_SUPPORTED);
-    create(layout, made.map(Object::Layout))
-}
-
-/// # Safety
-///
-/// `value` is valid for reads of `bytes` bytes.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cublasLtMatrixLayoutSetAttribute(
-    layout: Handle,
-    attribute: c_uint,
-    value: *const u8,
-    bytes: usize,
-) -> c_int {
-    // SAFETY: passed on from the caller.
-    let value = unsafe { integer(value, bytes) };
-    number(with(|objects| {
-        let (layout, value) = (objects.layout(layout)?, value?);
-        let size = usize::try_from(value).map_err(|_| Status::INVALID_VALUE)?;
-        match attribute {
-            // CUBLASLT_MATRIX_LAYOUT_…: ORDER, ROWS, COLS, LD, BATCH_COUNT, STRIDED_BATCH_OFFSET
-            1 => layout.order = Order::numbered(value).ok_or(Status::NOT_SUPPORTED)?,
-            2 => layout.rows = size,
-            3 => layout.columns = size,
-            4 => layout.stride = size,
-            5 => layout.batches = size,
-            6 => layout.batch_stride = size,
-            _ => return Err(Status::NOT_SUPPORTED),
-        }
-        Ok(())
-    }))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cublasLtMatrixLayoutDestroy(layout: Handle) -> c_int {
-    destroy(layout)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cublasLtMatmulDescCreate(
-    operation: Option<&mut Handle>,
-    compute: c_int,
-    scale: c_int,
-) -> c_int {
-    let is_known = COMPUTE_32F.contains(&compute) && scale == Type::BINARY32;
-    let made = Object::Operation(Operation {
-        transposes: [false; 2],
-        has_bias: false,
-        bias: 0,
-        bias_type: None,
-    });
-    create(
-        operation,
-        is_known.then_some(made).ok_or(Status::NOT_SUPPORTED),
-    )
-}
-
-/// # Safety
-///
-/// `value` is valid for reads of `bytes` bytes.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cublasLtMatmulDescSetAttribute(
-    operation: Handle,
-    attribute: c_uint,
-    value: *const u8,
-    bytes: usize,
-) -> c_int {
-    // SAFETY: passed on from the caller.
-    let value = unsafe { integer(value, bytes) };
-    number(with(|objects| {
-        let (operation, value) = (objects.operation(operation)?, value?);
-        match (attribute, value) {
-            // CUBLASLT_MATMUL_DESC_…: POINTER_MODE on the host, TRANSA, TRANSB (not conjugate), EPILOGUE, BIAS_POINTER,
-            // FAST_ACCUM, BIAS_DATA_TYPE
-            (2, 0) | (25, _) => (),
-            (3, 0 | 1) => operation.transposes[0] = value == 1,
-            (4, 0 | 1) => operation.transposes[1] = value == 1,
-            (7, EPILOGUE_DEFAULT | EPILOGUE_BIAS) => operation.has_bias = value == EPILOGUE_BIAS,
-            (8, _) => operation.bias = usize::try_from(value).map_err(|_| Status::INVALID_VALUE)?,
-            (26, _) => {
-                operation.bias_type = Some(Type::numbered(value).ok_or(Status::NOT_SUPPORTED)?);
-            }
-            _ => return Err(Status::NOT_SUPPORTED),
-        }
-        Ok(())
-    }))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cublasLtMatmulDescDestroy(operation: Handle) -> c_int {
-    destroy(operation)
+    fn cublasLtMatmulDescCreate(operation: Option<&mut Handle>, compute: c_uint, scale: c_uint) {
+        create(operation, [(COMPUTE_TYPE, compute.into()), (SCALE_TYPE, scale.into())])
+    }
+    fn cublasLtMatmulDescSetAttribute(operation: Handle, attribute: c_uint, value: usize, bytes: usize) {
+        set(operation, attribute, value, bytes)
+    }
+    fn cublasLtMatmulDescDestroy(operation: Handle) { destroy(operation) }
 }
 
 /// `cublasLtMatmulHeuristicResult_t`.
@@ -274,84 +154,110 @@ struct Heuristic {
     reserved: [c_int; 4],
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn cublasLtMatmulAlgoGetHeuristic(
-    _: Handle,
-    operation: Handle,
-    a: Handle,
-    b: Handle,
-    c: Handle,
-    d: Handle,
-    _: Handle,
-    requested: c_int,
-    result: Option<&mut Heuristic>,
-    count: Option<&mut c_int>,
-) -> c_int {
-    let product = with(|objects| objects.product(operation, [a, b, c, d]));
-    let found = product.and_then(|_| {
-        let out = result.zip(count).filter(|_| requested > 0);
-        let (result, count) = out.ok_or(Status::INVALID_VALUE)?;
-        *count = 1;
-        *result = Heuristic {
-            algorithm: [1; 8],
-            workspace_bytes: 0,
-            state: SUCCESS,
-            waves: 1.0,
-            reserved: [0; 4],
-        };
-        Ok(())
-    });
-    number(found)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cublasLtMatmul(
-    _: Handle,
-    operation: Handle,
-    alpha: Option<&f32>,
-    a: usize,
-    a_layout: Handle,
-    b: usize,
-    b_layout: Handle,
-    beta: Option<&f32>,
-    c: usize,
-    c_layout: Handle,
-    d: usize,
-    d_layout: Handle,
-    _: *const [u64; 8],
-    _: usize,
-    _: usize,
-    stream: Handle,
-) -> c_int {
-    let layouts = [a_layout, b_layout, c_layout, d_layout];
-    let product = with(|objects| objects.product(operation, layouts));
-    let enqueued = product.and_then(|mut product| {
-        let scales = alpha.zip(beta).ok_or(Status::INVALID_VALUE)?;
-        (product.alpha, product.beta) = (*scales.0, *scales.1);
-        product.a.address = a;
-        product.b.address = b;
-        product.c.address = c;
-        product.d.address = d;
-        let run = move |memory: &mut _| product.run(memory);
-        let code = driver::call(|driver| driver.enqueue_launch(stream, "matmul", run));
-        (code == SUCCESS)
-            .then_some(())
-            .ok_or(Status::EXECUTION_FAILED)
-    });
-    number(enqueued)
-}
-
-/// An attribute of four or eight bytes.
-///
-/// # Safety
-///
-/// `value` is valid for reads of `bytes` bytes.
-unsafe fn integer(value: *const u8, bytes: usize) -> Result<u64, Status> {
-    if value.is_null() || ![4, 8].contains(&bytes) {
-        return Err(Status::INVALID_VALUE);
+exports! {
+    fn cublasLtMatmulAlgoGetHeuristic(
+        _: Handle, operation: Handle, a: Handle, b: Handle, c: Handle, d: Handle, _: Handle, requested: c_int,
+        result: Option<&mut Heuristic>, count: Option<&mut c_int>
+    ) {
+        number(product(operation, [a, b, c, d].map(|layout| (layout, 0))).and_then(|_| {
+            let out = result.zip(count).filter(|_| requested > 0);
+            let (result, count) = out.ok_or(INVALID_VALUE)?;
+            *count = 1;
+            *result = Heuristic {
+                algorithm: [1; 8],
+                workspace_bytes: 0,
+                state: SUCCESS,
+                waves: 1.0,
+                reserved: [0; 4],
+            };
+            Ok(())
+        }))
     }
-    let mut little_endian = [0; 8];
-    // SAFETY: the caller's, and there is room for eight.
-    unsafe { std::ptr::copy_nonoverlapping(value, little_endian.as_mut_ptr(), bytes) };
-    Ok(u64::from_le_bytes(little_endian))
+    fn cublasLtMatmul(
+        _: Handle, operation: Handle, alpha: Option<&f32>, a: usize, a_layout: Handle, b: usize, b_layout: Handle,
+        beta: Option<&f32>, c: usize, c_layout: Handle, d: usize, d_layout: Handle, _: usize, _: usize, _: usize,
+        stream: Handle
+    ) {
+        let matrices = [(a_layout, a), (b_layout, b), (c_layout, c), (d_layout, d)];
+        number(product(operation, matrices).and_then(|mut product| {
+            let (alpha, beta) = alpha.zip(beta).ok_or(INVALID_VALUE)?;
+            (product.alpha, product.beta) = (*alpha, *beta);
+            let run = move |memory: &mut _| product.run(memory);
+            let code = driver::call(|driver| driver.enqueue_launch(stream, "matmul", run));
+            (code == SUCCESS).then_some(()).ok_or(EXECUTION_FAILED)
+        }))
+    }
+}
+
+/// The product that these descriptors say, of matrices at these addresses.
+fn product(operation: Handle, matrices: [(Handle, usize); 4]) -> Result<Product, Status> {
+    with(|objects| {
+        let find = |handle| objects.known.get(&handle).ok_or(INVALID_VALUE);
+        let operation = find(operation)?;
+        let of = |attribute, unless| operation.get(&attribute).copied().unwrap_or(unless);
+        let is_supported = operation.iter().all(|(attribute, value)| match *attribute {
+            COMPUTE_TYPE => COMPUTE_32F.contains(value),
+            SCALE_TYPE => *value == BINARY32,
+            // On the host.
+            POINTER_MODE => *value == 0,
+            TRANSPOSE_A | TRANSPOSE_B => *value <= 1,
+            EPILOGUE => [EPILOGUE_DEFAULT, EPILOGUE_BIAS].contains(value),
+            BIAS_POINTER | FAST_ACCUMULATION | BIAS_TYPE => true,
+            _ => false,
+        });
+        if !is_supported {
+            return Err(NOT_SUPPORTED);
+        }
+        let matrix = |(layout, address), transpose| {
+            let matrix = matrix(find(layout)?, address)?;
+            Ok(matrix.transposed_if(of(transpose, 0) == 1))
+        };
+        let [a, b, c, d] = matrices;
+        let d = matrix(d, NEVER)?;
+        let bias = Matrix {
+            address: usize::try_from(of(BIAS_POINTER, 0)).map_err(|_| INVALID_VALUE)?,
+            kind: of(BIAS_TYPE, d.kind),
+            strides: [1, 0],
+            batches: (1, 0),
+            ..d
+        };
+        let product = Product {
+            a: matrix(a, TRANSPOSE_A)?,
+            b: matrix(b, TRANSPOSE_B)?,
+            c: matrix(c, NEVER)?,
+            d,
+            bias: (of(EPILOGUE, EPILOGUE_DEFAULT) == EPILOGUE_BIAS).then_some(bias),
+            alpha: 1.0,
+            beta: 0.0,
+        };
+        product.fits().then_some(product).ok_or(INVALID_VALUE)
+    })
+}
+
+fn matrix(layout: &Attributes, address: usize) -> Result<Matrix, Status> {
+    let of = |attribute, unless| layout.get(&attribute).copied().unwrap_or(unless);
+    let size =
+        |attribute, unless| usize::try_from(of(attribute, unless)).map_err(|_| INVALID_VALUE);
+    let kind = of(TYPE, BINARY32);
+    let is_supported = product::bytes_of(kind).is_some()
+        && layout.keys().all(|attribute| *attribute <= BATCH_STRIDE);
+    let stride = size(STRIDE, 0)?;
+    let (rows, columns) = (size(ROWS, 0)?, size(COLUMNS, 0)?);
+    let (strides, run) = match of(ORDER, 0) {
+        0 => ([1, stride], rows),
+        1 => ([stride, 1], columns),
+        _ => return Err(NOT_SUPPORTED),
+    };
+    match stride >= run {
+        false => Err(INVALID_VALUE),
+        true if !is_supported => Err(NOT_SUPPORTED),
+        true => Ok(Matrix {
+            address,
+            kind,
+            rows,
+            columns,
+            strides,
+            batches: (size(BATCHES, 1)?, size(BATCH_STRIDE, 0)?),
+        }),
+    }
 }

@@ -14,6 +14,18 @@ use crate::launch::Function;
 use crate::memory::Memory;
 use crate::queue::Queue;
 
+/// Functions of a C interface under their own names, each answering a code. A reference that may be null is a pointer to
+/// C, and an address or a handle a number.
+macro_rules! exports {
+    ($(fn $name:ident($($argument:tt: $kind:ty),*) $body:block)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            extern "C" fn $name($($argument: $kind),*) -> std::ffi::c_int $body
+        )*
+    };
+}
+pub(crate) use exports;
+
 /// What a host has of an object. The fake counts them up and reuses none, so that a destroyed one is known as such.
 pub(crate) type Handle = usize;
 

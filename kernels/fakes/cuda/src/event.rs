@@ -1,11 +1,11 @@
 //! Events: marks in streams, with the time at which they were reached.
 #![expect(unsafe_code, reason = "exported symbols")]
 
-use std::ffi::{c_int, c_uint};
+use std::ffi::c_uint;
 use std::time::Instant;
 
 use crate::code::Code;
-use crate::driver::{Driver, Handle, Progress, call, get, wait};
+use crate::driver::{Driver, Handle, Progress, call, exports, get, wait};
 use crate::queue::{Mark, Work};
 
 /// `CU_EVENT_DISABLE_TIMING`.
@@ -20,92 +20,70 @@ pub(crate) struct Event {
     pub(crate) captured: Option<Handle>,
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn cuEventCreate(event: Option<&mut Handle>, flags: c_uint) -> c_int {
-    get(event, |driver| {
-        driver.current()?;
-        let handle = driver.new_handle();
-        let event = Event {
-            has_time: flags & DISABLE_TIMING == 0,
-            mark: None,
-            reached: None,
-            captured: None,
-        };
-        driver.events.insert(handle, event);
-        Ok(handle)
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuEventDestroy_v2(event: Handle) -> c_int {
-    call(|driver| {
-        let removed = driver.events.remove(&event);
-        removed.map(|_| ()).ok_or(Code::INVALID_HANDLE)
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuEventRecord(event: Handle, stream: Handle) -> c_int {
-    call(|driver| {
-        let stream = driver.stream(stream)?;
-        let captures = driver.queue(stream)?.capture.is_some();
-        let ticket = driver.ticket_last + 1;
-        let recorded = driver.event(event)?;
-        recorded.captured = captures.then_some(stream);
-        if captures {
-            return Ok(());
-        }
-        recorded.mark = Some(Mark { stream, ticket });
-        recorded.reached = None;
-        driver.enqueue(stream, Work::Record(event)).map(|_| ())
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuEventSynchronize(event: Handle) -> c_int {
-    wait(|driver| {
-        let mark = driver.recorded(event)?;
-        Ok(mark.map_or(Progress::Done, |mark| {
-            driver.advance(mark.stream, mark.ticket)
-        }))
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuEventQuery(event: Handle) -> c_int {
-    call(|driver| {
-        let mark = driver.recorded(event)?;
-        let Some(mark) = mark.filter(|mark| !driver.is_done(*mark)) else {
-            return Ok(());
-        };
-        driver.advance(mark.stream, mark.ticket);
-        driver.usable()?;
-        Err(Code::NOT_READY)
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuEventElapsedTime_v2(
-    milliseconds: Option<&mut f32>,
-    start: Handle,
-    end: Handle,
-) -> c_int {
-    get(milliseconds, |driver| {
-        let (start, end) = (driver.time(start)?, driver.time(end)?);
-        Ok(match end.checked_duration_since(start) {
-            Some(forwards) => forwards.as_secs_f32() * 1e3,
-            None => start.duration_since(end).as_secs_f32() * -1e3,
+exports! {
+    fn cuEventCreate(event: Option<&mut Handle>, flags: c_uint) {
+        get(event, |driver| {
+            driver.current()?;
+            let handle = driver.new_handle();
+            let event = Event {
+                has_time: flags & DISABLE_TIMING == 0,
+                mark: None,
+                reached: None,
+                captured: None,
+            };
+            driver.events.insert(handle, event);
+            Ok(handle)
         })
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuEventElapsedTime(
-    milliseconds: Option<&mut f32>,
-    start: Handle,
-    end: Handle,
-) -> c_int {
-    cuEventElapsedTime_v2(milliseconds, start, end)
+    }
+    fn cuEventDestroy_v2(event: Handle) {
+        call(|driver| {
+            let removed = driver.events.remove(&event);
+            removed.map(|_| ()).ok_or(Code::INVALID_HANDLE)
+        })
+    }
+    fn cuEventRecord(event: Handle, stream: Handle) {
+        call(|driver| {
+            let stream = driver.stream(stream)?;
+            let captures = driver.queue(stream)?.capture.is_some();
+            let ticket = driver.ticket_last + 1;
+            let recorded = driver.event(event)?;
+            recorded.captured = captures.then_some(stream);
+            if captures {
+                return Ok(());
+            }
+            recorded.mark = Some(Mark { stream, ticket });
+            recorded.reached = None;
+            driver.enqueue(stream, Work::Record(event)).map(|_| ())
+        })
+    }
+    fn cuEventSynchronize(event: Handle) {
+        wait(|driver| {
+            let mark = driver.recorded(event)?;
+            Ok(mark.map_or(Progress::Done, |mark| {
+                driver.advance(mark.stream, mark.ticket)
+            }))
+        })
+    }
+    fn cuEventQuery(event: Handle) {
+        call(|driver| {
+            let mark = driver.recorded(event)?;
+            let Some(mark) = mark.filter(|mark| !driver.is_done(*mark)) else {
+                return Ok(());
+            };
+            driver.advance(mark.stream, mark.ticket);
+            driver.usable()?;
+            Err(Code::NOT_READY)
+        })
+    }
+    fn cuEventElapsedTime(milliseconds: Option<&mut f32>, start: Handle, end: Handle) {
+        get(milliseconds, |driver| {
+            let (start, end) = (driver.time(start)?, driver.time(end)?);
+            Ok(match end.checked_duration_since(start) {
+                Some(forwards) => forwards.as_secs_f32() * 1e3,
+                None => start.duration_since(end).as_secs_f32() * -1e3,
+            })
+        })
+    }
 }
 
 impl Driver {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::code::Code;
 use crate::config;
-use crate::driver::{Driver, Handle, Progress, call, get};
+use crate::driver::{Driver, Handle, Progress, call, exports, get};
 use crate::memory::Memory;
 use crate::queue::{Action, Work};
 use crate::runtime::Kernel;
@@ -18,21 +18,11 @@ use crate::runtime::Kernel;
 /// How a fatbin begins (`__cudaFatFormat`), and a cubin, which is an ELF file.
 const BINARY_MAGIC: [[u8; 4]; 2] = [0xba55_ed50_u32.to_le_bytes(), *b"\x7fELF"];
 
-/// The shared memory of a block that asks for no more, and the most it can ask for (compute capability 9.0).
-const SHARED_BYTES: c_uint = 48 * 1024;
-const SHARED_BYTES_MAX: c_int = 227 * 1024;
-
-/// `CU_FUNC_ATTRIBUTE_…`.
-const MAX_THREADS_PER_BLOCK: c_int = 0;
-const NUM_REGS: c_int = 4;
-const MAX_DYNAMIC_SHARED_SIZE_BYTES: c_int = 8;
-
 /// A kernel as a host has it.
 #[derive(Clone, Copy)]
 pub(crate) struct Function {
     module: Handle,
     kernel: &'static Kernel,
-    shared_bytes_max: c_uint,
 }
 
 /// # Safety
@@ -59,17 +49,18 @@ unsafe extern "C" fn cuModuleLoadData(module: Option<&mut Handle>, image: *const
     })
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn cuModuleUnload(module: Handle) -> c_int {
-    call(|driver| {
-        if !driver.modules.remove(&module) {
-            return Err(Code::INVALID_HANDLE);
-        }
-        driver
-            .functions
-            .retain(|_, function| function.module != module);
-        Ok(())
-    })
+exports! {
+    fn cuModuleUnload(module: Handle) {
+        call(|driver| {
+            if !driver.modules.remove(&module) {
+                return Err(Code::INVALID_HANDLE);
+            }
+            driver
+                .functions
+                .retain(|_, function| function.module != module);
+            Ok(())
+        })
+    }
 }
 
 /// # Safety
@@ -91,47 +82,8 @@ unsafe extern "C" fn cuModuleGetFunction(
         // SAFETY: passed on from the caller.
         let kernel = Kernel::named(unsafe { CStr::from_ptr(name) }).ok_or(Code::NOT_FOUND)?;
         let handle = driver.new_handle();
-        let function = Function {
-            module,
-            kernel,
-            shared_bytes_max: SHARED_BYTES,
-        };
-        driver.functions.insert(handle, function);
+        driver.functions.insert(handle, Function { module, kernel });
         Ok(handle)
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuFuncGetAttribute(
-    value: Option<&mut c_int>,
-    attribute: c_int,
-    function: Handle,
-) -> c_int {
-    get(value, |driver| {
-        let function = driver.function(function)?;
-        Ok(match attribute {
-            MAX_THREADS_PER_BLOCK => {
-                c_int::try_from(function.kernel.block_threads_max()).unwrap_or(0)
-            }
-            NUM_REGS => 32,
-            MAX_DYNAMIC_SHARED_SIZE_BYTES => {
-                c_int::try_from(function.shared_bytes_max).unwrap_or(SHARED_BYTES_MAX)
-            }
-            _ => 0,
-        })
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuFuncSetAttribute(function: Handle, attribute: c_int, value: c_int) -> c_int {
-    call(|driver| {
-        let function = driver.function(function)?;
-        if attribute == MAX_DYNAMIC_SHARED_SIZE_BYTES {
-            let allowed = Some(value).filter(|value| *value <= SHARED_BYTES_MAX);
-            let bytes = allowed.and_then(|value| c_uint::try_from(value).ok());
-            function.shared_bytes_max = bytes.ok_or(Code::INVALID_VALUE)?;
-        }
-        Ok(())
     })
 }
 
@@ -153,9 +105,10 @@ unsafe extern "C" fn cuLaunchKernel(
     extra: *const *const c_void,
 ) -> c_int {
     call(|driver| {
-        let function = *driver.function(function)?;
+        let function = driver.functions.get(&function).copied();
+        let function = function.ok_or(Code::INVALID_HANDLE)?;
         let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
-        if !function.kernel.is_launchable(grid, block) || shared_bytes > function.shared_bytes_max {
+        if !function.kernel.is_launchable(grid, block) {
             return Err(Code::INVALID_VALUE);
         }
         // Arguments in one buffer, and shared memory whose size a launch says, are outside the fake.
@@ -200,12 +153,6 @@ unsafe fn copied(argument: *const c_void, bytes: usize) -> Box<[u64]> {
 }
 
 impl Driver {
-    fn function(&mut self, function: Handle) -> Result<&mut Function, Code> {
-        self.functions
-            .get_mut(&function)
-            .ok_or(Code::INVALID_HANDLE)
-    }
-
     /// Puts a kernel into a stream, by the name that the settings know it by.
     pub(crate) fn enqueue_launch(
         &mut self,

@@ -1,131 +1,96 @@
 //! The calls about streams.
 #![expect(unsafe_code, reason = "exported symbols, and a function of the host")]
 
-use std::ffi::{c_int, c_uint};
+use std::ffi::c_uint;
 
 use crate::code::Code;
-use crate::driver::{Driver, Handle, call, get, wait};
+use crate::driver::{Driver, Handle, call, exports, get, wait};
 use crate::queue::{LARGEST_TICKET, Queue, Work};
 
 /// `CU_STREAM_NON_BLOCKING`.
 const NON_BLOCKING: c_uint = 1;
 
-#[unsafe(no_mangle)]
-extern "C" fn cuStreamCreate(stream: Option<&mut Handle>, flags: c_uint) -> c_int {
-    get(stream, |driver| {
-        let context = driver.current()?;
-        if flags > NON_BLOCKING {
-            return Err(Code::INVALID_VALUE);
-        }
-        let handle = driver.new_handle();
-        let queue = Queue::new(context, flags != NON_BLOCKING);
-        driver.queues.insert(handle, queue);
-        Ok(handle)
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuStreamCreateWithPriority(
-    stream: Option<&mut Handle>,
-    flags: c_uint,
-    _: c_int,
-) -> c_int {
-    cuStreamCreate(stream, flags)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuCtxGetStreamPriorityRange(
-    least: Option<&mut c_int>,
-    greatest: Option<&mut c_int>,
-) -> c_int {
-    call(|driver| {
-        driver.current()?;
-        for (out, priority) in [(least, 0), (greatest, -5)] {
-            if let Some(out) = out {
-                *out = priority;
+exports! {
+    fn cuStreamCreate(stream: Option<&mut Handle>, flags: c_uint) {
+        get(stream, |driver| {
+            let context = driver.current()?;
+            if flags > NON_BLOCKING {
+                return Err(Code::INVALID_VALUE);
             }
-        }
-        Ok(())
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuStreamDestroy_v2(stream: Handle) -> c_int {
-    call(|driver| {
-        // "In case the device is still doing work in the stream, the function will return immediately and the resources
-        // will be released automatically once the device has completed all work" (cuda.h).
-        driver.advance(stream, LARGEST_TICKET);
-        let is_idle = driver.queue(stream)?.work.is_empty();
-        if is_idle {
-            driver.queues.remove(&stream);
-        }
-        Ok(())
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuStreamSynchronize(stream: Handle) -> c_int {
-    wait(|driver| {
-        let stream = driver.settled(stream)?;
-        Ok(driver.advance(stream, LARGEST_TICKET))
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuStreamQuery(stream: Handle) -> c_int {
-    call(|driver| {
-        let stream = driver.settled(stream)?;
-        let next = driver
-            .queue(stream)?
-            .work
-            .front()
-            .map(|(ticket, _)| *ticket);
-        let Some(next) = next else { return Ok(()) };
-        // Whoever polls must see an end, in lazy mode too.
-        driver.advance(stream, next);
-        driver.usable()?;
-        Err(Code::NOT_READY)
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuStreamWaitEvent(stream: Handle, event: Handle, _: c_uint) -> c_int {
-    call(|driver| {
-        let stream = driver.stream(stream)?;
-        let captures = driver.queue(stream)?.capture.is_some();
-        let event = driver.event(event)?;
-        match (event.captured, event.mark) {
-            (Some(from), _) if from == stream && captures => Ok(()),
-            // A second stream would join the graph, which the fake does not do.
-            (Some(_), _) => Err(Code::NOT_SUPPORTED),
-            (None, None) => Ok(()),
-            (None, Some(_)) if captures => {
-                driver.invalidate(stream);
-                Err(Code::STREAM_CAPTURE_ISOLATION)
+            let handle = driver.new_handle();
+            let queue = Queue::new(context, flags != NON_BLOCKING);
+            driver.queues.insert(handle, queue);
+            Ok(handle)
+        })
+    }
+    fn cuStreamDestroy_v2(stream: Handle) {
+        call(|driver| {
+            // "In case the device is still doing work in the stream, the function will return immediately and the resources
+            // will be released automatically once the device has completed all work" (cuda.h).
+            driver.advance(stream, LARGEST_TICKET);
+            let is_idle = driver.queue(stream)?.work.is_empty();
+            if is_idle {
+                driver.queues.remove(&stream);
             }
-            (None, Some(mark)) => driver.enqueue(stream, Work::Wait(mark)).map(|_| ()),
-        }
-    })
+            Ok(())
+        })
+    }
+    fn cuStreamSynchronize(stream: Handle) {
+        wait(|driver| {
+            let stream = driver.settled(stream)?;
+            Ok(driver.advance(stream, LARGEST_TICKET))
+        })
+    }
+    fn cuStreamQuery(stream: Handle) {
+        call(|driver| {
+            let stream = driver.settled(stream)?;
+            let next = driver
+                .queue(stream)?
+                .work
+                .front()
+                .map(|(ticket, _)| *ticket);
+            let Some(next) = next else { return Ok(()) };
+            // Whoever polls must see an end, in lazy mode too.
+            driver.advance(stream, next);
+            driver.usable()?;
+            Err(Code::NOT_READY)
+        })
+    }
+    fn cuStreamWaitEvent(stream: Handle, event: Handle, _: c_uint) {
+        call(|driver| {
+            let stream = driver.stream(stream)?;
+            let captures = driver.queue(stream)?.capture.is_some();
+            let event = driver.event(event)?;
+            match (event.captured, event.mark) {
+                (Some(from), _) if from == stream && captures => Ok(()),
+                // A second stream would join the graph, which the fake does not do.
+                (Some(_), _) => Err(Code::NOT_SUPPORTED),
+                (None, None) => Ok(()),
+                (None, Some(_)) if captures => {
+                    driver.invalidate(stream);
+                    Err(Code::STREAM_CAPTURE_ISOLATION)
+                }
+                (None, Some(mark)) => driver.enqueue(stream, Work::Wait(mark)).map(|_| ()),
+            }
+        })
+    }
 }
 
 /// `CUhostFn`.
 type HostFunction = unsafe extern "C" fn(usize);
 
-#[unsafe(no_mangle)]
-extern "C" fn cuLaunchHostFunc(
-    stream: Handle,
-    function: Option<HostFunction>,
-    data: usize,
-) -> c_int {
-    call(|driver| {
-        let function = function.ok_or(Code::INVALID_VALUE)?;
-        let run = move |_: &mut _| {
-            // SAFETY: the caller promised that it may be called with this, and it must not call CUDA (cuda.h).
-            unsafe { function(data) };
-            Ok(())
-        };
-        driver.enqueue_action(stream, run).map(|_| ())
-    })
+exports! {
+    fn cuLaunchHostFunc(stream: Handle, function: Option<HostFunction>, data: usize) {
+        call(|driver| {
+            let function = function.ok_or(Code::INVALID_VALUE)?;
+            let run = move |_: &mut _| {
+                // SAFETY: the caller promised that it may be called with this, and it must not call CUDA (cuda.h).
+                unsafe { function(data) };
+                Ok(())
+            };
+            driver.enqueue_action(stream, run).map(|_| ())
+        })
+    }
 }
 
 impl Driver {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::code::{Code, SUCCESS};
 use crate::config;
-use crate::driver::{Driver, Handle, Progress, call, get, wait};
+use crate::driver::{Driver, Handle, Progress, call, exports, get, wait};
 use crate::memory::{copy, fill};
 use crate::queue::{LARGEST_TICKET, Mark};
 
@@ -17,178 +17,120 @@ type Address = usize;
 /// The legacy default stream, which copies without a stream take.
 const DEFAULT_STREAM: Handle = 0;
 
-#[unsafe(no_mangle)]
-extern "C" fn cuMemGetInfo_v2(free: Option<&mut usize>, total: Option<&mut usize>) -> c_int {
-    get(total, |driver| {
-        let context = driver.current()?;
-        *free.ok_or(Code::INVALID_VALUE)? = driver.memory.free_bytes(context);
-        Ok(config::memory_bytes())
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemAlloc_v2(address: Option<&mut u64>, bytes: usize) -> c_int {
-    get(address, |driver| {
-        let context = driver.current()?;
-        driver.memory.allocate(context, bytes)
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemAllocAsync(address: Option<&mut u64>, bytes: usize, stream: Handle) -> c_int {
-    get(address, |driver| {
-        driver.settled(stream)?;
-        let context = driver.current()?;
-        let first = driver.memory.allocate(context, bytes);
-        if first == Err(Code::OUT_OF_MEMORY) {
-            // A pool waits for what streams are about to free.
-            driver.advance_context(context, LARGEST_TICKET);
-            return driver.memory.allocate(context, bytes);
-        }
-        first
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemFree_v2(address: Address) -> c_int {
-    if address == 0 {
-        return SUCCESS;
+exports! {
+    fn cuMemGetInfo_v2(free: Option<&mut usize>, total: Option<&mut usize>) {
+        get(total, |driver| {
+            let context = driver.current()?;
+            *free.ok_or(Code::INVALID_VALUE)? = driver.memory.free_bytes(context);
+            Ok(config::memory_bytes())
+        })
     }
-    let given_up = call(|driver| driver.memory.give_up(address));
-    if given_up != SUCCESS {
-        return given_up;
+    fn cuMemAlloc_v2(address: Option<&mut u64>, bytes: usize) {
+        get(address, |driver| {
+            let context = driver.current()?;
+            driver.memory.allocate(context, bytes)
+        })
     }
-    wait(|driver| {
-        let context = driver.current()?;
-        let progress = driver.advance_context(context, LARGEST_TICKET);
-        if progress == Progress::Done {
-            driver.memory.free(address);
+    fn cuMemAllocAsync(address: Option<&mut u64>, bytes: usize, stream: Handle) {
+        get(address, |driver| {
+            driver.settled(stream)?;
+            let context = driver.current()?;
+            let first = driver.memory.allocate(context, bytes);
+            if first == Err(Code::OUT_OF_MEMORY) {
+                // A pool waits for what streams are about to free.
+                driver.advance_context(context, LARGEST_TICKET);
+                return driver.memory.allocate(context, bytes);
+            }
+            first
+        })
+    }
+    fn cuMemFree_v2(address: Address) {
+        if address == 0 {
+            return SUCCESS;
         }
-        Ok(progress)
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemFreeAsync(address: Address, stream: Handle) -> c_int {
-    call(|driver| {
-        driver.memory.give_up(address)?;
-        let free = move |memory: &mut crate::memory::Memory| {
-            memory.free(address);
-            Ok(())
-        };
-        driver.enqueue_action(stream, free).map(|_| ())
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemHostAlloc(address: Option<&mut usize>, bytes: usize, _: c_uint) -> c_int {
-    get(address, |driver| {
-        driver.current()?;
-        driver.memory.allocate_host(bytes)
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemAllocHost_v2(address: Option<&mut usize>, bytes: usize) -> c_int {
-    cuMemHostAlloc(address, bytes, 0)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemFreeHost(address: usize) -> c_int {
-    call(|driver| driver.memory.free_host(address))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemHostRegister_v2(address: usize, bytes: usize, _: c_uint) -> c_int {
-    call(|driver| {
-        driver.current()?;
-        if config::confidential_computing() {
-            return Err(Code::NOT_SUPPORTED);
+        let given_up = call(|driver| driver.memory.give_up(address));
+        if given_up != SUCCESS {
+            return given_up;
         }
-        driver.memory.register(address, bytes)
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemHostUnregister(address: usize) -> c_int {
-    call(|driver| driver.memory.unregister(address))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpyHtoDAsync_v2(
-    to: Address,
-    from: usize,
-    bytes: usize,
-    stream: Handle,
-) -> c_int {
-    call(|driver| driver.copy_to_device(to, from, bytes, stream).map(|_| ()))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpyHtoD_v2(to: Address, from: usize, bytes: usize) -> c_int {
-    finish(|driver| driver.copy_to_device(to, from, bytes, DEFAULT_STREAM))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpyDtoHAsync_v2(
-    to: usize,
-    from: Address,
-    bytes: usize,
-    stream: Handle,
-) -> c_int {
-    finish(|driver| {
-        let mark = driver.copy_to_host(to, from, bytes, stream)?;
-        // "From device memory to pageable host memory, the function will return only once the copy has completed."
-        Ok(mark.filter(|_| !driver.memory.is_pinned(to, bytes)))
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpyDtoH_v2(to: usize, from: Address, bytes: usize) -> c_int {
-    finish(|driver| driver.copy_to_host(to, from, bytes, DEFAULT_STREAM))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpyDtoDAsync_v2(
-    to: Address,
-    from: Address,
-    bytes: usize,
-    stream: Handle,
-) -> c_int {
-    call(|driver| {
-        driver.memory.names(to, bytes)?;
-        driver.memory.names(from, bytes)?;
-        let run = move |memory: &mut crate::memory::Memory| {
-            memory.holds(to, bytes)?;
-            memory.holds(from, bytes)?;
-            copy(to, from, bytes);
-            Ok(())
-        };
-        driver.enqueue_action(stream, run).map(|_| ())
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpyDtoD_v2(to: Address, from: Address, bytes: usize) -> c_int {
-    cuMemcpyDtoDAsync_v2(to, from, bytes, DEFAULT_STREAM)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemsetD8Async(to: Address, value: c_uchar, bytes: usize, stream: Handle) -> c_int {
-    call(|driver| {
-        driver.memory.names(to, bytes)?;
-        let run = move |memory: &mut crate::memory::Memory| {
-            memory.holds(to, bytes)?;
-            fill(to, value, bytes);
-            Ok(())
-        };
-        driver.enqueue_action(stream, run).map(|_| ())
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemsetD8_v2(to: Address, value: c_uchar, bytes: usize) -> c_int {
-    cuMemsetD8Async(to, value, bytes, DEFAULT_STREAM)
+        wait(|driver| {
+            let context = driver.current()?;
+            let progress = driver.advance_context(context, LARGEST_TICKET);
+            if progress == Progress::Done {
+                driver.memory.free(address);
+            }
+            Ok(progress)
+        })
+    }
+    fn cuMemFreeAsync(address: Address, stream: Handle) {
+        call(|driver| {
+            driver.memory.give_up(address)?;
+            let free = move |memory: &mut crate::memory::Memory| {
+                memory.free(address);
+                Ok(())
+            };
+            driver.enqueue_action(stream, free).map(|_| ())
+        })
+    }
+    fn cuMemHostAlloc(address: Option<&mut usize>, bytes: usize, _: c_uint) {
+        get(address, |driver| {
+            driver.current()?;
+            driver.memory.allocate_host(bytes)
+        })
+    }
+    fn cuMemFreeHost(address: usize) { call(|driver| driver.memory.free_host(address)) }
+    fn cuMemHostRegister_v2(address: usize, bytes: usize, _: c_uint) {
+        call(|driver| {
+            driver.current()?;
+            if config::confidential_computing() {
+                return Err(Code::NOT_SUPPORTED);
+            }
+            driver.memory.register(address, bytes)
+        })
+    }
+    fn cuMemHostUnregister(address: usize) { call(|driver| driver.memory.unregister(address)) }
+    fn cuMemcpyHtoDAsync_v2(to: Address, from: usize, bytes: usize, stream: Handle) {
+        call(|driver| driver.copy_to_device(to, from, bytes, stream).map(|_| ()))
+    }
+    fn cuMemcpyHtoD_v2(to: Address, from: usize, bytes: usize) {
+        finish(|driver| driver.copy_to_device(to, from, bytes, DEFAULT_STREAM))
+    }
+    fn cuMemcpyDtoHAsync_v2(to: usize, from: Address, bytes: usize, stream: Handle) {
+        finish(|driver| {
+            let mark = driver.copy_to_host(to, from, bytes, stream)?;
+            // "From device memory to pageable host memory, the function will return only once the copy has completed."
+            Ok(mark.filter(|_| !driver.memory.is_pinned(to, bytes)))
+        })
+    }
+    fn cuMemcpyDtoH_v2(to: usize, from: Address, bytes: usize) {
+        finish(|driver| driver.copy_to_host(to, from, bytes, DEFAULT_STREAM))
+    }
+    fn cuMemcpyDtoDAsync_v2(to: Address, from: Address, bytes: usize, stream: Handle) {
+        call(|driver| {
+            driver.memory.names(to, bytes)?;
+            driver.memory.names(from, bytes)?;
+            let run = move |memory: &mut crate::memory::Memory| {
+                memory.holds(to, bytes)?;
+                memory.holds(from, bytes)?;
+                copy(to, from, bytes);
+                Ok(())
+            };
+            driver.enqueue_action(stream, run).map(|_| ())
+        })
+    }
+    fn cuMemsetD8Async(to: Address, value: c_uchar, bytes: usize, stream: Handle) {
+        call(|driver| {
+            driver.memory.names(to, bytes)?;
+            let run = move |memory: &mut crate::memory::Memory| {
+                memory.holds(to, bytes)?;
+                fill(to, value, bytes);
+                Ok(())
+            };
+            driver.enqueue_action(stream, run).map(|_| ())
+        })
+    }
+    fn cuMemsetD8_v2(to: Address, value: c_uchar, bytes: usize) {
+        cuMemsetD8Async(to, value, bytes, DEFAULT_STREAM)
+    }
 }
 
 /// Enqueues, then waits for the mark, if there is one.
