@@ -49,7 +49,6 @@ struct dim3 {
     inline name##2 make_##name##2(element x, element y) { return {x, y}; } \
     inline name##4 make_##name##4(element x, element y, element z, element w) { return {x, y, z, w}; }
 CUDA_ON_CPU_VECTORS(float, float)
-CUDA_ON_CPU_VECTORS(int, int)
 CUDA_ON_CPU_VECTORS(unsigned, uint)
 
 namespace cuda_on_cpu {
@@ -147,12 +146,6 @@ Value __shfl_up_sync(unsigned mask, Value value, unsigned distance, int width = 
 template <class Value>
 Value __shfl_xor_sync(unsigned mask, Value value, int distance, int width = warpSize) {
     return cuda_on_cpu::shuffle(mask, value, cuda_on_cpu::within(cuda_on_cpu::current->lane ^ distance, width));
-}
-inline unsigned __ballot_sync(unsigned mask, int predicate) {
-    unsigned votes = 0;
-    for (unsigned lane = 0; lane < warpSize; lane++)
-        if (mask >> lane & 1) votes |= static_cast<unsigned>(cuda_on_cpu::shuffle(mask, predicate != 0, lane)) << lane;
-    return votes;
 }
 
 // Atomics are relaxed, as on a device.

@@ -1,4 +1,6 @@
 // TEST ONLY. Runs a grid: each block's threads as fibers that take turns, from barrier to barrier.
+#include <pthread.h>
+
 #include <csignal>
 #include <cstdio>
 #include <string>
@@ -148,8 +150,9 @@ void Block::fail(Outcome with, const std::string& what) {
 // An instruction on a fiber touched memory that is not there. Where a device would stop the grid, so does this: the
 // scheduler goes on and the fiber never does. Anybody else's fault goes to whoever handled it before.
 struct sigaction previous[2];
+pthread_t launching;
 void on_fault(int signal, siginfo_t* information, void*) {
-    if (current == nullptr) {
+    if (current == nullptr || !pthread_equal(pthread_self(), launching)) {
         sigaction(signal, &previous[signal == SIGBUS], nullptr);
         return;
     }
@@ -162,6 +165,7 @@ void on_fault(int signal, siginfo_t* information, void*) {
 // Only without a sanitizer: theirs says more.
 void catch_faults() {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(CUDA_ON_CPU_THREADS)
+    launching = pthread_self();
     struct sigaction action = {};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_NODEFER;

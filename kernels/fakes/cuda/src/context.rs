@@ -2,12 +2,15 @@
 //! cuda.h; a reference that may be null is a pointer to CUDA, and an address or a handle is a number.
 #![expect(unsafe_code, reason = "exported symbols, and a buffer of text")]
 
-use std::ffi::{c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::ptr::with_exposed_provenance_mut;
 
 use crate::code::{Code, SUCCESS};
 use crate::config;
 use crate::driver::{CURRENT, Driver, Handle, call, exports, get, lock, wait};
 use crate::queue::{LARGEST_TICKET, Queue};
+
+const DEVICE_NAME: &CStr = c"Fake H100 80GB";
 
 /// A device and its primary context.
 pub(crate) struct Context {
@@ -55,31 +58,22 @@ exports! {
     fn cuDeviceGet(device: Option<&mut c_int>, ordinal: c_int) {
         get(device, |driver| driver.device(ordinal).map(|_| ordinal))
     }
-}
 
-/// # Safety
-///
-/// `name` is valid for writes of `length` bytes.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, length: c_int, device: c_int) -> c_int {
-    let Some(room) = usize::try_from(length).ok().filter(|_| !name.is_null()) else {
-        return Code::INVALID_VALUE.0;
-    };
-    // SAFETY: passed on from the caller.
-    let name = unsafe { std::slice::from_raw_parts_mut(name.cast::<u8>(), room) };
-    call(|driver| {
-        driver.device(device)?;
-        name.fill(0);
-        // A shorter buffer gets the beginning; the last byte ends it.
-        let text = b"Fake H100 80GB";
-        for (to, from) in name.iter_mut().rev().skip(1).rev().zip(text) {
-            *to = *from;
-        }
-        Ok(())
-    })
-}
-
-exports! {
+    fn cuDeviceGetName(name: usize, length: c_int, device: c_int) {
+        call(|driver| {
+            driver.device(device)?;
+            let room = usize::try_from(length).ok().filter(|room| *room > 0 && name != 0);
+            // A shorter buffer gets the beginning; a null byte ends it.
+            let length = room.ok_or(Code::INVALID_VALUE)?.min(DEVICE_NAME.count_bytes() + 1);
+            let to = with_exposed_provenance_mut::<c_char>(name);
+            // SAFETY: the caller of the C interface has room for this many bytes, and the name has as many.
+            unsafe {
+                to.copy_from(DEVICE_NAME.as_ptr(), length);
+                to.add(length - 1).write(0);
+            }
+            Ok(())
+        })
+    }
     fn cuDeviceGetUuid(uuid: Option<&mut [u8; 16]>, device: c_int) {
         get(uuid, |driver| {
             let text = config::uuid(driver.device(device)?.gpu);

@@ -5,7 +5,8 @@
     reason = "exported symbols, and memory that a caller points to"
 )]
 
-use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, c_int, c_uint};
+use std::ptr::with_exposed_provenance;
 use std::sync::Arc;
 
 use crate::code::Code;
@@ -25,106 +26,72 @@ pub(crate) struct Function {
     kernel: &'static Kernel,
 }
 
-/// # Safety
-///
-/// `image` is null or an image, or a program as text that ends with a null byte.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuModuleLoadData(module: Option<&mut Handle>, image: *const [u8; 4]) -> c_int {
-    get(module, |driver| {
-        driver.current()?;
-        // SAFETY: an image has a header, and any text that is not empty more than four bytes.
-        let start = unsafe { image.as_ref() }.ok_or(Code::INVALID_VALUE)?;
-        let is_text = start
-            .iter()
-            .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
-        if is_text && config::is_jit_disabled() {
-            return Err(Code::JIT_COMPILATION_DISABLED);
-        }
-        if !is_text && !BINARY_MAGIC.contains(start) {
-            return Err(Code::INVALID_IMAGE);
-        }
-        let handle = driver.new_handle();
-        driver.modules.insert(handle);
-        Ok(handle)
-    })
-}
-
 exports! {
-    fn cuModuleUnload(module: Handle) {
-        call(|driver| {
-            if !driver.modules.remove(&module) {
-                return Err(Code::INVALID_HANDLE);
+    fn cuModuleLoadData(module: Option<&mut Handle>, image: Option<&[u8; 4]>) {
+        get(module, |driver| {
+            driver.current()?;
+            // An image has a header, and a program as text more than four letters.
+            let start = image.ok_or(Code::INVALID_VALUE)?;
+            let is_text = start.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+            if is_text && config::is_jit_disabled() {
+                return Err(Code::JIT_COMPILATION_DISABLED);
             }
-            driver
-                .functions
-                .retain(|_, function| function.module != module);
-            Ok(())
+            if !is_text && !BINARY_MAGIC.contains(start) {
+                return Err(Code::INVALID_IMAGE);
+            }
+            let handle = driver.new_handle();
+            driver.modules.insert(handle);
+            Ok(handle)
         })
     }
-}
-
-/// # Safety
-///
-/// `name` is null or a string that ends with a null byte.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuModuleGetFunction(
-    function: Option<&mut Handle>,
-    module: Handle,
-    name: *const c_char,
-) -> c_int {
-    get(function, |driver| {
-        if !driver.modules.contains(&module) {
-            return Err(Code::INVALID_HANDLE);
-        }
-        if name.is_null() {
-            return Err(Code::INVALID_VALUE);
-        }
-        // SAFETY: passed on from the caller.
-        let kernel = Kernel::named(unsafe { CStr::from_ptr(name) }).ok_or(Code::NOT_FOUND)?;
-        let handle = driver.new_handle();
-        driver.functions.insert(handle, Function { module, kernel });
-        Ok(handle)
-    })
-}
-
-/// # Safety
-///
-/// `arguments` points to a pointer to each argument.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuLaunchKernel(
-    function: Handle,
-    grid_x: c_uint,
-    grid_y: c_uint,
-    grid_z: c_uint,
-    block_x: c_uint,
-    block_y: c_uint,
-    block_z: c_uint,
-    shared_bytes: c_uint,
-    stream: Handle,
-    arguments: *const *const c_void,
-    extra: *const *const c_void,
-) -> c_int {
-    call(|driver| {
-        let function = driver.functions.get(&function).copied();
-        let function = function.ok_or(Code::INVALID_HANDLE)?;
-        let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
-        if !function.kernel.is_launchable(grid, block) {
-            return Err(Code::INVALID_VALUE);
-        }
-        // Arguments in one buffer, and shared memory whose size a launch says, are outside the fake.
-        if !extra.is_null() || shared_bytes > 0 {
-            return Err(Code::NOT_SUPPORTED);
-        }
-        if arguments.is_null() && function.kernel.argument_bytes().next().is_some() {
-            return Err(Code::INVALID_VALUE);
-        }
-        let sizes = function.kernel.argument_bytes().enumerate();
-        // SAFETY: the caller points to an argument of each parameter's size.
-        let arguments = sizes.map(|(index, bytes)| unsafe { copied(*arguments.add(index), bytes) });
-        let (kernel, arguments) = (function.kernel, arguments.collect::<Vec<_>>());
-        let run = move |_: &mut _| kernel.run(grid, block, &arguments);
-        driver.enqueue_launch(stream, kernel.name(), run)
-    })
+    fn cuModuleUnload(module: Handle) {
+        call(|driver| {
+            driver.functions.retain(|_, function| function.module != module);
+            driver.modules.remove(&module).then_some(()).ok_or(Code::INVALID_HANDLE)
+        })
+    }
+    fn cuModuleGetFunction(function: Option<&mut Handle>, module: Handle, name: usize) {
+        get(function, |driver| {
+            driver.modules.get(&module).ok_or(Code::INVALID_HANDLE)?;
+            if name == 0 {
+                return Err(Code::INVALID_VALUE);
+            }
+            // SAFETY: the caller of the C interface points to a string that ends with a null byte.
+            let name = unsafe { CStr::from_ptr(with_exposed_provenance(name)) };
+            let kernel = Kernel::named(name).ok_or(Code::NOT_FOUND)?;
+            let handle = driver.new_handle();
+            driver.functions.insert(handle, Function { module, kernel });
+            Ok(handle)
+        })
+    }
+    fn cuLaunchKernel(
+        function: Handle, grid_x: c_uint, grid_y: c_uint, grid_z: c_uint, block_x: c_uint, block_y: c_uint,
+        block_z: c_uint, shared_bytes: c_uint, stream: Handle, arguments: usize, extra: usize
+    ) {
+        call(|driver| {
+            let function = driver.functions.get(&function).copied();
+            let kernel = function.ok_or(Code::INVALID_HANDLE)?.kernel;
+            let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
+            if !kernel.is_launchable(grid, block) || arguments == 0 {
+                return Err(Code::INVALID_VALUE);
+            }
+            // Arguments in one buffer, and shared memory whose size a launch says, are outside the fake.
+            if extra != 0 || shared_bytes > 0 {
+                return Err(Code::NOT_SUPPORTED);
+            }
+            let mut argument = with_exposed_provenance::<*const u8>(arguments);
+            let mut arguments = Vec::new();
+            for bytes in kernel.argument_bytes() {
+                let mut words = vec![0_u64; bytes.div_ceil(8)].into_boxed_slice();
+                // SAFETY: the caller of the C interface points to a pointer for each argument, of this size.
+                unsafe { (*argument).copy_to(words.as_mut_ptr().cast(), bytes) };
+                arguments.push(words);
+                argument = argument.wrapping_add(1);
+            }
+            let run = move |_: &mut _| kernel.run(grid, block, &arguments);
+            driver.enqueue_launch(stream, kernel.name(), run)
+        })
+    }
 }
 
 impl Kernel {
@@ -138,18 +105,6 @@ impl Kernel {
             && within(block, [1024, 1024, 64])
             && block.iter().product::<c_uint>() <= self.block_threads_max()
     }
-}
-
-/// # Safety
-///
-/// `argument` is valid for reads of `bytes` bytes.
-unsafe fn copied(argument: *const c_void, bytes: usize) -> Box<[u64]> {
-    let mut words = vec![0; bytes.div_ceil(size_of::<u64>())].into_boxed_slice();
-    // SAFETY: the caller's, and there are at least as many words.
-    unsafe {
-        std::ptr::copy_nonoverlapping(argument.cast::<u8>(), words.as_mut_ptr().cast(), bytes);
-    };
-    words
 }
 
 impl Driver {

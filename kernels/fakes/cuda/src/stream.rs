@@ -1,5 +1,5 @@
 //! The calls about streams.
-#![expect(unsafe_code, reason = "exported symbols, and a function of the host")]
+#![expect(unsafe_code, reason = "exported symbols")]
 
 use std::ffi::c_uint;
 
@@ -72,23 +72,6 @@ exports! {
                 }
                 (None, Some(mark)) => driver.enqueue(stream, Work::Wait(mark)).map(|_| ()),
             }
-        })
-    }
-}
-
-/// `CUhostFn`.
-type HostFunction = unsafe extern "C" fn(usize);
-
-exports! {
-    fn cuLaunchHostFunc(stream: Handle, function: Option<HostFunction>, data: usize) {
-        call(|driver| {
-            let function = function.ok_or(Code::INVALID_VALUE)?;
-            let run = move |_: &mut _| {
-                // SAFETY: the caller promised that it may be called with this, and it must not call CUDA (cuda.h).
-                unsafe { function(data) };
-                Ok(())
-            };
-            driver.enqueue_action(stream, run).map(|_| ())
         })
     }
 }

@@ -153,23 +153,3 @@ fn an_event_stands_for_what_was_recorded_last() {
         assert!(!event.try_is_complete().unwrap());
     });
 }
-
-extern "C" fn add_five(to: *mut std::ffi::c_void) {
-    // SAFETY: the number of the test below, which waits.
-    unsafe { *to.cast::<u32>() += 5 };
-}
-
-#[test]
-fn a_function_of_the_host_runs_in_its_turn() {
-    promised(|| {
-        let gpu = Gpu::open();
-        let mut number = 1_u32;
-        // SAFETY: the number lives until the stream was waited for.
-        unsafe {
-            let (stream, number) = (gpu.stream.cu_stream(), (&raw mut number).cast());
-            stream::launch_host_function(stream, add_five, number).unwrap();
-        }
-        gpu.stream.synchronize().unwrap();
-        assert_eq!(number, 6);
-    });
-}
