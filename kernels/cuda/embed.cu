@@ -3,8 +3,10 @@
 // operands with binary32 sums, and know no bias: it is added here, where the product is read anyway.
 //
 // The tokens of a batch are packed without padding: activations are [tokens, size], and the tokens of text i are
-// starts[i] up to, not including, starts[i + 1]; every text has 1 to 256 of them. The residual stream, layer norm,
-// softmax and pooling are binary32; an operand is the residual stream rounded to binary16. A batch is
+// starts[i] up to, not including, starts[i + 1], 1 to 256 of them. Where a graph was captured for more texts or tokens
+// than a batch has, the rest may be empty texts, which attention passes over and whose vector is NaN, and tokens of no
+// text with any valid word and position: neither touches the others. The residual stream, layer norm, softmax and
+// pooling are binary32; an operand is the residual stream rounded to binary16. A batch is
 //
 //   embed_gather_norm; for each layer: product QKV, embed_attention, product, embed_residual_norm, product,
 //   embed_bias_gelu, product, embed_residual_norm; then embed_pool.
@@ -77,6 +79,9 @@ __device__ __forceinline__ void add(Row& row, const Row& other) {
         for (u32 j = 0; j < 4; j++) row.fours[i].values[j] += other.fours[i].values[j];
 }
 
+// Means are sums times a reciprocal: a division that rounds to nearest is a subroutine.
+constexpr float PER_COLUMN = 1.0f / HIDDEN;
+
 // Layer norm of a row, then both its forms to memory. Order of both sums: a lane's twelve numbers by index from +0,
 // then the lanes in a tree. The variance is the mean of the squared deviations, taken after the mean.
 __device__ __forceinline__ void normalise_and_store(
@@ -86,7 +91,7 @@ __device__ __forceinline__ void normalise_and_store(
     for (u32 i = 0; i < FOURS; i++)
 #pragma unroll
         for (u32 j = 0; j < 4; j++) sum += row.fours[i].values[j];
-    const float mean = combine_warp(sum, Sum<float>{}) / static_cast<float>(HIDDEN);
+    const float mean = combine_warp(sum, Sum<float>{}) * PER_COLUMN;
 
     float squares = 0.0f;
 #pragma unroll
@@ -96,7 +101,7 @@ __device__ __forceinline__ void normalise_and_store(
             row.fours[i].values[j] -= mean;
             squares = fmaf(row.fours[i].values[j], row.fours[i].values[j], squares);
         }
-    const float variance = combine_warp(squares, Sum<float>{}) / static_cast<float>(HIDDEN);
+    const float variance = combine_warp(squares, Sum<float>{}) * PER_COLUMN;
     const float scale = 1.0f / sqrtf(variance + epsilon);
 
     const Row gains = load_row(gain), biases = load_row(bias);
@@ -418,18 +423,20 @@ extern "C" __global__ void __launch_bounds__(embed::POOL_THREADS) embed_pool(
 
         // Every part's threads add the same four sums; the first part's alone count and store.
         Float4 mean = parts[0][four];
+        const float per_token = 1.0f / static_cast<float>(end - start);
         float squares = 0.0f;
 #pragma unroll
         for (u32 j = 0; j < 4; j++) {
 #pragma unroll
             for (u32 i = 1; i < POOL_PARTS; i++) mean.values[j] += parts[i][four].values[j];
-            mean.values[j] /= static_cast<float>(end - start);
+            mean.values[j] *= per_token;
             squares = fmaf(mean.values[j], mean.values[j], squares);
         }
         // Also the barrier behind which `parts` may be written again.
         const float length = sqrtf(combine_block(part == 0 ? squares : 0.0f, 0.0f, Sum<float>{}, partials));
+        const float scale = 1.0f / fmaxf(length, LENGTH_MIN);
 #pragma unroll
-        for (u32 j = 0; j < 4; j++) mean.values[j] /= fmaxf(length, LENGTH_MIN);
+        for (u32 j = 0; j < 4; j++) mean.values[j] *= scale;
         if (part == 0) store4(out + static_cast<u64>(text) * HIDDEN + four * 4, mean);
     }
 }
