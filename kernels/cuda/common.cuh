@@ -1,13 +1,13 @@
 // What several kernels share: index types, IEEE 754-2019 extremes, and teams of threads that take one row each.
 //
-// The numeric definition of each operation is the Rust one (kernels/src/operations); where these kernels add in another
-// order or width, the difference stays within the catalogue's tolerance. Compile without --use_fast_math: subnormal
-// numbers are kept, and divisions and square roots round to nearest.
+// The numeric definition of each operation is the Rust one (kernels/src/operations); where these kernels add in
+// another order or width, the difference stays within the catalogue's tolerance. Compile without --use_fast_math:
+// subnormal numbers are kept, and divisions and square roots round to nearest.
 //
 // All sources of this folder become one translation unit: what is not a kernel stands in a namespace of its file.
 //
-// Every array that a kernel is given begins at a multiple of ARRAY_ALIGNMENT_BYTES, as device allocations and the arena's
-// ranges do; only rows inside of a matrix may begin anywhere.
+// Every array that a kernel is given begins at a multiple of ARRAY_ALIGNMENT_BYTES, as device allocations and the
+// arena's ranges do; only rows inside of a matrix may begin anywhere.
 #pragma once
 
 using u32 = unsigned int;
@@ -64,9 +64,9 @@ __device__ __forceinline__ Value combine_warp(Value value, Combine combine) {
     return value;
 }
 
-// The values of all threads combined, in every thread. `partials` is shared memory for BLOCK_WARPS_MAX values, which may
-// be used again at once; `identity` changes nothing it is combined with. blockDim.x is a multiple of WARP_THREADS, and
-// every thread of the block takes part.
+// The values of all threads combined, in every thread. `partials` is shared memory for BLOCK_WARPS_MAX values, which
+// may be used again at once; `identity` changes nothing it is combined with. blockDim.x is a multiple of WARP_THREADS,
+// and every thread of the block takes part.
 template <class Value, class Combine>
 __device__ __forceinline__ Value combine_block(Value value, Value identity, Combine combine, Value* partials) {
     const u32 lane = threadIdx.x % WARP_THREADS;
@@ -119,8 +119,9 @@ struct BlockTeam {
 // columns within a row may be a u32.
 __device__ __forceinline__ u32 narrow(u64 columns) { return static_cast<u32>(columns); }
 
-// Groups of four elements that one thread loads before it uses the first: sixteen elements of each thread in flight keep
-// the memory busy. A loop left to the compiler to unroll would wait for each load before it tests for the end again.
+// Groups of four elements that one thread loads before it uses the first: sixteen elements of each thread in flight
+// keep the memory busy. A loop left to the compiler to unroll would wait for each load before it tests for the end
+// again.
 constexpr u32 HELD_FOURS = 4;
 constexpr u32 HELD_MAX = HELD_FOURS * 4;
 
@@ -130,7 +131,8 @@ __device__ __forceinline__ u32 column_of(const Team& team, u32 begin, u32 four) 
     return begin + (team.rank + four * team.size()) * 4;
 }
 
-// This thread's share of the columns from `begin` on, `filler` where the row has none. Rows begin at a multiple of four.
+// This thread's share of the columns from `begin` on, `filler` where the row has none. Rows begin at a multiple of
+// four.
 template <class Team>
 __device__ __forceinline__ void hold(
     const Team& team, const float* elements, u32 begin, u32 columns, float filler, Float4 (&held)[HELD_FOURS]) {
@@ -166,7 +168,8 @@ template <class Team, class Of>
 __device__ __forceinline__ void map_elements(const Team& team, const float* elements, float* out, u32 columns, Of of) {
     if (columns % 4 != 0) {
 #pragma unroll 1
-        for (u32 column = team.rank; column < columns; column += team.size()) out[column] = of(elements[column], column);
+        for (u32 column = team.rank; column < columns; column += team.size())
+            out[column] = of(elements[column], column);
         return;
     }
     for (u32 column = team.rank * 4; column < columns; column += team.size() * 4) {
@@ -183,7 +186,8 @@ __device__ __forceinline__ bool can_hold(const Team& team, u32 columns) {
     return columns % 4 == 0 && columns <= team.size() * HELD_MAX;
 }
 
-// Calls rows_of(WarpTeam) or rows_of(BlockTeam), whichever suits rows of this length; all threads come to the same choice.
+// Calls rows_of(WarpTeam) or rows_of(BlockTeam), whichever suits rows of this length; all threads come to the same
+// choice.
 template <class Rows>
 __device__ __forceinline__ void with_team(u32 columns, float* floats, double* doubles, Rows rows_of) {
     if (columns <= WARP_THREADS * HELD_MAX)

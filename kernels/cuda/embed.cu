@@ -1,16 +1,18 @@
 // embed: what lies between the matrix products of all-MiniLM-L6-v2, a BERT encoder (hidden size 384, 12 heads of 32,
-// intermediate size 1536, layer norm after each residual sum). The products themselves run in cuBLASLt, binary16 operands
-// with binary32 sums, and know no bias: it is added here, where the product is read anyway.
+// intermediate size 1536, layer norm after each residual sum). The products themselves run in cuBLASLt, binary16
+// operands with binary32 sums, and know no bias: it is added here, where the product is read anyway.
 //
 // The tokens of a batch are packed without padding: activations are [tokens, size], and the tokens of text i are
-// starts[i] up to, not including, starts[i + 1]; every text has 1 to 256 of them. The residual stream, layer norm, softmax
-// and pooling are binary32; an operand is the residual stream rounded to binary16. A batch is
+// starts[i] up to, not including, starts[i + 1], 1 to 256 of them. Where a graph was captured for more texts or tokens
+// than a batch has, the rest may be empty texts, which attention passes over and whose vector is NaN, and tokens of no
+// text with any valid word and position: neither touches the others. The residual stream, layer norm, softmax and
+// pooling are binary32; an operand is the residual stream rounded to binary16. A batch is
 //
 //   embed_gather_norm; for each layer: product QKV, embed_attention, product, embed_residual_norm, product,
 //   embed_bias_gelu, product, embed_residual_norm; then embed_pool.
 //
-// Sums are taken in an order that depends on the shape alone, so the same text has the same bits whatever it is batched
-// with, as far as its operands are the same: each kernel says which.
+// Sums are taken in an order that depends on the text's length alone, and each kernel says in which: from the same
+// products the same text gets the same bits, whatever it is batched with.
 #include "common.cuh"
 
 #include <cuda_fp16.h>
@@ -52,7 +54,8 @@ __device__ __forceinline__ void store_half4(__half* at, const Half4& numbers) {
     *reinterpret_cast<Words2*>(at) = words;
 }
 
-// A token's row as a warp holds it: each lane FOURS groups of four neighbouring numbers, the groups of a warp side by side.
+// A token's row as a warp holds it: each lane FOURS groups of four neighbouring numbers, the groups of a warp side by
+// side.
 constexpr u32 FOURS = HIDDEN / (WARP_THREADS * 4);
 
 struct Row {
@@ -76,8 +79,11 @@ __device__ __forceinline__ void add(Row& row, const Row& other) {
         for (u32 j = 0; j < 4; j++) row.fours[i].values[j] += other.fours[i].values[j];
 }
 
-// Layer norm of a row, then both its forms to memory. Order of both sums: a lane's twelve numbers by index from +0, then
-// the lanes in a tree. The variance is the mean of the squared deviations, taken after the mean.
+// Means are sums times a reciprocal: a division that rounds to nearest is a subroutine.
+constexpr float PER_COLUMN = 1.0f / HIDDEN;
+
+// Layer norm of a row, then both its forms to memory. Order of both sums: a lane's twelve numbers by index from +0,
+// then the lanes in a tree. The variance is the mean of the squared deviations, taken after the mean.
 __device__ __forceinline__ void normalise_and_store(
     Row row, const float* gain, const float* bias, float epsilon, float* residual, __half* operand) {
     float sum = 0.0f;
@@ -85,7 +91,7 @@ __device__ __forceinline__ void normalise_and_store(
     for (u32 i = 0; i < FOURS; i++)
 #pragma unroll
         for (u32 j = 0; j < 4; j++) sum += row.fours[i].values[j];
-    const float mean = combine_warp(sum, Sum<float>{}) / static_cast<float>(HIDDEN);
+    const float mean = combine_warp(sum, Sum<float>{}) * PER_COLUMN;
 
     float squares = 0.0f;
 #pragma unroll
@@ -95,7 +101,7 @@ __device__ __forceinline__ void normalise_and_store(
             row.fours[i].values[j] -= mean;
             squares = fmaf(row.fours[i].values[j], row.fours[i].values[j], squares);
         }
-    const float variance = combine_warp(squares, Sum<float>{}) / static_cast<float>(HIDDEN);
+    const float variance = combine_warp(squares, Sum<float>{}) * PER_COLUMN;
     const float scale = 1.0f / sqrtf(variance + epsilon);
 
     const Row gains = load_row(gain), biases = load_row(bias);
@@ -105,7 +111,8 @@ __device__ __forceinline__ void normalise_and_store(
         Half4 rounded;
 #pragma unroll
         for (u32 j = 0; j < 4; j++) {
-            normalised.values[j] = fmaf(row.fours[i].values[j] * scale, gains.fours[i].values[j], biases.fours[i].values[j]);
+            const float unit = row.fours[i].values[j] * scale;
+            normalised.values[j] = fmaf(unit, gains.fours[i].values[j], biases.fours[i].values[j]);
             rounded.values[j] = __float2half_rn(normalised.values[j]);
         }
         store4(residual + column_of(i), normalised);
@@ -113,8 +120,8 @@ __device__ __forceinline__ void normalise_and_store(
     }
 }
 
-// Attention: a warp answers for QUERIES_MAX neighbouring queries of one text and head, and holds TILE_KEYS of its keys and
-// values in shared memory at a time, in binary32 so that they are converted once and not by every lane.
+// Attention: a warp answers for QUERIES_MAX neighbouring queries of one text and head, and holds TILE_KEYS of its keys
+// and values in shared memory at a time, in binary32 so that they are converted once and not by every lane.
 constexpr u32 QUERIES_MAX = 2 * WARP_THREADS;
 constexpr u32 TILE_KEYS = 32;
 constexpr u32 STEP_KEYS = 4;
@@ -139,8 +146,8 @@ __device__ __forceinline__ void load_biased(const __half* product, const float* 
     low = first, high = second;
 }
 
-// One head of one text. Positions count numbers in 32 bits, as a batch has far fewer than 2^21 tokens: the pointers stay
-// in constant memory, and registers are what this kernel is short of.
+// One head of one text. Positions count numbers in 32 bits, as a batch has far fewer than 2^21 tokens: the pointers
+// stay in constant memory, and registers are what this kernel is short of.
 struct Text {
     const __half* qkv;
     const float* bias;
@@ -154,11 +161,11 @@ struct Text {
     }
 };
 
-// Keys and values of a head from `first` on into the tile; four lanes share a row. Behind the text's end the tile holds
-// the last token's, which no score lets count.
+// Keys and values of a head from `first` on into the tile; four lanes share a row. Behind the text's end the tile
+// holds the last token's, which no score lets count.
 __device__ __forceinline__ void fill(Tile& tile, const Text& text, u32 first) {
     const u32 part = threadIdx.x % 4, column = text.head_column + HIDDEN + part * 8;
-#pragma unroll 2
+#pragma unroll 2 // All four at once would take more registers than there are.
     for (u32 i = 0; i < TILE_KEYS; i += WARP_THREADS / 4) {
         const u32 row = i + threadIdx.x / 4;
         const u32 token = first + row < text.tokens ? first + row : text.tokens - 1;
@@ -167,8 +174,8 @@ __device__ __forceinline__ void fill(Tile& tile, const Text& text, u32 first) {
     }
 }
 
-// One query of a lane while its text's keys pass by: with the largest score so far, the weights' sum and the weighted sum
-// of values, both relative to that score.
+// One query of a lane while its text's keys pass by: with the largest score so far, the weights' sum and the weighted
+// sum of values, both relative to that score.
 struct Query {
     Float4 query[HEAD / 4];
     Float4 output[HEAD / 4];
@@ -253,10 +260,16 @@ __device__ __forceinline__ void attend(
 #pragma unroll
             for (u32 k = 0; k < STEP_KEYS; k++)
 #pragma unroll
-                for (u32 q = 0; q < QUERIES; q++) {
-                    const float score = queries[q].score(tile.keys[step + k]);
-                    weights[q][k] = first + step + k < text.tokens ? score : -INFINITY;
-                }
+                for (u32 q = 0; q < QUERIES; q++) weights[q][k] = queries[q].score(tile.keys[step + k]);
+            // Once for a text, and apart from the products, which would otherwise wait for one another's conditions.
+            const u32 left = text.tokens - first - step;
+            if (left < STEP_KEYS) {
+#pragma unroll
+                for (u32 k = 1; k < STEP_KEYS; k++)
+#pragma unroll
+                    for (u32 q = 0; q < QUERIES; q++)
+                        if (k >= left) weights[q][k] = -INFINITY;
+            }
 #pragma unroll
             for (u32 q = 0; q < QUERIES; q++) {
                 float largest = weights[q][0];
@@ -293,14 +306,16 @@ constexpr float LENGTH_MIN = 1e-12f;
 
 } // namespace embed
 
-// (word + type) + position embedding of each token, then layer norm: the first residual stream and operand. words[i] and
-// positions[i] are rows of their tables, positions counted within the text; all tokens are of type 0, whose row is `type`.
+// (word + type) + position embedding of each token, then layer norm: the first residual stream and operand. words[i]
+// and positions[i] are rows of their tables, positions counted within the text; all tokens are of type 0, whose row is
+// `type`.
 //
 // Launch: one-dimensional, blockDim.x a multiple of 32, at most 256; a warp takes one token after another.
 extern "C" __global__ void __launch_bounds__(WORK_THREADS_MAX) embed_gather_norm(
     const u32* __restrict__ words, const u32* __restrict__ positions, const float* __restrict__ word_rows,
     const float* __restrict__ position_rows, const float* __restrict__ type, const float* __restrict__ gain,
-    const float* __restrict__ bias, float* __restrict__ residual, __half* __restrict__ operand, u32 tokens, float epsilon) {
+    const float* __restrict__ bias, float* __restrict__ residual, __half* __restrict__ operand, u32 tokens,
+    float epsilon) {
     using namespace embed;
     const WarpTeam team;
     for (u64 token = team.first_row(); token < tokens; token += team.row_step()) {
@@ -311,13 +326,13 @@ extern "C" __global__ void __launch_bounds__(WORK_THREADS_MAX) embed_gather_norm
     }
 }
 
-// softmax(Q K^T / sqrt(32)) V for each text and head. `qkv` is the product of operand and the three weights side by side,
-// [tokens, 3 * 384], `bias` its 1152 biases; `output` is [tokens, 384], the heads side by side.
+// softmax(Q K^T / sqrt(32)) V for each text and head. `qkv` is the product of operand and the three weights side by
+// side, [tokens, 3 * 384], `bias` its 1152 biases; `output` is [tokens, 384], the heads side by side.
 //
-// Launch: grid (texts, 12, groups) with at least ceil(longest text / 64) groups (4 always suffice: blocks behind a text's
-// end return at once), block of exactly 32 threads. A block is one warp and answers for 64 neighbouring queries of a text
-// and head, two a lane, so that each key and value that it reads from shared memory serves two; for the last 32 or fewer
-// it is one a lane.
+// Launch: grid (texts, 12, groups) with at least ceil(longest text / 64) groups (4 always suffice: blocks behind a
+// text's end return at once), block of exactly 32 threads. A block is one warp and answers for 64 neighbouring queries
+// of a text and head, two a lane, so that each key and value that it reads from shared memory serves two; for the last
+// 32 or fewer it is one a lane.
 extern "C" __global__ void __launch_bounds__(WARP_THREADS, 12) embed_attention(
     const __half* __restrict__ qkv, const float* __restrict__ bias, const u32* __restrict__ starts,
     __half* __restrict__ output) {
@@ -334,7 +349,8 @@ extern "C" __global__ void __launch_bounds__(WARP_THREADS, 12) embed_attention(
 
 // GELU of product plus bias, in place: `activations` is [tokens, 1536], `bias` 1536 numbers.
 //
-// Launch: any one-dimensional grid and block of at most 256 threads; a thread takes eight neighbouring numbers at a time.
+// Launch: any one-dimensional grid and block of at most 256 threads; a thread takes eight neighbouring numbers at a
+// time.
 extern "C" __global__ void __launch_bounds__(WORK_THREADS_MAX) embed_bias_gelu(
     __half* __restrict__ activations, const float* __restrict__ bias, u32 tokens) {
     using namespace embed;
@@ -353,7 +369,8 @@ extern "C" __global__ void __launch_bounds__(WORK_THREADS_MAX) embed_bias_gelu(
     }
 }
 
-// Layer norm of (product + bias) + residual: the next residual stream, in place, and operand. `product` is [tokens, 384].
+// Layer norm of (product + bias) + residual: the next residual stream, in place, and operand. `product` is [tokens,
+// 384].
 //
 // Launch: one-dimensional, blockDim.x a multiple of 32, at most 256; a warp takes one token after another.
 extern "C" __global__ void __launch_bounds__(WORK_THREADS_MAX) embed_residual_norm(
@@ -375,8 +392,9 @@ extern "C" __global__ void __launch_bounds__(WORK_THREADS_MAX) embed_residual_no
     }
 }
 
-// The mean over a text's tokens, scaled to length 1: `out` is [texts, 384]. Order of the mean's sum: every fourth token by
-// index from +0, then the four parts by index; of the squares': four neighbouring columns by index, then in a tree.
+// The mean over a text's tokens, scaled to length 1: `out` is [texts, 384]. Order of the mean's sum: every fourth
+// token by index from +0, then the four parts by index; of the squares': four neighbouring columns by index, then in a
+// tree.
 //
 // Launch: one-dimensional grid, block of exactly 384 threads; a block takes one text after another.
 extern "C" __global__ void __launch_bounds__(embed::POOL_THREADS) embed_pool(
@@ -405,18 +423,20 @@ extern "C" __global__ void __launch_bounds__(embed::POOL_THREADS) embed_pool(
 
         // Every part's threads add the same four sums; the first part's alone count and store.
         Float4 mean = parts[0][four];
+        const float per_token = 1.0f / static_cast<float>(end - start);
         float squares = 0.0f;
 #pragma unroll
         for (u32 j = 0; j < 4; j++) {
 #pragma unroll
             for (u32 i = 1; i < POOL_PARTS; i++) mean.values[j] += parts[i][four].values[j];
-            mean.values[j] /= static_cast<float>(end - start);
+            mean.values[j] *= per_token;
             squares = fmaf(mean.values[j], mean.values[j], squares);
         }
         // Also the barrier behind which `parts` may be written again.
         const float length = sqrtf(combine_block(part == 0 ? squares : 0.0f, 0.0f, Sum<float>{}, partials));
+        const float scale = 1.0f / fmaxf(length, LENGTH_MIN);
 #pragma unroll
-        for (u32 j = 0; j < 4; j++) mean.values[j] /= fmaxf(length, LENGTH_MIN);
+        for (u32 j = 0; j < 4; j++) mean.values[j] *= scale;
         if (part == 0) store4(out + static_cast<u64>(text) * HIDDEN + four * 4, mean);
     }
 }

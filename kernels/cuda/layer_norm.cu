@@ -1,12 +1,12 @@
-// layer_norm: each row shifted to mean 0 and scaled to variance 1, then times gain plus bias. Everything between load and
-// store is binary64: with a mean far from zero, binary32 would cancel most digits of x - mean, and the squares of large
-// elements are beyond its range. Each number is converted once, because conversions, not additions, are what GPUs with
-// full binary64 arithmetic have the fewest units for.
+// layer_norm: each row shifted to mean 0 and scaled to variance 1, then times gain plus bias. Everything between load
+// and store is binary64: with a mean far from zero, binary32 would cancel most digits of x - mean, and the squares of
+// large elements are beyond its range. Each number is converted once, because conversions, not additions, are what
+// GPUs with full binary64 arithmetic have the fewest units for.
 //
 // Launch: one-dimensional, blockDim.x a multiple of 32, at most 512. Rows of at most 512 columns are taken by a warp,
-// longer ones by a block, one after another. A row of a multiple of four and at most 16 * blockDim.x columns is read once
-// and kept in registers: best is the smallest block that can. Others are read three times, the second and third time from
-// the cache.
+// longer ones by a block, one after another. A row of a multiple of four and at most 16 * blockDim.x columns is read
+// once and kept in registers: best is the smallest block that can. Others are read three times, the second and third
+// time from the cache.
 #include "common.cuh"
 
 namespace normalisation {

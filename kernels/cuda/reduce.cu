@@ -1,8 +1,9 @@
 // reduce: one number for each row. Sums are taken in binary64 and rounded once; extremes as IEEE 754-2019 has them.
 //
-// Launch: one-dimensional, blockDim.x a multiple of 32, at most 1024. Short rows are taken by a warp, long ones by a block,
-// one after another; neighbouring threads take neighbouring elements. Memory-bound: the binary64 addition for each element
-// is hidden behind its load, also where the GPU has one binary64 unit for 64 others.
+// Launch: one-dimensional, blockDim.x a multiple of 32, at most 1024. Short rows are taken by a warp, long ones by a
+// block, one after another; neighbouring threads take neighbouring elements. Fewer rows than multiprocessors leave some
+// of them idle. Memory-bound: the binary64 addition for each element is hidden behind its load, also where the GPU has
+// one binary64 unit for 64 others.
 #include "common.cuh"
 
 namespace reduction {

@@ -1,7 +1,7 @@
 // saxpy: out = alpha * x + y, one fused multiply-add for each element, so the bits are those of the CPU definition.
 //
-// Launch: any one-dimensional grid and block of at most 256 threads; neighbouring threads take neighbouring groups of four elements. Enough
-// threads to fill the GPU suffice, whatever `count` is.
+// Launch: any one-dimensional grid and block of at most 256 threads; neighbouring threads take neighbouring groups of
+// four elements. Enough threads to fill the GPU suffice, whatever `count` is.
 #include "common.cuh"
 
 extern "C" __global__ void __launch_bounds__(WORK_THREADS_MAX) saxpy(

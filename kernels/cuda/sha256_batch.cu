@@ -1,5 +1,5 @@
-// sha256_batch: the SHA-256 digest (FIPS 180-4) of each message, one thread for each: the blocks of a message depend on
-// one another, so only messages run side by side.
+// sha256_batch: the SHA-256 digest (FIPS 180-4) of each message, one thread for each: the blocks of a message depend
+// on one another, so only messages run side by side.
 //
 // Launch: any one-dimensional grid and block of at most 256 threads; small blocks spread few messages over more of the
 // GPU. Message i is lengths[i] bytes at messages + offsets[i]; offsets are multiples of 4, as the arena's ranges are.

@@ -1,11 +1,11 @@
-// softmax: each row as probabilities, exp(x - largest) over its sum. A row that contains NaN or +infinity, or nothing but
-// -infinity, becomes NaN altogether, because its largest element minus itself, or NaN minus it, is NaN: so fmaxf, which
-// drops NaN, may look for the largest.
+// softmax: each row as probabilities, exp(x - largest) over its sum. A row that contains NaN or +infinity, or nothing
+// but -infinity, becomes NaN altogether, because its largest element minus itself, or NaN minus it, is NaN: so fmaxf,
+// which drops NaN, may look for the largest.
 //
 // Launch: one-dimensional, blockDim.x a multiple of 32, at most 512. Rows of at most 512 columns are taken by a warp,
-// longer ones by a block, one after another. A row of a multiple of four and at most 16 * blockDim.x columns is read once
-// and kept in registers: best is the smallest block that can. Others are read three times, the second and third time from
-// the cache; rescaling a running sum instead would add a rounding error with each new largest element.
+// longer ones by a block, one after another. A row of a multiple of four and at most 16 * blockDim.x columns is read
+// once and kept in registers: best is the smallest block that can. Others are read three times, the second and third
+// time from the cache; rescaling a running sum instead would add a rounding error with each new largest element.
 #include "common.cuh"
 
 namespace softmax_rows {

@@ -144,16 +144,18 @@ fn nvcc(tools: &Toolchain) -> Command {
     command
 }
 
-/// The compiler's name for its version, for example `cuda_13.0.r13.0/compiler.36424714_0`.
+/// The compiler's version and build, for example `13.0.88 cuda_13.0.r13.0/compiler.36424714_0`.
 fn version(tools: &Toolchain) -> Result<String> {
     let output = nvcc(tools)
         .arg("--version")
         .output()
         .context("cannot ask nvcc for its version")?;
     let text = String::from_utf8_lossy(&output.stdout);
+    let version = text.lines().find_map(|line| line.split_once(", V"));
     let build = text.lines().find_map(|line| line.strip_prefix("Build "));
-    build
-        .map(str::to_owned)
+    version
+        .zip(build)
+        .map(|((_, version), build)| format!("{version} {build}"))
         .context("nvcc does not say which version it is")
 }
 

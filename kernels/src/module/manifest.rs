@@ -12,7 +12,7 @@ pub struct Manifest {
     pub fatbin_sha256: Option<Sha256Digest>,
     /// Of every file of `cuda/` by name: its name, a newline, its length in decimal, a newline, its bytes.
     pub sources_sha256: Option<Sha256Digest>,
-    /// The compiler's name for its version.
+    /// The compiler's version and build.
     pub compiler: String,
     /// The compiler's arguments, but for file names.
     pub arguments: Vec<String>,
