@@ -91,25 +91,9 @@ pub(super) fn run() -> Result<()> {
         let runtime = mode.runtime()?;
         let planted = mode.program("planted", &runtime)?;
         mode.finds_what_is_planted(&planted)?;
-        let shipped = mode.program("shipped", &runtime)?;
-        let title = format!("kernels: {}", mode.name);
-        eprintln!("── {title}");
-        let output = run_quietly(Command::new(&shipped).env(ASAN_OPTIONS.0, ASAN_OPTIONS.1))?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "{title} ({}):\n{said}",
-            output.status
-        );
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let ran: BTreeSet<_> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("ran "))
-            .collect();
-        let left: Vec<_> = kernels
-            .iter()
-            .filter(|name| !ran.contains(name.as_str()))
-            .collect();
+        mode.runs(&mode.program("header", &runtime)?)?;
+        let ran = mode.runs(&mode.program("shipped", &runtime)?)?;
+        let left: Vec<_> = kernels.difference(&ran).collect();
         ensure!(left.is_empty(), "sanitize/shipped.cpp runs no {left:?}");
     }
     Ok(())
@@ -177,6 +161,22 @@ impl Mode {
             self.finds.len()
         );
         Ok(())
+    }
+
+    /// Runs a program that has no mistake; gives the kernels that it ran.
+    fn runs(&self, program: &Path) -> Result<BTreeSet<String>> {
+        eprintln!("── {} ({})", program.display(), self.name);
+        let output = run_quietly(Command::new(program).env(ASAN_OPTIONS.0, ASAN_OPTIONS.1))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "{} found ({}):\n{said}",
+            self.name,
+            output.status
+        );
+        let text = String::from_utf8_lossy(&output.stdout);
+        let names = text.lines().filter_map(|line| line.strip_prefix("ran "));
+        Ok(names.map(str::to_owned).collect())
     }
 
     /// The runtime as objects.

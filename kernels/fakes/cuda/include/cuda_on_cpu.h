@@ -20,7 +20,6 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
-#define __align__(bytes) alignas(bytes)
 
 // Shared memory is one object for all fibers. AddressSanitizer surrounds a plain static with redzones. Under
 // ThreadSanitizer each block is a thread of the operating system, so it has its own. Else all of it lies in one section
@@ -173,13 +172,3 @@ Value atomicCAS(Value* at, Value expected, Value by) {
     cuda_on_cpu_replace(at, expected, by);
     return expected;
 }
-
-// Mathematics beyond <cmath>. The fast intrinsics are their exact namesakes here.
-using std::max;
-using std::min;
-inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
-inline double rsqrt(double x) { return 1.0 / sqrt(x); }
-inline float __expf(float x) { return expf(x); }
-inline float __fdividef(float x, float y) { return x / y; }
-template <class Value>
-Value __ldg(const Value* at) { return *at; }

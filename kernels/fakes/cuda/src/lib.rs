@@ -1,7 +1,7 @@
 //! TEST-ONLY stand-in for NVIDIA's `libcuda.so.1` and `libcublasLt.so`: the kernels that ship run on the CPU. Never
 //! shipped, and linked by nothing that is.
 //!
-//! A test that depends on this crate has cargo build `libfake_cuda.so`, calls [`install`] with a folder of its own, and
+//! A test that depends on this crate has cargo build `libfake_cuda.so`, calls [`install()`] with a folder of its own, and
 //! starts the unmodified program with `LD_LIBRARY_PATH` set to that folder. The calls are those that cudarc makes; any
 //! other is absent, as in an older driver.
 //!
