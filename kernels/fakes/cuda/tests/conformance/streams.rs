@@ -93,18 +93,23 @@ fn the_default_stream_keeps_order_with_blocking_streams() {
         let gpu = Gpu::open();
         let slices = slices(&gpu);
         let to = address(&slices[1], &gpu.stream);
+        let default = std::ptr::null_mut();
         let blocking = stream::create(StreamKind::Default).unwrap();
-        for value in 1..=3 {
-            // SAFETY: a stream, and memory of this size.
+        for (first, second) in [(default, blocking), (blocking, default)] {
+            // Whoever waits for the second stream waits for what the first was told before.
+            // SAFETY: two streams, and memory of this size.
             unsafe {
-                cuMemsetD8Async(to, value, 1024, blocking).result().unwrap();
-                cuMemsetD8_v2(to, value + 10, 1024).result().unwrap();
+                cuMemsetD8Async(to, 1, 1024, first).result().unwrap();
+                cuMemsetD8Async(to, 2, 512, second).result().unwrap();
+                stream::synchronize(second).unwrap();
             }
+            let read = gpu.stream.clone_dtoh(&slices[1]).unwrap();
+            let [one, two] = [1, 2].map(|byte| f32::from_le_bytes([byte; 4]));
+            assert_eq!(read, [[two; 128], [one; 128]].concat());
+            // SAFETY: as above.
+            unsafe { cuMemsetD8_v2(to, 0, 1024) }.result().unwrap();
+            gpu.context.synchronize().unwrap();
         }
-        // SAFETY: the default stream.
-        unsafe { stream::synchronize(std::ptr::null_mut()) }.unwrap();
-        let last = f32::from_le_bytes([13; 4]);
-        assert_eq!(gpu.stream.clone_dtoh(&slices[1]).unwrap(), [last; 256]);
         // SAFETY: it is not used again.
         unsafe { stream::destroy(blocking) }.unwrap();
     });
