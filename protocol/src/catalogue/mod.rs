@@ -3,6 +3,7 @@
 
 mod call;
 mod fault;
+pub mod models;
 mod operations;
 #[cfg(test)]
 mod tests;
