@@ -41,7 +41,12 @@ struct Bytes(#[serde(with = "hex")] Vec<u8>);
 fn the_definitions_give_the_known_answers() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/known-answers");
     let mut seen = BTreeSet::new();
-    for operation in OPERATIONS {
+    let without_model = || {
+        OPERATIONS
+            .iter()
+            .filter(|operation| operation.model().is_none())
+    };
+    for operation in without_model() {
         let text = fs::read_to_string(format!("{folder}/{}.json", operation.name)).unwrap();
         let document: Document = serde_json::from_str(&text).unwrap();
         assert_eq!(document.operation, operation.name);
@@ -51,7 +56,7 @@ fn the_definitions_give_the_known_answers() {
         }
         seen.insert((operation.name, document.cases.len() > 1));
     }
-    assert!(seen.len() == OPERATIONS.len() && seen.iter().all(|(_, several)| *several));
+    assert!(seen.len() == without_model().count() && seen.iter().all(|(_, several)| *several));
 }
 
 fn compare(document: &Document, case: &Case, tolerance: Tolerance) {

@@ -24,4 +24,4 @@ pub use packed::Packed;
 pub use tokenizer::TextError;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

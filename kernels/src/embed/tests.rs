@@ -12,7 +12,7 @@ use super::tokenizer::TEXT_TOKENS_MAX;
 
 mod definition;
 
-const HIDDEN: usize = 24;
+pub(crate) const HIDDEN: usize = 24;
 const INTERMEDIATE: usize = 40;
 const WORDS: &[&str] = &[
     "[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "##a", "##b", "##c", "ab", "zebra", ",",
@@ -136,7 +136,7 @@ fn parse(config: &Value, tokenizer: &Value, weights: &[u8]) -> Result<Model, Mod
     Model::parse(&config, &tokenizer, weights, Sha256Digest::of(b"model"))
 }
 
-fn model() -> Model {
+pub(crate) fn model() -> Model {
     parse(&config(), &tokenizer(), &file(&tensors())).unwrap()
 }
 

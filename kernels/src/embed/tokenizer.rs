@@ -13,12 +13,12 @@ pub const TEXT_TOKENS_MAX: usize = 256;
 pub struct Tokenizer(tokenizers::Tokenizer);
 
 /// Why a text has no tokens: the task's own fault.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     #[error("the text is not UTF-8: byte {at} begins no character")]
     Utf8 { at: usize },
     #[error("the text cannot be split into tokens: {0}")]
-    Split(tokenizers::Error),
+    Split(String),
 }
 
 impl Tokenizer {
@@ -51,7 +51,8 @@ impl Tokenizer {
             at: error.valid_up_to(),
         })?;
         // The fast one keeps no offsets into the text.
-        let encoding = self.0.encode_fast(text, true).map_err(TextError::Split)?;
+        let encoding = self.0.encode_fast(text, true);
+        let encoding = encoding.map_err(|error| TextError::Split(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
     }
 }

@@ -74,7 +74,11 @@ fn the_cuda_sources_are_the_catalogue() {
         .filter_map(|name| name.strip_suffix(".cu").map(str::to_owned))
         .collect();
     sources.sort();
-    let catalogue: Vec<_> = OPERATIONS.iter().map(|operation| operation.name).collect();
+    // A model runs on the CPU alone so far.
+    let without_model = OPERATIONS
+        .iter()
+        .filter(|operation| operation.model().is_none());
+    let catalogue: Vec<_> = without_model.map(|operation| operation.name).collect();
     assert_eq!(sources, catalogue);
 }
 

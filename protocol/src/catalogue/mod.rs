@@ -100,6 +100,12 @@ impl Operation {
             .max()
     }
 
+    /// The model that the operation computes with, if any: a worker without it does not offer the operation.
+    #[must_use]
+    pub fn model(&self) -> Option<&'static models::Model> {
+        (self.name == "embed").then_some(&models::ALL_MINILM_L6_V2)
+    }
+
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
         self.parameters
