@@ -19,7 +19,7 @@ use protocol::Sha256Digest;
 use protocol::lease::LeaseRef;
 use tokio::sync::mpsc;
 
-use crate::config::chain;
+use crate::config::{ModelConfig, chain};
 use crate::machine::{Answer, Event};
 use crate::world::World;
 
@@ -38,6 +38,7 @@ pub struct ExecutorSettings {
     pub executable: PathBuf,
     pub module_digest: Sha256Digest,
     pub kind: ExecutorKind,
+    pub model: Option<ModelConfig>,
     pub task_time_limit: Duration,
 }
 
@@ -72,6 +73,21 @@ enum StartError {
         seen: Sha256Digest,
         wanted: Sha256Digest,
     },
+    #[error(
+        "the executor child has {}; this worker offers {}",
+        shown(*seen),
+        shown(*wanted)
+    )]
+    Model {
+        seen: Option<Sha256Digest>,
+        wanted: Option<Sha256Digest>,
+    },
+}
+
+fn shown(model: Option<Sha256Digest>) -> String {
+    model.map_or("no model".to_owned(), |digest| {
+        format!("the model {digest}")
+    })
 }
 
 impl Executor {
@@ -183,9 +199,13 @@ impl Supervisor {
     }
 
     fn spawn(&self) -> Result<ExecutorChild, StartError> {
+        let mut arguments = vec![OsString::from("executor")];
+        if let Some(model) = &self.settings.model {
+            arguments.extend([OsString::from("--model"), model.directory.clone().into()]);
+        }
         let program = Program {
             path: self.settings.executable.clone(),
-            arguments: vec![OsString::from("executor")],
+            arguments,
             environment: Vec::new(),
         };
         let child = ExecutorChild::spawn(&program, Arc::clone(&self.clock), START_LIMIT)
@@ -202,6 +222,11 @@ impl Supervisor {
                 seen: identity.module_digest,
                 wanted: self.settings.module_digest,
             });
+        }
+        let wanted = self.settings.model.as_ref().map(|model| model.digest);
+        if identity.model_digest != wanted {
+            let seen = identity.model_digest;
+            return Err(StartError::Model { seen, wanted });
         }
         Ok(child)
     }

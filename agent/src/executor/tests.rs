@@ -9,6 +9,7 @@ fn settings(executable: &str) -> ExecutorSettings {
         executable: executable.into(),
         module_digest: Sha256Digest::of(b"module"),
         kind: ExecutorKind::Cpu,
+        model: None,
         task_time_limit: Duration::from_secs(1),
     }
 }
