@@ -5,23 +5,32 @@
     reason = "only what is inlined into `dispatch` is compiled for the instruction set that it chose"
 )]
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 /// Lanes of a sum or a maximum: one register of AVX-512, two of AVX2.
 const LANES: usize = 16;
 
 /// Adds `bias` to each row, then GELU as BERT defines it: x × Φ(x), with the normal distribution's Φ by the error function.
 pub(super) fn bias_gelu(arch: Arch, rows: &mut [f32], bias: &[f32]) {
-    arch.dispatch(
-        #[inline(always)]
-        || {
-            for row in rows.chunks_exact_mut(bias.len()) {
-                for (x, bias) in row.iter_mut().zip(bias) {
-                    *x = gelu(*x + bias);
-                }
+    arch.dispatch(BiasGelu { rows, bias });
+}
+
+struct BiasGelu<'a> {
+    rows: &'a mut [f32],
+    bias: &'a [f32],
+}
+
+impl WithSimd for BiasGelu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for row in self.rows.chunks_exact_mut(self.bias.len()) {
+            for (x, bias) in row.iter_mut().zip(self.bias) {
+                *x = gelu(*x + bias);
             }
-        },
-    );
+        }
+    }
 }
 
 /// residual = the layer norm of (output + bias + residual), row by row.
@@ -32,21 +41,35 @@ pub(super) fn residual_norm(
     bias: &[f32],
     norm: Affine<'_>,
 ) {
-    arch.dispatch(
-        #[inline(always)]
-        || {
-            let columns = bias.len();
-            for (row, output) in residual
-                .chunks_exact_mut(columns)
-                .zip(output.chunks_exact(columns))
-            {
-                for ((x, output), bias) in row.iter_mut().zip(output).zip(bias) {
-                    *x += output + bias;
-                }
-                layer_norm(row, norm);
+    arch.dispatch(ResidualNorm {
+        residual,
+        output,
+        bias,
+        norm,
+    });
+}
+
+struct ResidualNorm<'a> {
+    residual: &'a mut [f32],
+    output: &'a [f32],
+    bias: &'a [f32],
+    norm: Affine<'a>,
+}
+
+impl WithSimd for ResidualNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let columns = self.bias.len();
+        let outputs = self.output.chunks_exact(columns);
+        for (row, output) in self.residual.chunks_exact_mut(columns).zip(outputs) {
+            for ((x, output), bias) in row.iter_mut().zip(output).zip(self.bias) {
+                *x += output + bias;
             }
-        },
-    );
+            layer_norm(row, self.norm);
+        }
+    }
 }
 
 /// Gain and bias of a layer norm.
@@ -59,26 +82,49 @@ pub(super) struct Affine<'a> {
 
 /// The layer norm of each row.
 pub(super) fn norm_rows(arch: Arch, rows: &mut [f32], norm: Affine<'_>) {
-    arch.dispatch(
-        #[inline(always)]
-        || {
-            for row in rows.chunks_exact_mut(norm.gain.len()) {
-                layer_norm(row, norm);
-            }
-        },
-    );
+    arch.dispatch(NormRows { rows, norm });
+}
+
+struct NormRows<'a> {
+    rows: &'a mut [f32],
+    norm: Affine<'a>,
+}
+
+impl WithSimd for NormRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for row in self.rows.chunks_exact_mut(self.norm.gain.len()) {
+            layer_norm(row, self.norm);
+        }
+    }
 }
 
 /// Each row times `scale`, as probabilities: exp(x − max) over its sum.
 pub(super) fn softmax_rows(arch: Arch, rows: &mut [f32], columns: usize, scale: f32) {
-    arch.dispatch(
-        #[inline(always)]
-        || {
-            for row in rows.chunks_exact_mut(columns) {
-                softmax(row, scale);
-            }
-        },
-    );
+    arch.dispatch(SoftmaxRows {
+        rows,
+        columns,
+        scale,
+    });
+}
+
+struct SoftmaxRows<'a> {
+    rows: &'a mut [f32],
+    columns: usize,
+    scale: f32,
+}
+
+impl WithSimd for SoftmaxRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for row in self.rows.chunks_exact_mut(self.columns) {
+            softmax(row, self.scale);
+        }
+    }
 }
 
 /// Adds `row` to `sum`, number by number.
@@ -175,10 +221,7 @@ fn erf(x: f32) -> f32 {
         -0.284_496_74,
         0.254_829_6,
     ];
-    let polynomial = series
-        .into_iter()
-        .fold(0.0, |sum: f32, a| sum.mul_add(t, a))
-        * t;
+    let polynomial = horner(series, t) * t;
     polynomial
         .mul_add(-exp(-magnitude * magnitude), 1.0)
         .copysign(x)
@@ -210,11 +253,19 @@ fn exp(x: f32) -> f32 {
         1.0,
         1.0,
     ];
-    let power_of_r = series
-        .into_iter()
-        .fold(0.0, |sum: f32, a| sum.mul_add(r, a));
+    let power_of_r = horner(series, r);
     let exponent = shifted.to_bits() << EXPONENT_SHIFT;
     power_of_r * f32::from_bits(exponent.wrapping_add(1.0_f32.to_bits()))
+}
+
+/// A polynomial, its highest power's coefficient first.
+#[inline(always)]
+fn horner<const N: usize>(coefficients: [f32; N], x: f32) -> f32 {
+    let mut sum = 0.0_f32;
+    for coefficient in coefficients {
+        sum = sum.mul_add(x, coefficient);
+    }
+    sum
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ const PAIRS: [[&str; 2]; 4] = [
 fn model(test: &str) -> Option<PathBuf> {
     let model = std::env::var_os("COCOON_MODEL").map(PathBuf::from);
     if model.is_none() {
-        println!("SKIPPED {test}: COCOON_MODEL names no folder with the model");
+        eprintln!("SKIPPED {test}: COCOON_MODEL names no folder with the model");
     }
     model
 }

@@ -61,7 +61,7 @@ impl Pool {
     /// The same, with leases of another length.
     pub(crate) async fn with_leases(workers: usize, lease_duration_s: u32) -> Self {
         Self::with_options(workers, |options| {
-            options.lease_duration_s = lease_duration_s
+            options.lease_duration_s = lease_duration_s;
         })
         .await
     }
