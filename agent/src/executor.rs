@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kernels::executor::{
-    Clock, ExecutorChild, ExecutorKind, Killer, Outcome, Program, SpawnError, Work,
+    Clock, ExecutorChild, ExecutorKind, Identity, Killer, Outcome, Program, SpawnError, Work,
 };
 use protocol::Sha256Digest;
 use protocol::lease::LeaseRef;
@@ -210,24 +210,7 @@ impl Supervisor {
         };
         let child = ExecutorChild::spawn(&program, Arc::clone(&self.clock), START_LIMIT)
             .map_err(StartError::Spawn)?;
-        let identity = *child.identity();
-        if identity.kind != self.settings.kind {
-            return Err(StartError::Kind {
-                seen: identity.kind,
-                wanted: self.settings.kind,
-            });
-        }
-        if identity.module_digest != self.settings.module_digest {
-            return Err(StartError::Module {
-                seen: identity.module_digest,
-                wanted: self.settings.module_digest,
-            });
-        }
-        let wanted = self.settings.model.as_ref().map(|model| model.digest);
-        if identity.model_digest != wanted {
-            let seen = identity.model_digest;
-            return Err(StartError::Model { seen, wanted });
-        }
+        compare(child.identity(), &self.settings)?;
         Ok(child)
     }
 
@@ -276,6 +259,24 @@ impl Supervisor {
     fn tell(&self, event: Event) {
         let _ = self.events.blocking_send(event);
     }
+}
+
+/// Whether the child is what this worker attested and offers.
+fn compare(identity: &Identity, settings: &ExecutorSettings) -> Result<(), StartError> {
+    let (seen, wanted) = (identity.kind, settings.kind);
+    if seen != wanted {
+        return Err(StartError::Kind { seen, wanted });
+    }
+    let (seen, wanted) = (identity.module_digest, settings.module_digest);
+    if seen != wanted {
+        return Err(StartError::Module { seen, wanted });
+    }
+    let model = settings.model.as_ref();
+    let (seen, wanted) = (identity.model_digest, model.map(|model| model.digest));
+    if seen != wanted {
+        return Err(StartError::Model { seen, wanted });
+    }
+    Ok(())
 }
 
 fn answer(outcome: Outcome, started_ms: u64, finished_ms: u64) -> Answer {

@@ -211,10 +211,24 @@ mod tests {
             (leaf.output_bytes, leaf.started_ms, leaf.finished_ms),
             (8, 5, 9)
         );
+        assert_eq!(leaf.model_digest, None);
         assert!(matches!(&acks[0].output, Output::Inline(bytes) if bytes.len() == 8));
         assert!(matches!(
             acks[1].output,
             Output::Uploaded { bytes: 65_537, .. }
         ));
+    }
+
+    #[test]
+    fn a_leaf_names_the_model_where_the_operation_computes_with_one() {
+        let digest = Sha256Digest::of(b"model");
+        let receipts = receipts().with_model(Some(digest));
+        let leaf = |finished: &Finished| receipts.leaf(finished, 8).model_digest;
+        assert_eq!(leaf(&finished(1, 8)), None);
+        let mut embedding = Arc::into_inner(finished(2, 8)).unwrap();
+        let mut offer = Offer::clone(&embedding.offer);
+        "embed".clone_into(&mut offer.task.operation);
+        embedding.offer = Arc::new(offer);
+        assert_eq!(leaf(&embedding), Some(digest));
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::routing::get;
+use tokio::task::JoinSet;
 
 use super::*;
 
@@ -63,11 +64,13 @@ async fn other_files_are_put_nowhere() {
     }
 }
 
-async fn serve(router: Router) -> SocketAddr {
+/// Serves until the set is dropped.
+async fn serve(router: Router) -> (JoinSet<()>, SocketAddr) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
+    let mut served = JoinSet::new();
+    served.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (served, address)
 }
 
 fn server(weights: &'static str) -> Router {
@@ -78,7 +81,7 @@ fn server(weights: &'static str) -> Router {
 
 #[tokio::test]
 async fn a_server_is_asked_for_each_file() {
-    let address = serve(server("1234")).await;
+    let (_served, address) = serve(server("1234")).await;
     let to = tempfile::tempdir().unwrap();
     let source = format!("http://{address}/model/").parse().unwrap();
     fetch(&source, to.path(), &pinned()).await.unwrap();
@@ -93,7 +96,7 @@ async fn a_server_with_other_bytes_or_none_is_refused() {
         ("12345", "model"),
         ("1234", "nothing"),
     ] {
-        let address = serve(server(weights)).await;
+        let (_served, address) = serve(server(weights)).await;
         let to = tempfile::tempdir().unwrap();
         let source = format!("http://{address}/{path}").parse().unwrap();
         let refused = fetch(&source, to.path(), &pinned()).await.unwrap_err();

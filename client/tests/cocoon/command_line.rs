@@ -104,6 +104,7 @@ fn the_catalogue_is_shown_without_a_gateway() {
     assert_eq!(
         names,
         [
+            "embed",
             "gemm",
             "layer_norm",
             "reduce",

@@ -29,15 +29,16 @@ pub fn embed(model: &Model, texts: &[Vec<u32>]) -> Vec<f32> {
     let cores = rayon::current_num_threads();
     let budget = total.div_ceil(cores);
     let packs = packed::cut(texts, budget.clamp(PACK_TOKENS_MIN, PACK_TOKENS_MAX));
-    // Where there are fewer packs than cores, a product is shared out instead.
-    let parallelism = if packs.len() < cores {
-        Parallelism::Rayon(0)
-    } else {
-        Parallelism::None
-    };
-    let vectors = packs
-        .par_iter()
-        .map(|pack| encode(model, pack, parallelism));
+    // Where there are fewer packs than cores, a product is shared out instead, unless it is too small to be worth that.
+    let shares = |pack: &Packed| packs.len() < cores && pack.tokens().len() >= PACK_TOKENS_MIN;
+    let vectors = packs.par_iter().map(|pack| {
+        let parallelism = if shares(pack) {
+            Parallelism::Rayon(0)
+        } else {
+            Parallelism::None
+        };
+        encode(model, pack, parallelism)
+    });
     vectors.collect::<Vec<_>>().concat()
 }
 

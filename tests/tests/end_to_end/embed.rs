@@ -6,6 +6,7 @@ use protocol::catalogue::models::ALL_MINILM_L6_V2;
 use protocol::task::TaskState;
 use serde_json::json;
 
+use crate::commands::Person;
 use crate::pool::Pool;
 
 const DIMENSIONS: usize = 384;
@@ -98,6 +99,27 @@ async fn text_becomes_vectors_whose_neighbours_make_sense() {
     );
     let digested = pool.wait_state(digest.id, TaskState::Succeeded).await;
     assert_eq!(pool.leaf(&digested).await.model_digest, None);
+    submit_files(&pool, &output);
+}
+
+/// The same texts as files, by `cocoon`, which verifies the receipt.
+fn submit_files(pool: &Pool, wanted: &[u8]) {
+    let mut arguments = vec!["submit", "embed", "--param", "model=all-MiniLM-L6-v2"];
+    let names: Vec<_> = (0..PAIRS.len() * 2)
+        .map(|index| format!("text-{index}"))
+        .collect();
+    for (name, text) in names.iter().zip(PAIRS.as_flattened()) {
+        std::fs::write(pool.folder.path().join(name), text).unwrap();
+        arguments.push(name);
+    }
+    arguments.extend(["--wait", "--output", "vectors"]);
+    Person::developer(pool).prints("cocoon", &arguments);
+    let seen = std::fs::read(pool.folder.path().join("vectors")).unwrap();
+    assert_eq!(seen.len(), wanted.len());
+    let number = |word: &[u8; 4]| f32::from_le_bytes(*word);
+    for (seen, wanted) in seen.as_chunks().0.iter().zip(wanted.as_chunks().0) {
+        assert!((number(seen) - number(wanted)).abs() < 1e-5);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
