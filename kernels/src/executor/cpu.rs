@@ -29,6 +29,8 @@ impl CpuExecutor {
     /// With the model that `embed` computes with.
     #[must_use]
     pub fn with_model(self, model: Model) -> Self {
+        // Makes the threads that texts are shared out to, before a sandbox may forbid to make any.
+        let _ = rayon::current_num_threads();
         Self {
             model: Some(Arc::new(model)),
             ..self
