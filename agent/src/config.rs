@@ -3,6 +3,7 @@
 
 mod event_log;
 mod keys;
+mod model;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use protocol::{Sha256Digest, WorkerId};
 use crate::gpus::ocsp::ResponderUrl;
 pub use event_log::EventLogConfig;
 pub use keys::{Keys, Mistake, chain};
+pub use model::ModelConfig;
 pub use secret::EnrolmentSecret;
 
 /// Tasks held at once when the file does not say: a few batches of small tasks ahead of the executor.
@@ -48,6 +50,8 @@ pub struct Config {
     /// Event logs for the evidence; `None`: none is sent.
     pub event_log: Option<EventLogConfig>,
     pub executor: ExecutorKind,
+    /// What `embed` computes with; `None`: this worker does not offer it.
+    pub model: Option<ModelConfig>,
     /// Tasks held at once, from lease to accepted ack.
     pub capacity: usize,
     pub task_time_limit: Duration,
@@ -153,6 +157,7 @@ fn read(keys: &mut Keys, digest: Sha256Digest) -> Option<Config> {
     let quote_socket = keys.path("quote_socket");
     let event_log = event_log::event_log(keys);
     let executor = executor(keys);
+    let model = model::model(keys);
     let capacity = keys.whole_or("capacity", CAPACITY_DEFAULT, 1, batch_tasks_max());
     let task_time_limit = keys.whole_or(
         "task_time_limit_s",
@@ -177,6 +182,7 @@ fn read(keys: &mut Keys, digest: Sha256Digest) -> Option<Config> {
         quote_socket: quote_socket?,
         event_log,
         executor: executor?,
+        model,
         capacity: usize::try_from(capacity?).ok()?,
         task_time_limit: Duration::from_secs(task_time_limit?),
         drain_limit: Duration::from_secs(drain_limit?),

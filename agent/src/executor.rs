@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kernels::executor::{
-    Clock, ExecutorChild, ExecutorKind, Killer, Outcome, Program, SpawnError, Work,
+    Clock, ExecutorChild, ExecutorKind, Identity, Killer, Outcome, Program, SpawnError, Work,
 };
 use protocol::Sha256Digest;
 use protocol::lease::LeaseRef;
 use tokio::sync::mpsc;
 
-use crate::config::chain;
+use crate::config::{ModelConfig, chain};
 use crate::machine::{Answer, Event};
 use crate::world::World;
 
@@ -38,6 +38,7 @@ pub struct ExecutorSettings {
     pub executable: PathBuf,
     pub module_digest: Sha256Digest,
     pub kind: ExecutorKind,
+    pub model: Option<ModelConfig>,
     pub task_time_limit: Duration,
 }
 
@@ -72,6 +73,21 @@ enum StartError {
         seen: Sha256Digest,
         wanted: Sha256Digest,
     },
+    #[error(
+        "the executor child has {}; this worker offers {}",
+        shown(*seen),
+        shown(*wanted)
+    )]
+    Model {
+        seen: Option<Sha256Digest>,
+        wanted: Option<Sha256Digest>,
+    },
+}
+
+fn shown(model: Option<Sha256Digest>) -> String {
+    model.map_or("no model".to_owned(), |digest| {
+        format!("the model {digest}")
+    })
 }
 
 impl Executor {
@@ -183,26 +199,18 @@ impl Supervisor {
     }
 
     fn spawn(&self) -> Result<ExecutorChild, StartError> {
+        let mut arguments = vec![OsString::from("executor")];
+        if let Some(model) = &self.settings.model {
+            arguments.extend([OsString::from("--model"), model.directory.clone().into()]);
+        }
         let program = Program {
             path: self.settings.executable.clone(),
-            arguments: vec![OsString::from("executor")],
+            arguments,
             environment: Vec::new(),
         };
         let child = ExecutorChild::spawn(&program, Arc::clone(&self.clock), START_LIMIT)
             .map_err(StartError::Spawn)?;
-        let identity = *child.identity();
-        if identity.kind != self.settings.kind {
-            return Err(StartError::Kind {
-                seen: identity.kind,
-                wanted: self.settings.kind,
-            });
-        }
-        if identity.module_digest != self.settings.module_digest {
-            return Err(StartError::Module {
-                seen: identity.module_digest,
-                wanted: self.settings.module_digest,
-            });
-        }
+        compare(child.identity(), &self.settings)?;
         Ok(child)
     }
 
@@ -251,6 +259,24 @@ impl Supervisor {
     fn tell(&self, event: Event) {
         let _ = self.events.blocking_send(event);
     }
+}
+
+/// Whether the child is what this worker attested and offers.
+fn compare(identity: &Identity, settings: &ExecutorSettings) -> Result<(), StartError> {
+    let (seen, wanted) = (identity.kind, settings.kind);
+    if seen != wanted {
+        return Err(StartError::Kind { seen, wanted });
+    }
+    let (seen, wanted) = (identity.module_digest, settings.module_digest);
+    if seen != wanted {
+        return Err(StartError::Module { seen, wanted });
+    }
+    let model = settings.model.as_ref();
+    let (seen, wanted) = (identity.model_digest, model.map(|model| model.digest));
+    if seen != wanted {
+        return Err(StartError::Model { seen, wanted });
+    }
+    Ok(())
 }
 
 fn answer(outcome: Outcome, started_ms: u64, finished_ms: u64) -> Answer {

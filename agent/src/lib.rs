@@ -11,9 +11,11 @@
 //! | [`evidence`] | what the worker says of itself, and the quote over it |
 //! | [`gpus`] | the GPUs' evidence, and their ready state |
 //! | [`executor`] | the executor child's supervisor thread |
+//! | [`model`] | the model's files, fetched and verified |
 //! | [`receipts`] | receipt leaves and signed ack batches |
 //! | [`telemetry`] | what NVML says of the GPUs |
 //! | [`health`], [`systemd`], [`logging`] | how the process is watched |
+//! | [`https`] | the client of what is fetched beside the gateway |
 //! | [`quote`] | the quote broker: its source, its socket, its client |
 #![forbid(unsafe_code)]
 
@@ -24,8 +26,10 @@ pub mod evidence;
 pub mod executor;
 pub mod gpus;
 pub mod health;
+pub mod https;
 pub mod logging;
 pub mod machine;
+pub mod model;
 pub mod quote;
 pub mod receipts;
 pub mod run;

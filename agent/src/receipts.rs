@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use protocol::catalogue::Operation;
 use protocol::lease::{Ack, AckRequest, Output};
 use protocol::receipt::{KeyError, LEAF_VERSION, Leaf, ReceiptSigner, Statement, tree};
+use protocol::task::TaskBody;
 use protocol::{Sha256Digest, WorkerId};
 use ring::rand::SystemRandom;
 use serde_bytes::ByteBuf;
@@ -18,6 +20,7 @@ pub struct Receipts {
     worker: WorkerId,
     executor: &'static str,
     module_digest: Sha256Digest,
+    model_digest: Option<Sha256Digest>,
     gpu_uuid: Option<String>,
 }
 
@@ -46,8 +49,18 @@ impl Receipts {
             worker,
             executor,
             module_digest,
+            model_digest: None,
             gpu_uuid,
         })
+    }
+
+    /// With the digest of the model that the executor child has.
+    #[must_use]
+    pub fn with_model(self, model_digest: Option<Sha256Digest>) -> Self {
+        Self {
+            model_digest,
+            ..self
+        }
     }
 
     /// SubjectPublicKeyInfo of the receipt key, for the claims.
@@ -104,7 +117,9 @@ impl Receipts {
             operation: offer.task.operation.clone(),
             operation_version: offer.task.version,
             module_digest: self.module_digest,
-            model_digest: None,
+            model_digest: self
+                .model_digest
+                .filter(|_| computes_with_model(&offer.task)),
             inputs: offer.task.inputs.iter().map(|input| input.sha256).collect(),
             output: finished.sha256,
             output_bytes,
@@ -117,6 +132,11 @@ impl Receipts {
             finished_ms: finished.finished_ms,
         }
     }
+}
+
+fn computes_with_model(task: &TaskBody) -> bool {
+    Operation::find(&task.operation, task.version)
+        .is_ok_and(|operation| operation.model().is_some())
 }
 
 #[cfg(test)]
@@ -191,10 +211,24 @@ mod tests {
             (leaf.output_bytes, leaf.started_ms, leaf.finished_ms),
             (8, 5, 9)
         );
+        assert_eq!(leaf.model_digest, None);
         assert!(matches!(&acks[0].output, Output::Inline(bytes) if bytes.len() == 8));
         assert!(matches!(
             acks[1].output,
             Output::Uploaded { bytes: 65_537, .. }
         ));
+    }
+
+    #[test]
+    fn a_leaf_names_the_model_where_the_operation_computes_with_one() {
+        let digest = Sha256Digest::of(b"model");
+        let receipts = receipts().with_model(Some(digest));
+        let leaf = |finished: &Finished| receipts.leaf(finished, 8).model_digest;
+        assert_eq!(leaf(&finished(1, 8)), None);
+        let mut embedding = Arc::into_inner(finished(2, 8)).unwrap();
+        let mut offer = Offer::clone(&embedding.offer);
+        "embed".clone_into(&mut offer.task.operation);
+        embedding.offer = Arc::new(offer);
+        assert_eq!(leaf(&embedding), Some(digest));
     }
 }

@@ -73,7 +73,8 @@ pub async fn run(
         digest,
         None,
     )
-    .map_err(RunError::ReceiptKey)?;
+    .map_err(RunError::ReceiptKey)?
+    .with_model(config.model.as_ref().map(|model| model.digest));
     // Not the caller's token: probes are answered until the drain is over.
     let over = CancellationToken::new();
     let mut beside = JoinSet::new();
@@ -83,6 +84,7 @@ pub async fn run(
         executable: world.executable.clone(),
         module_digest: digest,
         kind: config.executor,
+        model: config.model.clone(),
         task_time_limit: config.task_time_limit,
     };
     let (executor, executor_events) = Executor::new(settings, &world).map_err(RunError::Thread)?;
@@ -112,7 +114,7 @@ pub async fn run(
             evidence,
         },
         receipts: Arc::new(receipts),
-        operations: operations(),
+        operations: operations(config.model.is_some()),
         executor,
         executor_events,
         telemetry,
@@ -194,10 +196,11 @@ fn evidence(
     Ok(Arc::new(evidence.with_event_log(event_log).with_gpus(gpus)))
 }
 
-/// Everything in the catalogue: the CPU definitions cover it.
-fn operations() -> Arc<[OperationId]> {
+/// Everything in the catalogue, which the CPU definitions cover; what computes with a model only where there is one.
+fn operations(has_model: bool) -> Arc<[OperationId]> {
     OPERATIONS
         .iter()
+        .filter(|operation| has_model || operation.model().is_none())
         .map(|operation| OperationId {
             name: operation.name.to_owned(),
             version: operation.version,

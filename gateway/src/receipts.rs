@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod tests;
 
+use protocol::catalogue::Operation;
+use protocol::catalogue::models::Model;
 use protocol::lease::{Ack, AckRequest, LeaseRef, OperationId, Output};
 use protocol::limits::INLINE_BYTES_MAX;
 use protocol::receipt::{Leaf, LeafError, ReceiptKey, Statement, StatementError, tree};
@@ -75,6 +77,11 @@ pub enum LeafRefusal {
         seen_name: String,
         seen_version: u32,
         wanted: OperationId,
+    },
+    #[error("the leaf's model is not the one that the operation computes with")]
+    Model {
+        seen: Option<Sha256Digest>,
+        wanted: Option<Sha256Digest>,
     },
     #[error("the leaf's inputs are not the task's")]
     Inputs,
@@ -206,6 +213,11 @@ impl VerifiedAck {
                 wanted: leased.operation.clone(),
             });
         }
+        let wanted = model_digest(&leased.operation);
+        if leaf.model_digest != wanted {
+            let seen = leaf.model_digest;
+            return Err(LeafRefusal::Model { seen, wanted });
+        }
         if leaf.inputs != leased.inputs {
             return Err(LeafRefusal::Inputs);
         }
@@ -217,6 +229,12 @@ impl VerifiedAck {
         }
         Ok(())
     }
+}
+
+/// Of the model that the catalogue pins for the operation.
+fn model_digest(operation: &OperationId) -> Option<Sha256Digest> {
+    let operation = Operation::find(&operation.name, operation.version).ok()?;
+    operation.model().map(Model::digest)
 }
 
 /// What a lease handed out, as the gateway has it on disk.

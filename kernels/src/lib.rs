@@ -10,6 +10,7 @@
 //!
 //! No clock and no environment is read here: time comes from the caller.
 
+pub mod embed;
 pub mod executor;
 pub mod module;
 pub mod nvml;

@@ -1,5 +1,5 @@
-//! The CPU definitions against answers computed by numpy and hashlib (`known-answers/generate.py`), within the
-//! catalogue's tolerance.
+//! The CPU definitions against answers computed by numpy and hashlib (`known-answers/generate.py`), and by candle for
+//! `embed`, within the catalogue's tolerance.
 
 #![expect(
     clippy::float_cmp,
@@ -10,10 +10,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
-use protocol::catalogue::{Call, OPERATIONS, Tolerance};
+use kernels::embed::Model;
+use kernels::operations::embed;
+use protocol::catalogue::models::ALL_MINILM_L6_V2;
+use protocol::catalogue::{Call, OPERATIONS, Operation, Tolerance};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/known-answers");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,10 +45,14 @@ struct Bytes(#[serde(with = "hex")] Vec<u8>);
 
 #[test]
 fn the_definitions_give_the_known_answers() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/known-answers");
     let mut seen = BTreeSet::new();
-    for operation in OPERATIONS {
-        let text = fs::read_to_string(format!("{folder}/{}.json", operation.name)).unwrap();
+    let without_model = || {
+        OPERATIONS
+            .iter()
+            .filter(|operation| operation.model().is_none())
+    };
+    for operation in without_model() {
+        let text = fs::read_to_string(format!("{FOLDER}/{}.json", operation.name)).unwrap();
         let document: Document = serde_json::from_str(&text).unwrap();
         assert_eq!(document.operation, operation.name);
         assert_eq!(document.version, operation.version);
@@ -51,7 +61,7 @@ fn the_definitions_give_the_known_answers() {
         }
         seen.insert((operation.name, document.cases.len() > 1));
     }
-    assert!(seen.len() == OPERATIONS.len() && seen.iter().all(|(_, several)| *several));
+    assert!(seen.len() == without_model().count() && seen.iter().all(|(_, several)| *several));
 }
 
 fn compare(document: &Document, case: &Case, tolerance: Tolerance) {
@@ -92,6 +102,81 @@ fn compare(document: &Document, case: &Case, tolerance: Tolerance) {
             }
         }
     }
+}
+
+/// What candle computes for some sixty texts (`kernels/reference`), with the same model.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Embeddings {
+    model: String,
+    digest: String,
+    answers: Vec<Embedding>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Embedding {
+    text: String,
+    tokens: u32,
+    vector: Bytes,
+}
+
+/// Two implementations in binary32 differ in the sixth digit.
+const COSINE_MIN: f64 = 0.9999;
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no configuration of its own"
+)]
+fn the_model_gives_the_vectors_of_candle() {
+    let text = fs::read_to_string(format!("{FOLDER}/embed.json")).unwrap();
+    let known: Embeddings = serde_json::from_str(&text).unwrap();
+    assert_eq!(known.model, ALL_MINILM_L6_V2.name);
+    assert_eq!(known.digest, ALL_MINILM_L6_V2.digest().to_string());
+    assert!(known.answers.len() >= 60);
+    let Some(folder) = std::env::var_os("COCOON_MODEL") else {
+        println!("SKIPPED: COCOON_MODEL names no folder with the model");
+        return;
+    };
+    let model = Model::open(Path::new(&folder)).unwrap();
+    let operation = Operation::find("embed", 1).unwrap();
+    let Tolerance::Within { absolute, .. } = operation.tolerance else {
+        panic!("vectors are not exact")
+    };
+    let texts: Vec<_> = known
+        .answers
+        .iter()
+        .map(|answer| answer.text.as_bytes())
+        .collect();
+    let mut output = vec![0; texts.len() * 385 * 4];
+    embed::run(&model, &texts, &mut output).unwrap();
+    let (vectors, counts) = output.split_at(texts.len() * 384 * 4);
+    let seen = vectors.chunks_exact(384 * 4).zip(counts.as_chunks().0);
+    for ((vector, count), answer) in seen.zip(&known.answers) {
+        assert_eq!(
+            u32::from_le_bytes(*count),
+            answer.tokens,
+            "{:?}",
+            answer.text
+        );
+        let (got, wanted) = (numbers(vector), numbers(&answer.vector.0));
+        let cosine = dot(&got, &wanted) / (dot(&got, &got) * dot(&wanted, &wanted)).sqrt();
+        assert!(cosine >= COSINE_MIN, "{cosine} for {:?}", answer.text);
+        let mut pairs = got.iter().zip(&wanted);
+        assert!(
+            pairs.all(|(got, wanted)| (got - wanted).abs() <= absolute),
+            "{:?}",
+            answer.text
+        );
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| f64::from(*a) * f64::from(*b))
+        .sum()
 }
 
 fn numbers(bytes: &[u8]) -> Vec<f32> {

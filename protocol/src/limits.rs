@@ -13,6 +13,10 @@ pub const BLOB_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Inputs of one task: bounds the row and the executor's frame.
 pub const INPUTS_COUNT_MAX: usize = 256;
 
+/// One text of `embed`: a model reads 256 tokens, some 1,500 bytes of English; what lies behind is cut. Texts always
+/// travel inline.
+pub const EMBED_TEXT_BYTES_MAX: u64 = INLINE_BYTES_MAX;
+
 /// Tasks in one submitted batch, one lease or one ack: bounds a transaction.
 pub const BATCH_TASKS_MAX: usize = 1_000;
 

@@ -1,6 +1,7 @@
 //! The devnet: a whole pool on this machine that does real work and shows what it proves. Quotes are simulated, and every
 //! screen says so.
 
+mod embed;
 mod folder;
 mod proof;
 mod screen;
@@ -47,6 +48,10 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", default_value_os_t = folder::default_folder())]
     pub folder: PathBuf,
 
+    /// Folder of the model that `embed` computes with; without it, nothing is embedded.
+    #[arg(long, value_name = "DIR", env = "COCOON_MODEL")]
+    pub model: Option<PathBuf>,
+
     /// Files to digest and transform; without any, this repository's own sources.
     pub files: Vec<PathBuf>,
 }
@@ -82,8 +87,12 @@ async fn start_and_prove(
     files: &[PathBuf],
     folder: &Folder,
 ) -> Result<(Fleet, bool)> {
+    let mut works = work::plan(files)?;
+    if arguments.model.is_some() {
+        works.extend(embed::plan()?);
+    }
     let mut fleet = start(arguments, folder.path()).await?;
-    match work_and_prove(&mut fleet, files, &folder.receipts()).await {
+    match work_and_prove(&mut fleet, &works, &folder.receipts()).await {
         Ok(proofs) => Ok((fleet, screen::summary(&proofs, &folder.receipts()))),
         Err(error) => {
             screen::logs(&mut fleet);
@@ -97,6 +106,7 @@ async fn start(arguments: &Arguments, folder: &Path) -> Result<Fleet> {
         seed: arguments.seed,
         // Ctrl-C is the devnet's to answer: it stops the workers before their gateway.
         own_process_groups: true,
+        model: arguments.model.clone(),
         ..FleetOptions::in_folder(folder)
     };
     screen::step("gateway: starting, with the simulator's root as its trust anchor");
@@ -112,14 +122,9 @@ async fn start(arguments: &Arguments, folder: &Path) -> Result<Fleet> {
     Ok(fleet)
 }
 
-async fn work_and_prove(
-    fleet: &mut Fleet,
-    files: &[PathBuf],
-    receipts: &Path,
-) -> Result<Vec<Proof>> {
+async fn work_and_prove(fleet: &mut Fleet, works: &[Work], receipts: &Path) -> Result<Vec<Proof>> {
     let client = fleet.client()?;
-    let works = work::plan(files)?;
-    let tasks = submit(&client, &works).await?;
+    let tasks = submit(&client, works).await?;
     let views = wait(&client, &tasks).await?;
     let bar = screen::bar("outputs and receipts", views.len());
     let mut proofs = Vec::new();

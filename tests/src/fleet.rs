@@ -52,6 +52,8 @@ pub struct FleetOptions {
     /// A terminal's Ctrl-C then reaches the fleet's owner alone, who must answer it. Otherwise the processes stand in their
     /// owner's group, and what ends that group ends them.
     pub own_process_groups: bool,
+    /// The folder of the model that every worker gets; none: no worker offers `embed`.
+    pub model: Option<PathBuf>,
 }
 
 impl FleetOptions {
@@ -63,6 +65,7 @@ impl FleetOptions {
             seed: 1,
             lease_duration_s: protocol::limits::LEASE_DURATION_S_DEFAULT,
             own_process_groups: false,
+            model: None,
         }
     }
 }
@@ -120,12 +123,7 @@ impl Fleet {
         let id: WorkerId = id.parse()?;
         let created = self.operator()?.create_worker(&id).await?;
         let socket = self.serve_quotes(&id, td)?;
-        setup::write_worker(
-            &self.options.folder,
-            &created,
-            self.listening.worker,
-            &socket,
-        )?;
+        setup::write_worker(&self.options, &created, self.listening.worker, &socket)?;
         self.start_worker(&id)?;
         Ok(id)
     }

@@ -2,15 +2,18 @@
 //!
 //! Exit codes: 0 stopped in order, 1 error, 64 usage, 78 configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agent::command_line::{self, CONFIGURATION, EXIT_CODES};
 use agent::config::{Config, ConfigError, chain};
+use agent::model::Source;
 use agent::{World, logging};
 use attestation::gpu::GpuTrustAnchor;
 use clap::{Parser, Subcommand};
+use kernels::embed::Model;
 use kernels::executor::CpuExecutor;
+use protocol::catalogue::models::ALL_MINILM_L6_V2;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -33,9 +36,32 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// The model that `embed` computes with.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// The executor child; its standard input is the agent's socket.
     #[command(hide = true)]
-    Executor,
+    Executor(ExecutorArguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelCommand {
+    /// Put the files of all-MiniLM-L6-v2 into a folder for `[model] directory`, each verified against its pinned digest.
+    Fetch {
+        /// A folder, or the URL under which a server has the files.
+        #[arg(long, value_name = "FOLDER or URL")]
+        from: Source,
+        /// Where the files go.
+        #[arg(long, value_name = "FOLDER")]
+        to: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ExecutorArguments {
+    /// The folder of the model that `embed` computes with.
+    #[arg(long, value_name = "FOLDER")]
+    model: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,7 +89,8 @@ fn main() -> ExitCode {
         None => run(&arguments.run),
         Some(Command::Run(run_arguments)) => run(&run_arguments),
         Some(Command::Config(ConfigCommand::Check(run_arguments))) => check(&run_arguments),
-        Some(Command::Executor) => executor(),
+        Some(Command::Model(ModelCommand::Fetch { from, to })) => fetch_model(&from, &to),
+        Some(Command::Executor(arguments)) => executor(arguments.model.as_deref()),
     }
 }
 
@@ -83,13 +110,35 @@ fn refuse(error: &ConfigError) -> ExitCode {
     ExitCode::from(CONFIGURATION)
 }
 
-fn executor() -> ExitCode {
+fn fetch_model(from: &Source, to: &Path) -> ExitCode {
+    logging::start(logging::FILTER_DEFAULT);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    match runtime.block_on(agent::model::fetch(from, to, &ALL_MINILM_L6_V2)) {
+        Ok(digest) => {
+            tracing::info!(model = ALL_MINILM_L6_V2.name, %digest, folder = %to.display(), "the model is in place");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+fn executor(model: Option<&Path>) -> ExitCode {
     logging::start(logging::FILTER_DEFAULT);
     let digest = match kernels::module::executable_digest() {
         Ok(digest) => digest,
         Err(error) => return fail(&error),
     };
-    match kernels::executor::serve_stdin(&mut CpuExecutor::new(digest)) {
+    let mut executor = CpuExecutor::new(digest);
+    if let Some(folder) = model {
+        executor = match Model::open(folder) {
+            Ok(model) => executor.with_model(model),
+            Err(error) => return fail(&error),
+        };
+    }
+    match kernels::executor::serve_stdin(&mut executor) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -124,7 +173,7 @@ async fn run_until_signal(config: Config) -> ExitCode {
     }
     let world = World::real(GpuTrustAnchor::nvidia());
     let ran = now
-        .run_until_cancelled(agent::run(config, world, shutdown))
+        .run_until_cancelled(Box::pin(agent::run(config, world, shutdown)))
         .await;
     match ran {
         Some(Ok(())) => ExitCode::SUCCESS,

@@ -66,6 +66,7 @@ fn a_complete_file_is_read() {
     assert_eq!(config.gateway.pool_ca.len(), 1);
     assert_eq!(config.ocsp_responder, None);
     assert_eq!(config.event_log, None);
+    assert_eq!(config.model, None);
     assert_eq!(
         config.digest,
         Sha256Digest::of(folder.complete().as_bytes())
@@ -134,6 +135,12 @@ fn each_key_has_its_own_refusal() {
             "gateway.server_name",
         ),
         ("[gateway]", "[event_log]\n[gateway]", "event_log.ccel"),
+        ("[gateway]", "[model]\n[gateway]", "model.directory"),
+        (
+            "[gateway]",
+            "[model]\ndirectory = \"/nowhere\"\n[gateway]",
+            "model.directory",
+        ),
         (
             "[gateway]",
             "[event_log]\nccel = \"/c\"\nruntime = \"r\"\n[gateway]",

@@ -9,6 +9,7 @@ fn settings(executable: &str) -> ExecutorSettings {
         executable: executable.into(),
         module_digest: Sha256Digest::of(b"module"),
         kind: ExecutorKind::Cpu,
+        model: None,
         task_time_limit: Duration::from_secs(1),
     }
 }
@@ -56,4 +57,44 @@ async fn works_without_a_child_come_back_untouched() {
     ));
     executor.close();
     assert!(matches!(events.recv().await, Some(Event::RunnerClosed)));
+}
+
+#[test]
+fn a_child_that_is_something_else_is_refused() {
+    let digest = |text: &[u8]| Sha256Digest::of(text);
+    let settings = ExecutorSettings {
+        model: Some(ModelConfig {
+            directory: "/model".into(),
+            digest: digest(b"model"),
+        }),
+        ..settings("/bin/false")
+    };
+    let rightful = Identity {
+        kind: ExecutorKind::Cpu,
+        module_digest: digest(b"module"),
+        model_digest: Some(digest(b"model")),
+        in_order: false,
+    };
+    compare(&rightful, &settings).unwrap();
+    let refusal = |identity| compare(&identity, &settings).unwrap_err();
+    let kind = ExecutorKind::Cuda;
+    assert!(matches!(
+        refusal(Identity { kind, ..rightful }),
+        StartError::Kind { .. }
+    ));
+    let module_digest = digest(b"other");
+    assert!(matches!(
+        refusal(Identity {
+            module_digest,
+            ..rightful
+        }),
+        StartError::Module { .. }
+    ));
+    for model_digest in [None, Some(digest(b"other"))] {
+        let error = refusal(Identity {
+            model_digest,
+            ..rightful
+        });
+        assert!(matches!(error, StartError::Model { seen, .. } if seen == model_digest));
+    }
 }

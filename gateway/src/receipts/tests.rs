@@ -1,6 +1,7 @@
 //! One test for each refusal, and that what a worker rightly says is verified.
 
 use protocol::SessionId;
+use protocol::catalogue::models::ALL_MINILM_L6_V2;
 use protocol::lease::{Ack, Lease, LeaseInput, Output};
 use protocol::receipt::{Leaf, Statement};
 use protocol::task::{InputDescriptor, TaskBody, task_digest};
@@ -235,6 +236,35 @@ fn a_large_output_inline_is_refused() {
 fn another_module_is_refused() {
     let refusal = leaf_refusal(|leaf| leaf.module_digest = Sha256Digest::of(b"other"));
     assert!(matches!(refusal, LeafRefusal::Module));
+}
+
+#[test]
+fn a_model_is_named_where_the_operation_computes_with_one() {
+    let agrees = |operation: &str, model_digest| {
+        let mut changed = leaf(&lease());
+        changed.operation = operation.to_owned();
+        changed.model_digest = model_digest;
+        let ack = ack_with(&lease(), &changed, Output::Inline(output(&lease()).into()));
+        let verified = Worker::new("worker-1")
+            .sign(vec![ack])
+            .acks
+            .remove(0)
+            .1
+            .unwrap();
+        let mut leased = leased();
+        leased.operation.name = operation.to_owned();
+        verified.agrees_with(&leased)
+    };
+    let pinned = ALL_MINILM_L6_V2.digest();
+    agrees("embed", Some(pinned)).unwrap();
+    for (operation, seen) in [
+        ("embed", None),
+        ("embed", Some(Sha256Digest::of(b"other"))),
+        ("sha256_batch", Some(pinned)),
+    ] {
+        let refusal = agrees(operation, seen).unwrap_err();
+        assert!(matches!(refusal, LeafRefusal::Model { seen: said, .. } if said == seen));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::arena::ArenaRange;
 use super::{FAULT_BYTES_MAX, Fault, Identity};
 
 /// Grows with any change here. Both ends come from one executable; a mismatch means that it was replaced in between.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// A run of a thousand small works takes about 400 KiB.
 pub(super) const COMMAND_BYTES_MAX: usize = 1024 * 1024;
@@ -72,6 +72,7 @@ mod tests {
             identity: Identity {
                 kind: ExecutorKind::Cuda,
                 module_digest: Sha256Digest::of(b"module"),
+                model_digest: Some(Sha256Digest::of(b"model")),
                 in_order: false,
             },
         };

@@ -106,6 +106,8 @@ pub struct Identity {
     pub kind: ExecutorKind,
     /// SHA-256 of the code that computes; see [`crate::module`].
     pub module_digest: Sha256Digest,
+    /// Of the model that `embed` computes with, if the executor has one; see [`crate::embed`].
+    pub model_digest: Option<Sha256Digest>,
     /// Works run one after another in the order given: when the child dies, the first without an answer was running and
     /// those behind it were never begun.
     pub in_order: bool,

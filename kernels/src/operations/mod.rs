@@ -15,10 +15,13 @@
 //! - Infinities and NaN follow from the formula by IEEE 754 arithmetic; which NaN results is unspecified.
 //! - Subnormal numbers are kept, never flushed to zero.
 //! - [`transpose`] moves the four bytes of an element as they are, and [`sha256_batch`] knows no numbers.
+//! - [`embed`] is binary32 throughout, with sums in no given order; its tolerance is stated for the vectors' numbers, and
+//!   token counts are exact.
 //!
 //! The CUDA sources in `cuda/` keep to the same definition.
 
 mod element;
+pub mod embed;
 pub mod gemm;
 pub mod layer_norm;
 pub mod reduce;
@@ -32,11 +35,14 @@ mod tests;
 
 use protocol::catalogue::{Call, Values};
 
+use crate::embed::TextError;
+
 /// An implementation: parameters, inputs, output. Sizes are those that the catalogue computed.
 type Definition = fn(&Values, &[&[u8]], &mut [u8]) -> Result<(), OperationError>;
 
 /// Every operation of the catalogue by name and version, in its order.
 static DEFINITIONS: &[(&str, u32, Definition)] = &[
+    ("embed", 1, embed::without_model),
     ("gemm", 1, gemm::run),
     ("layer_norm", 1, layer_norm::run),
     ("reduce", 1, reduce::run),
@@ -46,7 +52,7 @@ static DEFINITIONS: &[(&str, u32, Definition)] = &[
     ("transpose", 1, transpose::run),
 ];
 
-/// Why an operation could not run. None of them depends on the numbers in the inputs.
+/// Why an operation could not run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OperationError {
     #[error("this executor has no operation `{name}` of version {version}")]
@@ -63,6 +69,14 @@ pub enum OperationError {
     OutputBytes { wanted: u64, seen: usize },
     #[error("the call's sizes do not fit this machine")]
     Size,
+    #[error("text {index} cannot be read")]
+    Text {
+        index: usize,
+        #[source]
+        error: TextError,
+    },
+    #[error("this executor was started without a model")]
+    ModelMissing,
 }
 
 /// Runs the CPU definition of the call. Every byte of `output` is written.

@@ -45,6 +45,8 @@ pub enum TaskFault {
     OutputBytes { seen: u128, max: u64 },
     #[error("input {index} has {seen} bytes; the limit is {max}")]
     InputTooLarge { index: usize, seen: u64, max: u64 },
+    #[error("text {index} has {seen} bytes; the limit is {max}")]
+    TextTooLarge { index: usize, seen: u64, max: u64 },
     #[error("the parameters have {seen} bytes; the limit is {max}")]
     ParametersTooLarge { seen: usize, max: u64 },
 }
@@ -70,15 +72,16 @@ impl TaskFault {
             Self::ParameterUnknown { name, .. } => format!("parameters.{name}"),
             Self::ParametersTooLarge { .. } | Self::OutputBytes { .. } => "parameters".to_owned(),
             Self::InputCount { .. } => "inputs".to_owned(),
-            Self::InputBytes { index, .. } | Self::InputTooLarge { index, .. } => {
-                format!("inputs[{index}]")
-            }
+            Self::InputBytes { index, .. }
+            | Self::InputTooLarge { index, .. }
+            | Self::TextTooLarge { index, .. } => format!("inputs[{index}]"),
         }
     }
 
     fn limit(&self) -> Option<&'static str> {
         match self {
             Self::OutputBytes { .. } | Self::InputTooLarge { .. } => Some("BLOB_BYTES_MAX"),
+            Self::TextTooLarge { .. } => Some("EMBED_TEXT_BYTES_MAX"),
             Self::ParametersTooLarge { .. } => Some("PARAMETERS_BYTES_MAX"),
             _ => None,
         }

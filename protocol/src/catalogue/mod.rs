@@ -3,6 +3,7 @@
 
 mod call;
 mod fault;
+pub mod models;
 mod operations;
 #[cfg(test)]
 mod tests;
@@ -97,6 +98,12 @@ impl Operation {
             .filter(|operation| operation.name == name)
             .map(|operation| operation.version)
             .max()
+    }
+
+    /// The model that the operation computes with, if any: a worker without it does not offer the operation.
+    #[must_use]
+    pub fn model(&self) -> Option<&'static models::Model> {
+        (self.name == "embed").then_some(&models::ALL_MINILM_L6_V2)
     }
 
     #[must_use]

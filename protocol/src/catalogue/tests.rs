@@ -13,6 +13,12 @@ fn parse(name: &str, parameters: Value, input_bytes: &[u64]) -> Result<Call, Tas
 #[test]
 fn what_fits_has_a_known_output_size() {
     let fits = [
+        (
+            "embed",
+            json!({"model": "all-MiniLM-L6-v2"}),
+            vec![0, 65_536],
+            2 * (384 * 4 + 4),
+        ),
         ("gemm", json!({"m": 2, "n": 5, "k": 3}), vec![24, 60], 40),
         (
             "layer_norm",
@@ -138,6 +144,25 @@ fn what_does_not_fit_another_operation_names_the_field_too() {
             vec![128, 32, 28],
             "inputs[2]",
         ),
+        ("embed", json!({}), vec![1], "parameters.model"),
+        (
+            "embed",
+            json!({"model": "all-mpnet-base-v2"}),
+            vec![1],
+            "parameters.model",
+        ),
+        (
+            "embed",
+            json!({"model": "all-MiniLM-L6-v2"}),
+            vec![1, 65_537],
+            "inputs[1]",
+        ),
+        (
+            "embed",
+            json!({"model": "all-MiniLM-L6-v2"}),
+            vec![1; 257],
+            "inputs",
+        ),
         ("sha256_batch", json!({}), vec![], "inputs"),
         ("sha256_batch", json!({}), vec![1; 257], "inputs"),
         (
@@ -175,6 +200,9 @@ fn a_limit_is_a_413_that_names_it() {
         (ProblemCode::LimitExceeded, 413)
     );
     assert_eq!(problem.limit.as_deref(), Some("BLOB_BYTES_MAX"));
+    let fault = parse("embed", json!({"model": "all-MiniLM-L6-v2"}), &[65_537]).unwrap_err();
+    let problem = Problem::from(fault);
+    assert_eq!(problem.limit.as_deref(), Some("EMBED_TEXT_BYTES_MAX"));
 }
 
 #[test]

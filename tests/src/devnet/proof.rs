@@ -13,7 +13,7 @@ use protocol::receipt::Receipt;
 use protocol::task::TaskState;
 use simulator::SimulatedPlatform;
 
-use super::work::Work;
+use super::work::{Expected, Work};
 use crate::fleet::now_s;
 
 /// One task's outcome. Both verdicts hold only for a task that succeeded.
@@ -48,8 +48,15 @@ pub(super) async fn prove(
     if proof.view.state != TaskState::Succeeded {
         return Ok(proof);
     }
-    proof.output_equal = output(client, &proof.view, folder).await? == work.expected;
-    proof.receipt_verified = receipt(client, platform, work, &proof.view, folder).await?;
+    let output = output(client, &proof.view, folder).await?;
+    proof.output_equal = work.expected.is(&output);
+    // A receipt names an output bit by bit: the reference's, or one that the reference agrees with.
+    let reference = match &work.expected {
+        Expected::Bytes(bytes) => bytes,
+        Expected::Embeddings(_) => &output,
+    };
+    proof.receipt_verified =
+        receipt(client, platform, work, reference, &proof.view, folder).await?;
     Ok(proof)
 }
 
@@ -70,6 +77,7 @@ async fn receipt(
     client: &Gateway,
     platform: &SimulatedPlatform,
     work: &Work,
+    reference: &[u8],
     view: &TaskView,
     folder: &Path,
 ) -> Result<bool> {
@@ -80,7 +88,7 @@ async fn receipt(
     std::fs::write(&receipt_file, serde_json::to_vec_pretty(&receipt)?)
         .context("cannot write a receipt")?;
     std::fs::write(&record_file, record).context("cannot write an attestation record")?;
-    let findings = match compare(&receipt, work, view) {
+    let findings = match compare(&receipt, work, reference, view) {
         None => attest(platform, &receipt_file, &record_file),
         findings => findings,
     };
@@ -93,9 +101,9 @@ async fn receipt(
 
 /// What `cocoon receipt --verify` finds wrong, given what was submitted and the reference's output: never the gateway's
 /// word for either.
-fn compare(receipt: &Receipt, work: &Work, view: &TaskView) -> Option<String> {
+fn compare(receipt: &Receipt, work: &Work, reference: &[u8], view: &TaskView) -> Option<String> {
     let content = OutputView {
-        sha256: Sha256Digest::of(&work.expected),
+        sha256: Sha256Digest::of(reference),
         bytes: work.task.output_bytes(),
     };
     let expected = Expectation {

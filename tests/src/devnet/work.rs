@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use client::task::{Input, PreparedTask};
 use serde_json::{Map, json};
 
+use super::embed::Embeddings;
 use crate::sources::{rust_files, workspace_root};
 
 /// Files of one digest task.
@@ -21,7 +22,23 @@ const FILES_BYTES_MAX: u64 = 256 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) task: PreparedTask,
-    pub(super) expected: Vec<u8>,
+    pub(super) expected: Expected,
+}
+
+/// What an independent computation says of an output.
+#[derive(Debug)]
+pub(super) enum Expected {
+    Bytes(Vec<u8>),
+    Embeddings(Embeddings),
+}
+
+impl Expected {
+    pub(super) fn is(&self, output: &[u8]) -> bool {
+        match self {
+            Self::Bytes(bytes) => bytes == output,
+            Self::Embeddings(embeddings) => embeddings.are(output),
+        }
+    }
 }
 
 impl Work {
@@ -106,6 +123,7 @@ fn digests(files: &[PathBuf]) -> Result<Work> {
         Map::new(),
         inputs.collect::<Result<_, _>>()?,
     )?;
+    let expected = Expected::Bytes(expected);
     Ok(Work { task, expected })
 }
 
@@ -123,5 +141,6 @@ fn transposition(name: &str, mut bytes: Vec<u8>) -> Result<Work> {
     let parameters = serde_json::from_value(parameters).context("parameters are a JSON object")?;
     let input = Input::from_bytes(name, bytes);
     let task = PreparedTask::new("transpose", None, parameters, vec![input])?;
+    let expected = Expected::Bytes(expected);
     Ok(Work { task, expected })
 }

@@ -140,11 +140,12 @@ pub(super) fn create_access(folder: &Path, user: &str, role: &str) -> Result<Acc
 
 /// The files of one worker, as its owner would write them.
 pub(super) fn write_worker(
-    folder: &Path,
+    options: &FleetOptions,
     created: &CreatedWorker,
     gateway: SocketAddr,
     quote_socket: &Path,
 ) -> Result<()> {
+    let folder = &options.folder;
     let own = folder.join(created.id.as_str());
     std::fs::create_dir_all(own.join("state")).context("cannot create the worker's folder")?;
     let own = own
@@ -170,13 +171,24 @@ pool_ca_file = "{pool}/{POOL_CA}"
 [event_log]
 ccel = "{pool}/{CCEL}"
 runtime = "{pool}/{RUN_TIME_EVENTS}"
-"#,
+{model}"#,
+        model = model(options)?,
         id = created.id,
         quote_socket = quote_socket.display(),
         own = own.display(),
         pool = pool.display(),
     );
     write(&own, "worker.toml", &text)
+}
+
+/// The worker's table of the model, if it is to have one.
+fn model(options: &FleetOptions) -> Result<String> {
+    let Some(folder) = &options.model else {
+        return Ok(String::new());
+    };
+    let absolute = folder.canonicalize();
+    let folder = absolute.with_context(|| format!("no model in {}", folder.display()))?;
+    Ok(format!("\n[model]\ndirectory = \"{}\"\n", folder.display()))
 }
 
 /// A handle on the API.

@@ -6,13 +6,13 @@ use tests::fleet::binary;
 
 use crate::pool::Pool;
 
-struct Person<'a> {
+pub(crate) struct Person<'a> {
     pool: &'a Pool,
     access_token: String,
 }
 
 impl<'a> Person<'a> {
-    fn developer(pool: &'a Pool) -> Self {
+    pub(crate) fn developer(pool: &'a Pool) -> Self {
         let environment = pool.fleet.environment();
         let (_, access_token) = environment
             .into_iter()
@@ -39,7 +39,7 @@ impl<'a> Person<'a> {
     }
 
     /// What a run that must succeed printed.
-    fn prints(&self, program: &str, arguments: &[&str]) -> String {
+    pub(crate) fn prints(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.run(program, arguments);
         assert!(
             output.status.success(),

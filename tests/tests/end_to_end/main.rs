@@ -7,6 +7,7 @@
 
 mod commands;
 mod documents;
+mod embed;
 mod listeners;
 mod loss;
 mod outputs;

@@ -60,11 +60,21 @@ impl Pool {
 
     /// The same, with leases of another length.
     pub(crate) async fn with_leases(workers: usize, lease_duration_s: u32) -> Self {
+        Self::with_options(workers, |options| {
+            options.lease_duration_s = lease_duration_s;
+        })
+        .await
+    }
+
+    /// The same, with workers that have a model.
+    pub(crate) async fn with_model(workers: usize, model: PathBuf) -> Self {
+        Self::with_options(workers, |options| options.model = Some(model)).await
+    }
+
+    async fn with_options(workers: usize, change: impl FnOnce(&mut FleetOptions)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = FleetOptions {
-            lease_duration_s,
-            ..FleetOptions::in_folder(&folder.path().join("pool"))
-        };
+        let mut options = FleetOptions::in_folder(&folder.path().join("pool"));
+        change(&mut options);
         let fleet = Fleet::start(options).await.unwrap();
         let mut pool = Self {
             fleet,

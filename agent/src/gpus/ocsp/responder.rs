@@ -3,12 +3,13 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::gpu::OCSP_RESPONSE_BYTES_MAX;
+use reqwest::redirect::Policy;
 use reqwest::{StatusCode, Url, header};
-use rustls::{ClientConfig, RootCertStore};
+
+use crate::https::{self, ClientError};
 
 /// A responder that is well answers in a fraction of a second.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
@@ -48,10 +49,8 @@ pub struct Responder {
 /// Why the responder gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ResponderError {
-    #[error("TLS cannot be set up")]
-    Tls(#[source] rustls::Error),
-    #[error("the HTTP client cannot be set up")]
-    Client(#[source] reqwest::Error),
+    #[error("there is no way to ask the responder")]
+    Client(#[source] ClientError),
     #[error("the responder was not reached, or did not finish")]
     Http(#[source] reqwest::Error),
     #[error("the responder answered with {0}")]
@@ -62,21 +61,7 @@ pub enum ResponderError {
 
 impl Responder {
     pub fn new(url: ResponderUrl) -> Result<Self, ResponderError> {
-        let mut roots = RootCertStore::empty();
-        // Without any, an https responder is not reached, and each attempt says so.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(ResponderError::Tls)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(REQUEST_LIMIT)
-            .build()
-            .map_err(ResponderError::Client)?;
+        let http = https::client(REQUEST_LIMIT, Policy::none()).map_err(ResponderError::Client)?;
         Ok(Self { http, url })
     }
 
@@ -89,17 +74,12 @@ impl Responder {
             .header(header::ACCEPT, "application/ocsp-response")
             .body(request)
             .send();
-        let mut response = sent.await.map_err(ResponderError::Http)?;
+        let response = sent.await.map_err(ResponderError::Http)?;
         if response.status() != StatusCode::OK {
             return Err(ResponderError::Status(response.status()));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(ResponderError::Http)? {
-            if body.len().saturating_add(chunk.len()) > OCSP_RESPONSE_BYTES_MAX {
-                return Err(ResponderError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        let body = https::body(response, OCSP_RESPONSE_BYTES_MAX).await;
+        let body = body.map_err(ResponderError::Http)?;
+        body.ok_or(ResponderError::TooLarge)
     }
 }

@@ -25,6 +25,7 @@ const fn identity(in_order: bool) -> Identity {
     Identity {
         kind: ExecutorKind::Cpu,
         module_digest: Sha256Digest::from_bytes([7; 32]),
+        model_digest: None,
         in_order,
     }
 }

@@ -1,0 +1,121 @@
+//! `cocoon-worker model fetch`: a model's files from a folder or a server into a folder, each put in place only after its
+//! pinned digest was verified. Where they come from needs no trust.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use kernels::embed::{ModelError, model};
+use protocol::Sha256Digest;
+use protocol::catalogue::models::{Model, ModelFile};
+use reqwest::redirect::Policy;
+use reqwest::{StatusCode, Url};
+
+use crate::https::{self, ClientError};
+
+/// The largest file, 87 MiB, over a slow line.
+const REQUEST_LIMIT: Duration = Duration::from_mins(30);
+/// A server hands a file over to the one that stores it, seldom more than once.
+const REDIRECTS_MAX: usize = 5;
+
+/// Where the files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    Folder(PathBuf),
+    /// `https` or `http`; a file's name is put behind it.
+    Server(String),
+}
+
+impl FromStr for Source {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let is_url = text.starts_with("https://") || text.starts_with("http://");
+        Ok(if is_url {
+            Self::Server(text.trim_end_matches('/').to_owned())
+        } else {
+            Self::Folder(text.into())
+        })
+    }
+}
+
+/// Why the folder does not hold the model now. Files that were verified before stay.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("the source does not hold the model")]
+    Model(#[source] ModelError),
+    #[error("`{0}` is no URL")]
+    Url(String),
+    #[error("the server cannot be asked")]
+    Client(#[source] ClientError),
+    #[error("{url} was not reached, or did not finish")]
+    Http {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("{url} answered with {status}")]
+    Status { url: String, status: StatusCode },
+    #[error("cannot write {}", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Fetches every file of the model into the folder and gives the model's digest.
+pub async fn fetch(from: &Source, to: &Path, pinned: &Model) -> Result<Sha256Digest, FetchError> {
+    std::fs::create_dir_all(to).map_err(|source| FetchError::Write {
+        path: to.to_owned(),
+        source,
+    })?;
+    for file in pinned.files {
+        let bytes = match from {
+            Source::Folder(folder) => {
+                model::read(folder, pinned, file).map_err(FetchError::Model)?
+            }
+            Source::Server(base) => download(base, pinned, file).await?,
+        };
+        let path = to.join(file.name);
+        put(&path, &bytes).map_err(|source| FetchError::Write { path, source })?;
+    }
+    Ok(pinned.digest())
+}
+
+async fn download(base: &str, pinned: &Model, file: &ModelFile) -> Result<Vec<u8>, FetchError> {
+    let url = format!("{base}/{}", file.name);
+    let parsed: Url = url.parse().map_err(|_| FetchError::Url(url.clone()))?;
+    let client = https::client(REQUEST_LIMIT, Policy::limited(REDIRECTS_MAX));
+    let client = client.map_err(FetchError::Client)?;
+    let failed = |source| FetchError::Http {
+        url: url.clone(),
+        source,
+    };
+    let response = client.get(parsed).send().await.map_err(failed)?;
+    let status = response.status();
+    if status != StatusCode::OK {
+        return Err(FetchError::Status { url, status });
+    }
+    let bytes_max = usize::try_from(file.bytes).unwrap_or(usize::MAX);
+    let body = https::body(response, bytes_max).await.map_err(failed)?;
+    // A body that is too long is none of these bytes either.
+    let bytes = body.unwrap_or_default();
+    let verified = model::verify_bytes(url.into(), pinned, file, &bytes);
+    verified.map(|()| bytes).map_err(FetchError::Model)
+}
+
+/// Writes beside the place and moves it there: no reader sees half a file.
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let part = path.with_added_extension("part");
+    let mut file = File::create(&part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&part, path)
+}
+
+#[cfg(test)]
+mod tests;
