@@ -83,13 +83,17 @@ fn compare(document: &Document, case: &Case, tolerance: Tolerance) {
     match tolerance {
         Tolerance::Exact => assert_eq!(output, case.output.0, "{title}"),
         Tolerance::Within { absolute, relative } => {
-            let wanted = numbers(&case.output.0);
+            let numbers_of = |bytes: &[u8]| match document.operation.as_str() {
+                "gemm_bf16" => short_numbers(bytes),
+                _ => numbers(bytes),
+            };
+            let wanted = numbers_of(&case.output.0);
             let scale = case
                 .scale
                 .as_ref()
                 .map_or(wanted.clone(), |scale| numbers(&scale.0));
             assert_eq!(output.len(), case.output.0.len(), "{title}");
-            for (index, got) in numbers(&output).into_iter().enumerate() {
+            for (index, got) in numbers_of(&output).into_iter().enumerate() {
                 let (wanted, scale) = (wanted[index], scale[index].abs());
                 let close = (got - wanted).abs() <= absolute + relative * scale;
                 let same = got == wanted || (got.is_nan() && wanted.is_nan());
@@ -185,5 +189,15 @@ fn numbers(bytes: &[u8]) -> Vec<f32> {
     elements
         .iter()
         .map(|element| f32::from_le_bytes(*element))
+        .collect()
+}
+
+/// Numbers of bfloat16: the upper halves of binary32.
+fn short_numbers(bytes: &[u8]) -> Vec<f32> {
+    let (elements, rest) = bytes.as_chunks();
+    assert!(rest.is_empty());
+    elements
+        .iter()
+        .map(|element| f32::from_bits(u32::from(u16::from_le_bytes(*element)) << 16))
         .collect()
 }

@@ -2,11 +2,11 @@
 //!
 //! # Numbers
 //!
-//! Arrays are little-endian IEEE 754 binary32, row by row. The definitions are written to be the most accurate simple
+//! Arrays are little-endian IEEE 754 binary32, row by row; in `gemm_bf16` bfloat16, the upper half of a binary32. The definitions are written to be the most accurate simple
 //! form, so that they can serve as the oracle:
 //!
 //! - Sums ([`gemm`], [`layer_norm`], [`reduce`], [`softmax`]) are taken in binary64, from +0 upwards in index order, and
-//!   rounded to binary32 once, at the end. An executor may add in another order and in binary32 as long as it stays
+//!   rounded to the output's elements once, at the end. An executor may add in another order and in binary32 as long as it stays
 //!   within the catalogue's tolerance. Where the magnitudes that are added sum to more than `f32::MAX` though no input is
 //!   infinite or NaN, executors may differ: such an output is unspecified.
 //! - The largest and smallest elements ([`reduce`], [`softmax`]) are `maximum` and `minimum` of IEEE 754-2019: NaN if any
@@ -44,6 +44,7 @@ type Definition = fn(&Values, &[&[u8]], &mut [u8]) -> Result<(), OperationError>
 static DEFINITIONS: &[(&str, u32, Definition)] = &[
     ("embed", 1, embed::without_model),
     ("gemm", 1, gemm::run),
+    ("gemm_bf16", 1, gemm::run_bf16),
     ("layer_norm", 1, layer_norm::run),
     ("reduce", 1, reduce::run),
     ("saxpy", 1, saxpy::run),

@@ -50,6 +50,40 @@ def gemm_cases():
     yield gemm("negative zeros", np.array([[-0.0, 0.0]], F4), np.array([[1.0, -1.0], [-0.0, 0.0]], F4))
 
 
+def bfloat16(array):
+    """Rounded once to the nearest, the even one of two: an integer with eight bits left of the point, at its exponent."""
+    wide = np.asarray(array, F8)
+    exponent = np.maximum(np.frexp(wide)[1], -125)
+    with np.errstate(invalid="ignore"):
+        rounded = np.where(np.isfinite(wide), np.ldexp(np.rint(np.ldexp(wide, 8 - exponent)), exponent - 8), wide)
+    with np.errstate(over="ignore"):
+        narrow = np.where(np.abs(rounded) >= 2.0**128, np.copysign(INF, rounded), rounded).astype(F4)
+    return (narrow.view("<u4") >> 16).astype("<u2")
+
+
+def gemm_bf16(name, a, b):
+    # The inputs are bfloat16 by then, and every bfloat16 is a binary32.
+    short_a, short_b = bfloat16(a), bfloat16(b)
+    wide_a, wide_b = ((x.astype("<u4") << 16).view(F4).astype(F8) for x in (short_a, short_b))
+    made = gemm(name, wide_a.astype(F4), wide_b.astype(F4))
+    with np.errstate(invalid="ignore"):
+        product = wide_a @ wide_b
+    return made | {
+        "inputs": [short_a.tobytes().hex(), short_b.tobytes().hex()],
+        "output": bfloat16(product).tobytes().hex(),
+    }
+
+
+def gemm_bf16_cases():
+    yield gemm_bf16("one by one", np.array([[3.5]], F4), np.array([[-2.0]], F4))
+    yield gemm_bf16("odd sizes", normal(91, 17, 29), normal(92, 29, 13))
+    yield gemm_bf16("a row and a column", normal(93, 1, 301), normal(94, 301, 1))
+    yield gemm_bf16("a column and a row", normal(95, 33, 1), normal(96, 1, 35))
+    yield gemm_bf16("wider than one block", normal(97, 2, 5), normal(98, 5, 517))
+    yield gemm_bf16("large magnitudes", normal(99, 5, 7, magnitude=1e18), normal(100, 7, 3, magnitude=1e18))
+    yield gemm_bf16("beyond the range", np.full((1, 2), 3e38, F4), np.array([[2.0, -2.0], [0.0, 0.0]], F4))
+
+
 def layer_norm(name, x, gain, bias, epsilon):
     wide = x.astype(F8)
     deviation = wide - wide.mean(axis=1, keepdims=True)
@@ -158,7 +192,7 @@ def sha256_batch_cases():
 
 
 def main():
-    for operation in ["gemm", "layer_norm", "reduce", "saxpy", "sha256_batch", "softmax", "transpose"]:
+    for operation in ["gemm", "gemm_bf16", "layer_norm", "reduce", "saxpy", "sha256_batch", "softmax", "transpose"]:
         cases = list(globals()[f"{operation}_cases"]())
         document = {"operation": operation, "version": 1, "cases": cases}
         (HERE / f"{operation}.json").write_text(json.dumps(document, indent=1) + "\n")

@@ -1,10 +1,12 @@
-//! The entries. Arrays of numbers are little-endian IEEE 754 binary32, row by row.
+//! The entries. Arrays of numbers are little-endian IEEE 754 binary32, row by row, unless an entry says bfloat16: the upper
+//! half of a binary32.
 
 use super::models::{ALL_MINILM_L6_V2, EMBEDDING_DIMENSIONS};
 use super::{Inputs, Operation, Parameter, ParameterKind, TaskFault, Tolerance, Values};
 use crate::limits::{BLOB_BYTES_MAX, EMBED_TEXT_BYTES_MAX, INPUTS_COUNT_MAX};
 
 const F32_BYTES: u64 = 4;
+const BF16_BYTES: u64 = 2;
 const U32_BYTES: u64 = 4;
 const SHA256_BYTES: u64 = 32;
 
@@ -66,6 +68,25 @@ pub static OPERATIONS: &[Operation] = &[
             relative: 1e-5,
         },
         layout: gemm,
+    },
+    Operation {
+        name: "gemm_bf16",
+        version: 1,
+        summary: "Product of an m × k and a k × n matrix of bfloat16, summed in binary32 or wider",
+        parameters: &[
+            side("m", "rows of a and of the output"),
+            side("n", "columns of b and of the output"),
+            side("k", "columns of a, rows of b"),
+        ],
+        inputs: Inputs::Named(&["a", "b"]),
+        output: "m × n bfloat16",
+        // One unit in the last place of bfloat16, which has eight bits: where two sums lie on either side of the middle
+        // between two numbers, they round apart.
+        tolerance: Tolerance::Within {
+            absolute: 1e-6,
+            relative: 7.812_5e-3,
+        },
+        layout: gemm_bf16,
     },
     Operation {
         name: "layer_norm",
@@ -193,6 +214,13 @@ fn gemm(values: &Values, inputs: &[u64]) -> Result<u64, TaskFault> {
     matrix_bytes(m, n)
 }
 
+fn gemm_bf16(values: &Values, inputs: &[u64]) -> Result<u64, TaskFault> {
+    let (m, n, k) = (values.count("m"), values.count("n"), values.count("k"));
+    expect_bytes(inputs, 0, "a", array_bytes(m, k, BF16_BYTES)?)?;
+    expect_bytes(inputs, 1, "b", array_bytes(k, n, BF16_BYTES)?)?;
+    array_bytes(m, n, BF16_BYTES)
+}
+
 fn layer_norm(values: &Values, inputs: &[u64]) -> Result<u64, TaskFault> {
     let row = matrix_bytes(1, values.count("columns"))?;
     expect_bytes(inputs, 1, "gain", row)?;
@@ -232,8 +260,12 @@ fn sha256_batch(_: &Values, inputs: &[u64]) -> Result<u64, TaskFault> {
 }
 
 fn matrix_bytes(rows: u64, columns: u64) -> Result<u64, TaskFault> {
-    // Two factors of at most 2^28 and one of 4: no product of them leaves 128 bits.
-    bounded(u128::from(rows) * u128::from(columns) * u128::from(F32_BYTES))
+    array_bytes(rows, columns, F32_BYTES)
+}
+
+fn array_bytes(rows: u64, columns: u64, element_bytes: u64) -> Result<u64, TaskFault> {
+    // Two factors of at most 2^28 and one of at most 4: no product of them leaves 128 bits.
+    bounded(u128::from(rows) * u128::from(columns) * u128::from(element_bytes))
 }
 
 fn bounded(bytes: u128) -> Result<u64, TaskFault> {

@@ -21,6 +21,12 @@ fn what_fits_has_a_known_output_size() {
         ),
         ("gemm", json!({"m": 2, "n": 5, "k": 3}), vec![24, 60], 40),
         (
+            "gemm_bf16",
+            json!({"m": 2, "n": 5, "k": 3}),
+            vec![12, 30],
+            20,
+        ),
+        (
             "layer_norm",
             json!({"rows": 4, "columns": 8, "epsilon": 1e-5}),
             vec![128, 32, 32],
@@ -143,6 +149,12 @@ fn what_does_not_fit_another_operation_names_the_field_too() {
             json!({"rows": 4, "columns": 8, "epsilon": 1e-5}),
             vec![128, 32, 28],
             "inputs[2]",
+        ),
+        (
+            "gemm_bf16",
+            json!({"m": 2, "n": 5, "k": 3}),
+            vec![24, 60],
+            "inputs[0]",
         ),
         ("embed", json!({}), vec![1], "parameters.model"),
         (
