@@ -50,6 +50,10 @@ pub struct Config {
     /// Event logs for the evidence; `None`: none is sent.
     pub event_log: Option<EventLogConfig>,
     pub executor: ExecutorKind,
+    /// UUID of the GPU that computes, on a machine with several.
+    pub gpu_device: Option<String>,
+    /// The folder of cuBLASLt, where the dynamic loader does not know it.
+    pub cuda_libraries: Option<PathBuf>,
     /// What `embed` computes with; `None`: this worker does not offer it.
     pub model: Option<ModelConfig>,
     /// Tasks held at once, from lease to accepted ack.
@@ -174,6 +178,14 @@ fn read(keys: &mut Keys, digest: Sha256Digest) -> Option<Config> {
     } else {
         None
     };
+    let gpu_device = keys
+        .has("gpu.device")
+        .then(|| keys.text("gpu.device"))
+        .flatten();
+    let cuda_libraries = keys
+        .has("gpu.cuda_libraries")
+        .then(|| keys.path("gpu.cuda_libraries"))
+        .flatten();
     Some(Config {
         worker_id: worker_id?,
         enrolment_secret: enrolment_secret?,
@@ -182,6 +194,8 @@ fn read(keys: &mut Keys, digest: Sha256Digest) -> Option<Config> {
         quote_socket: quote_socket?,
         event_log,
         executor: executor?,
+        gpu_device,
+        cuda_libraries,
         model,
         capacity: usize::try_from(capacity?).ok()?,
         task_time_limit: Duration::from_secs(task_time_limit?),

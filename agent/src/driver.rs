@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::chain;
 use crate::executor::Executor;
-use crate::health::{Gauges, Health};
+use crate::health::{Gauges, Health, Shown};
 use crate::machine::{Action, Event, Failure, Finished, Machine, Session, Tick};
 use crate::receipts::Receipts;
 use crate::session::{ConnectError, Connected, Connector};
@@ -212,18 +212,20 @@ impl Driver {
         for action in self.machine.poll(tick) {
             self.carry_out(action)?;
         }
-        let ready = self.machine.is_ready();
-        let (held, connected) = (self.machine.tasks_held(), self.machine.is_connected());
-        self.parts.health.turned(tick.now, ready);
-        self.parts
-            .gauges
-            .set(held, connected, ready, self.machine.counts());
+        let shown = Shown {
+            tasks_held: self.machine.tasks_held(),
+            connected: self.machine.is_connected(),
+            ready: self.machine.is_ready(),
+            quarantined: self.machine.is_quarantined(),
+        };
+        self.parts.health.turned(tick.now, shown);
+        self.parts.gauges.set(shown, self.machine.counts());
         if tick.now >= self.gpus_at {
             self.gpus_at = tick.now.saturating_add(GPUS_INTERVAL);
             self.parts.gauges.set_gpus(&self.parts.telemetry.latest());
         }
         self.manager.alive(tick.now);
-        let state = if connected {
+        let state = if shown.connected {
             "connected"
         } else {
             "not connected"
@@ -243,6 +245,7 @@ impl Driver {
             Action::Connect => self.connect(),
             Action::Disconnect => self.disconnect("the devices changed", false),
             Action::StartRunner => self.parts.executor.start(),
+            Action::Canary => self.parts.executor.canary(),
             Action::Run(works) => self.parts.executor.run(works),
             Action::KillRunner => self.parts.executor.kill(),
             Action::CloseRunner => self.parts.executor.close(),
@@ -302,6 +305,7 @@ impl Driver {
             Action::Connect
             | Action::Disconnect
             | Action::StartRunner
+            | Action::Canary
             | Action::Run(_)
             | Action::KillRunner
             | Action::CloseRunner

@@ -7,17 +7,23 @@ mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use attestation::gpu::{DeviceEvidence, DeviceEvidenceError};
-use attestation::{Binding, Claims, ClaimsError, Evidence, ReportData};
+use attestation::{Binding, Claims, ClaimsError, Evidence, LibraryClaim, ReportData};
 use channel::{Attester, AttesterError, OpaqueEvidence, OpaqueEvidenceError};
 
 pub use event_log::{EventLogFileError, read_event_log};
 pub use facts::{Facts, FactsError, boot_id, file_digest};
 
 use crate::config::EnrolmentSecret;
+use crate::executor::LoadedLibraries;
 use crate::gpus::{AttestedGpus, GpuAttester, GpuError};
 use crate::quote::client::{QuoteClient, QuoteClientError};
+
+/// The gate gives the worker thirty seconds, of which the GPUs may take half. A child that does not start in the rest is
+/// there for the next connection.
+const LIBRARIES_LIMIT: Duration = Duration::from_secs(10);
 
 /// Makes this worker's evidence for any connection.
 #[derive(Debug)]
@@ -28,6 +34,8 @@ pub struct WorkerEvidence {
     event_log: Option<Vec<u8>>,
     /// Nothing where tasks run on the CPU: claimed are the GPUs that they run on.
     gpus: Option<GpuAttester>,
+    /// What the executor child loaded beside the module; nothing where it computes with the module alone.
+    libraries: Option<LoadedLibraries>,
     /// Attestations since the agent's start.
     sequence: AtomicU64,
 }
@@ -39,6 +47,10 @@ pub enum EvidenceError {
     Gpus(#[source] GpuError),
     #[error("the GPUs' evidence cannot be encoded")]
     Devices(#[source] DeviceEvidenceError),
+    #[error(
+        "the executor child has not started within {LIBRARIES_LIMIT:?}, so that the libraries it computes with are unknown"
+    )]
+    Libraries,
     #[error("the claims cannot be encoded")]
     Claims(#[source] ClaimsError),
     #[error("no quote")]
@@ -56,6 +68,7 @@ impl WorkerEvidence {
             quotes,
             event_log: None,
             gpus: None,
+            libraries: None,
             sequence: AtomicU64::new(0),
         }
     }
@@ -70,6 +83,12 @@ impl WorkerEvidence {
     #[must_use]
     pub fn with_gpus(self, gpus: Option<GpuAttester>) -> Self {
         Self { gpus, ..self }
+    }
+
+    /// The same with the libraries that the executor child loads.
+    #[must_use]
+    pub fn with_libraries(self, libraries: Option<LoadedLibraries>) -> Self {
+        Self { libraries, ..self }
     }
 
     /// For one attestation; remembers what it was made for.
@@ -87,7 +106,12 @@ impl WorkerEvidence {
         self.gpus.is_some()
     }
 
-    fn claims(&self, binding: &Binding, gpus: &AttestedGpus) -> Claims {
+    fn claims(
+        &self,
+        binding: &Binding,
+        gpus: &AttestedGpus,
+        computing: Vec<LibraryClaim>,
+    ) -> Claims {
         let facts = &self.facts;
         Claims {
             worker_id: facts.worker_id.as_str().to_owned(),
@@ -96,7 +120,7 @@ impl WorkerEvidence {
             agent_digest: *facts.agent_digest.as_bytes(),
             configuration_digest: *facts.configuration_digest.as_bytes(),
             module_digest: *facts.module_digest.as_bytes(),
-            libraries: gpus.libraries.clone(),
+            libraries: [gpus.libraries.clone(), computing].concat(),
             gpus: gpus.claims.clone(),
             boot_id: facts.boot_id,
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
@@ -114,8 +138,16 @@ impl WorkerEvidence {
                 .await
                 .map_err(EvidenceError::Gpus)?,
         };
+        // Only now: a GPU in confidential mode accepts no executor before its evidence verified.
+        let computing = match &self.libraries {
+            None => Vec::new(),
+            Some(libraries) => libraries
+                .wait(LIBRARIES_LIMIT)
+                .await
+                .ok_or(EvidenceError::Libraries)?,
+        };
         let claims = self
-            .claims(binding, &gpus)
+            .claims(binding, &gpus, computing)
             .encode()
             .map_err(EvidenceError::Claims)?;
         let device_evidence = encode(gpus).map_err(EvidenceError::Devices)?;

@@ -1,6 +1,8 @@
 //! The executor child's supervisor: one thread that starts it, feeds it one run at a time and reports what becomes of each
 //! work. When to start, run and kill is the [`crate::machine`]'s to decide.
 
+mod canary;
+mod loaded;
 #[cfg(test)]
 mod tests;
 
@@ -19,12 +21,15 @@ use protocol::Sha256Digest;
 use protocol::lease::LeaseRef;
 use tokio::sync::mpsc;
 
+pub use loaded::LoadedLibraries;
+
 use crate::config::{ModelConfig, chain};
 use crate::machine::{Answer, Event};
 use crate::world::World;
 
-/// Exec, handshake and a digest of the executable.
-const START_LIMIT: Duration = Duration::from_secs(30);
+/// Exec, a digest of hundreds of megabytes of libraries, and the first contact with a GPU, which takes tens of seconds on a
+/// machine with many of them and no persistence daemon.
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// An idle child ends at once when it is told to.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 /// The machine sends one command at a time; a place more for the close.
@@ -37,9 +42,42 @@ const EVENTS_MAX: usize = 1_024;
 pub struct ExecutorSettings {
     pub executable: PathBuf,
     pub module_digest: Sha256Digest,
-    pub kind: ExecutorKind,
+    /// UUID of the GPU that computes; nothing: the CPU does.
+    pub device: Option<String>,
+    /// The folder of cuBLASLt, where the dynamic loader does not know it.
+    pub cuda_libraries: Option<PathBuf>,
     pub model: Option<ModelConfig>,
     pub task_time_limit: Duration,
+}
+
+impl ExecutorSettings {
+    fn kind(&self) -> ExecutorKind {
+        match self.device {
+            Some(_) => ExecutorKind::Cuda,
+            None => ExecutorKind::Cpu,
+        }
+    }
+
+    fn program(&self) -> Program {
+        let mut arguments = vec![OsString::from("executor")];
+        let mut environment = Vec::new();
+        if let Some(model) = &self.model {
+            arguments.extend(["--model".into(), model.directory.clone().into()]);
+        }
+        if let Some(device) = &self.device {
+            arguments.extend(["--cuda".into(), device.into()]);
+            // Only machine code that was measured runs: what a driver would compile by itself was not.
+            environment.push(("CUDA_DISABLE_PTX_JIT".into(), "1".into()));
+            environment.push(("CUDA_CACHE_DISABLE".into(), "1".into()));
+            let folder = self.cuda_libraries.as_ref();
+            environment.extend(folder.map(|folder| ("LD_LIBRARY_PATH".into(), folder.into())));
+        }
+        Program {
+            path: self.executable.clone(),
+            arguments,
+            environment,
+        }
+    }
 }
 
 /// What the thread is told.
@@ -47,6 +85,7 @@ pub struct ExecutorSettings {
 enum Command {
     Start,
     Run(Vec<(LeaseRef, Work)>),
+    Canary,
     Close,
 }
 
@@ -56,6 +95,7 @@ pub struct Executor {
     commands: mpsc::Sender<Command>,
     killer: Arc<Mutex<Option<Killer>>>,
     thread: Option<JoinHandle<()>>,
+    libraries: LoadedLibraries,
 }
 
 /// Why a child that started is of no use.
@@ -72,6 +112,11 @@ enum StartError {
     Module {
         seen: Sha256Digest,
         wanted: Sha256Digest,
+    },
+    #[error("the executor child computes on {seen:?}, not on {wanted:?}")]
+    Device {
+        seen: Option<String>,
+        wanted: Option<String>,
     },
     #[error(
         "the executor child has {}; this worker offers {}",
@@ -99,7 +144,9 @@ impl Executor {
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
         let (events, reported) = mpsc::channel(EVENTS_MAX);
         let killer = Arc::new(Mutex::new(None));
+        let libraries = LoadedLibraries::default();
         let supervisor = Supervisor {
+            libraries: libraries.clone(),
             settings,
             clock: Arc::clone(&world.monotonic),
             wall_ms: Arc::clone(&world.wall_ms),
@@ -114,6 +161,7 @@ impl Executor {
             commands,
             killer,
             thread: Some(thread),
+            libraries,
         };
         Ok((executor, reported))
     }
@@ -126,6 +174,17 @@ impl Executor {
     /// Answered with one [`Event::Answered`] for each work, then [`Event::RunEnded`].
     pub fn run(&self, works: Vec<(LeaseRef, Work)>) {
         self.command(Command::Run(works));
+    }
+
+    /// Answered with [`Event::CanaryEnded`].
+    pub fn canary(&self) {
+        self.command(Command::Canary);
+    }
+
+    /// What the child loaded.
+    #[must_use]
+    pub fn libraries(&self) -> LoadedLibraries {
+        self.libraries.clone()
     }
 
     /// Kills the child, whatever it does. The run ends with lost works.
@@ -163,6 +222,7 @@ struct Supervisor {
     events: mpsc::Sender<Event>,
     killer: Arc<Mutex<Option<Killer>>>,
     child: Option<ExecutorChild>,
+    libraries: LoadedLibraries,
 }
 
 impl Supervisor {
@@ -171,6 +231,7 @@ impl Supervisor {
             match command {
                 Command::Start => self.start(),
                 Command::Run(works) => self.run(works),
+                Command::Canary => self.canary(),
                 Command::Close => break,
             }
         }
@@ -188,6 +249,10 @@ impl Supervisor {
                 let in_order = child.identity().in_order;
                 tracing::info!(process = child.process_id(), executor = %child.identity().kind, "executor child started");
                 self.set_killer(Some(child.killer()));
+                if self.libraries.set(&child.identity().libraries) {
+                    tracing::warn!("the executor child loaded other libraries than the one before");
+                    self.tell(Event::DevicesChanged);
+                }
                 self.child = Some(child);
                 self.tell(Event::RunnerStarted { in_order });
             }
@@ -199,15 +264,7 @@ impl Supervisor {
     }
 
     fn spawn(&self) -> Result<ExecutorChild, StartError> {
-        let mut arguments = vec![OsString::from("executor")];
-        if let Some(model) = &self.settings.model {
-            arguments.extend([OsString::from("--model"), model.directory.clone().into()]);
-        }
-        let program = Program {
-            path: self.settings.executable.clone(),
-            arguments,
-            environment: Vec::new(),
-        };
+        let program = self.settings.program();
         let child = ExecutorChild::spawn(&program, Arc::clone(&self.clock), START_LIMIT)
             .map_err(StartError::Spawn)?;
         compare(child.identity(), &self.settings)?;
@@ -225,18 +282,26 @@ impl Supervisor {
             }
             return self.tell(Event::RunEnded { child_lost: true });
         };
+        let in_order = child.identity().in_order;
+        let alone = in_order || works.len() == 1;
         let mut started_ms = (self.wall_ms)();
+        let mut before_ms = started_ms;
         let ended = child.run(
             &works,
             self.settings.task_time_limit,
             &mut |index, outcome| {
                 let finished_ms = (self.wall_ms)();
                 if let Some(&lease) = leases.get(index) {
-                    let answer = answer(outcome, started_ms, finished_ms);
+                    let times = [started_ms, finished_ms];
+                    let busy_ms = finished_ms.saturating_sub(before_ms);
+                    let answer = answer(outcome, times, busy_ms, alone);
                     self.tell(Event::Answered { lease, answer });
                 }
-                // Works run one after another: the next one starts where this one ended.
-                started_ms = finished_ms;
+                before_ms = finished_ms;
+                if in_order {
+                    // Works run one after another: the next one starts where this one ended.
+                    started_ms = finished_ms;
+                }
             },
         );
         match ended {
@@ -251,6 +316,17 @@ impl Supervisor {
         });
     }
 
+    fn canary(&mut self) {
+        let mut child = self.child.take();
+        let passed = child.as_mut().is_some_and(canary::passes);
+        // One that did not pass is killed where it is dropped.
+        self.child = child.filter(|_| passed);
+        if !passed {
+            self.set_killer(None);
+        }
+        self.tell(Event::CanaryEnded { passed });
+    }
+
     fn set_killer(&self, killer: Option<Killer>) {
         *self.killer.lock().unwrap_or_else(PoisonError::into_inner) = killer;
     }
@@ -263,9 +339,16 @@ impl Supervisor {
 
 /// Whether the child is what this worker attested and offers.
 fn compare(identity: &Identity, settings: &ExecutorSettings) -> Result<(), StartError> {
-    let (seen, wanted) = (identity.kind, settings.kind);
+    let (seen, wanted) = (identity.kind, settings.kind());
     if seen != wanted {
         return Err(StartError::Kind { seen, wanted });
+    }
+    let (seen, wanted) = (&identity.device, &settings.device);
+    if seen != wanted {
+        return Err(StartError::Device {
+            seen: seen.clone(),
+            wanted: wanted.clone(),
+        });
     }
     let (seen, wanted) = (identity.module_digest, settings.module_digest);
     if seen != wanted {
@@ -279,16 +362,24 @@ fn compare(identity: &Identity, settings: &ExecutorSettings) -> Result<(), Start
     Ok(())
 }
 
-fn answer(outcome: Outcome, started_ms: u64, finished_ms: u64) -> Answer {
+/// `alone`: nothing else ran when the work was lost, if it was.
+fn answer(
+    outcome: Outcome,
+    [started_ms, finished_ms]: [u64; 2],
+    busy_ms: u64,
+    alone: bool,
+) -> Answer {
     match outcome {
         Outcome::Done(output) => Answer::Done {
             sha256: Sha256Digest::of(&output),
             output: Bytes::from(output),
             started_ms,
             finished_ms,
+            busy_ms,
         },
         Outcome::TaskFault(message) => Answer::TaskFault(message),
-        Outcome::ExecutorFault(message) | Outcome::Lost(message) => Answer::Lost(message),
+        Outcome::ExecutorFault(message) | Outcome::Lost(message) if alone => Answer::Lost(message),
+        Outcome::ExecutorFault(message) | Outcome::Lost(message) => Answer::Suspect(message),
         Outcome::NotRun => Answer::NotRun,
     }
 }

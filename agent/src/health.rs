@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use gauges::Gauges;
+pub use gauges::{Gauges, Shown};
 
 /// A scraper, a health probe and a person.
 const CONNECTIONS_MAX: usize = 16;
@@ -41,15 +41,17 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Debug, Default)]
 pub struct Health {
     ready: AtomicBool,
+    quarantined: AtomicBool,
     /// Milliseconds since the agent's start.
     turned_ms: AtomicU64,
 }
 
 impl Health {
     /// The driver turned at `now`.
-    pub fn turned(&self, now: Duration, ready: bool) {
+    pub fn turned(&self, now: Duration, shown: Shown) {
         self.turned_ms.store(millis(now), Ordering::Relaxed);
-        self.ready.store(ready, Ordering::Relaxed);
+        self.quarantined.store(shown.quarantined, Ordering::Relaxed);
+        self.ready.store(shown.ready, Ordering::Relaxed);
     }
 
     fn is_alive(&self, now: Duration) -> bool {
@@ -143,6 +145,10 @@ impl Probes {
             "/readyz" if self.health.ready.load(Ordering::Relaxed) => {
                 text(StatusCode::OK, "ready\n")
             }
+            "/readyz" if self.health.quarantined.load(Ordering::Relaxed) => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not ready: the executor is in quarantine, because too many of its children were lost\n",
+            ),
             "/readyz" => text(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not ready: no admitted connection, no executor, or stopping\n",
@@ -211,7 +217,14 @@ mod tests {
                 .await
                 .starts_with("HTTP/1.1 503")
         );
-        health.turned(Duration::ZERO, true);
+        let shown = |ready, quarantined| Shown {
+            ready,
+            quarantined,
+            ..Shown::default()
+        };
+        health.turned(Duration::ZERO, shown(false, true));
+        assert!(get(address, &path("/readyz")).await.contains("quarantine"));
+        health.turned(Duration::ZERO, shown(true, false));
         assert!(
             get(address, &path("/readyz"))
                 .await

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! link     down ─connect─▶ connecting ─▶ up ─▶ down …          back-off with full jitter; a minute after E3xx to E6xx
-//! runner   stopped ─spawn─▶ starting ─▶ idle ⇄ busy ─▶ stopped …   the executor child
+//! runner   stopped ─spawn─▶ starting ─▶ idle ⇄ busy ─▶ stopped …   the executor child; after too many losses in quarantine
+//!          until a canary ran well in a new one
 //! task     waiting ─fetch─▶ ready ─run─▶ running ─▶ (uploading) ─▶ finished ─ack─▶ gone; anything else is nacked
 //! devices  changed: stop leasing and running · report what is finished · connect anew
 //! stop     stop leasing · release what has not begun · finish what runs · report · close the executor · leave
@@ -14,6 +15,7 @@ pub mod event;
 mod held;
 mod link;
 mod pace;
+mod quarantine;
 mod runner;
 mod stop;
 #[cfg(test)]
@@ -50,6 +52,7 @@ pub struct Counts {
     pub tasks_succeeded: u64,
     pub tasks_failed: u64,
     pub executor_restarts: u64,
+    pub quarantines: u64,
     pub connections: u64,
 }
 
@@ -99,6 +102,7 @@ impl Machine {
             Event::Nacked(result) => self.nacked(tick, result),
             Event::RunnerStarted { in_order } => self.runner.started(in_order),
             Event::RunnerStartFailed => self.runner_failed(tick),
+            Event::CanaryEnded { passed } => self.runner.canary_ended(tick, passed),
             Event::Answered { lease, answer } => self.answered(tick, &lease, answer),
             Event::RunEnded { child_lost } => self.run_ended(tick, child_lost),
             Event::RunnerClosed => self.runner.closed(),
@@ -121,6 +125,7 @@ impl Machine {
         if !self.stop.is_requested() && self.runner.start_due(tick.now) {
             actions.push(Action::StartRunner);
         }
+        self.poll_quarantine(&mut actions);
         self.poll_tasks(tick, &mut actions);
         if self.leave(tick, &mut actions) {
             return actions;
@@ -152,6 +157,12 @@ impl Machine {
             && !self.link.is_leaving()
             && self.runner.is_usable()
             && !self.stop.is_requested()
+    }
+
+    /// Whether the executor lost too many children and has not passed a canary since.
+    #[must_use]
+    pub fn is_quarantined(&self) -> bool {
+        self.runner.is_quarantined()
     }
 
     #[must_use]
@@ -323,13 +334,8 @@ impl Machine {
 
     fn answered(&mut self, tick: Tick, lease: &LeaseRef, answer: Answer) {
         self.runner.answered(lease);
-        if let Answer::Done {
-            started_ms,
-            finished_ms,
-            ..
-        } = &answer
-        {
-            self.pace.took(*started_ms, *finished_ms);
+        if let Answer::Done { busy_ms, .. } = &answer {
+            self.pace.took(*busy_ms);
         }
         let released = self.stop.is_killing();
         if self.held.answered(tick.now, lease, answer, released) {
@@ -342,7 +348,9 @@ impl Machine {
         if child_lost {
             self.counts.executor_restarts = self.counts.executor_restarts.saturating_add(1);
         }
-        self.runner.run_ended(tick, child_lost);
+        if self.runner.run_ended(tick, child_lost) {
+            self.quarantined();
+        }
         if self.stop.is_requested() {
             self.held.release_not_begun("the worker is stopping");
         }
@@ -360,6 +368,9 @@ impl Machine {
             self.held.release_not_begun("the worker is stopping");
             if self.link.abandon_lease() {
                 actions.push(Action::AbandonLease);
+            }
+            if self.runner.is_on_trial() {
+                actions.push(Action::KillRunner);
             }
         }
         if self.stop.kill_due(tick.now) && self.runner.is_busy() {
@@ -471,6 +482,7 @@ impl Machine {
             tasks_succeeded: self.counts.tasks_succeeded,
             tasks_failed: self.counts.tasks_failed,
             executor_restarts: self.counts.executor_restarts,
+            quarantined: self.runner.is_quarantined(),
             gpus: Vec::new(),
         }
     }

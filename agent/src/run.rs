@@ -4,8 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kernels::executor::ExecutorKind;
-use protocol::catalogue::OPERATIONS;
+use kernels::executor::{ExecutorKind, cuda};
+use kernels::module::fatbin_digest;
+use protocol::Sha256Digest;
+use protocol::catalogue::{OPERATIONS, Operation};
 use protocol::lease::OperationId;
 use protocol::receipt::KeyError;
 use tokio::task::JoinSet;
@@ -35,9 +37,11 @@ pub enum RunError {
     )]
     NoGpu(#[source] TelemetryError),
     #[error(
-        "executor = \"{0}\": this executor is not part of this version; set executor = \"cpu\""
+        "this machine has several GPUs ({0}): name the one that computes as gpu.device, and run a worker for each"
     )]
-    ExecutorAbsent(ExecutorKind),
+    GpuChoice(String),
+    #[error("gpu.device names {wanted}; this machine has {seen}")]
+    GpuUnknown { wanted: String, seen: String },
     #[error("the facts for the claims cannot be read")]
     Facts(#[source] FactsError),
     #[error("the event log that the configuration names cannot be sent")]
@@ -63,31 +67,36 @@ pub async fn run(
     world: World,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    refuse_absent_executor(config.executor, &world)?;
     let started = (world.monotonic)();
+    let device = device(&config, &world)?;
     let telemetry = Telemetry::start(&world);
     let digest = file_digest(&world.executable).map_err(RunError::Facts)?;
+    let settings = ExecutorSettings {
+        executable: world.executable.clone(),
+        // On the CPU the operations are compiled into the agent itself.
+        module_digest: device.as_ref().map_or(digest, |_| fatbin_digest()),
+        device,
+        cuda_libraries: config.cuda_libraries.clone(),
+        model: config.model.clone(),
+        task_time_limit: config.task_time_limit,
+    };
     let receipts = Receipts::new(
         config.worker_id.clone(),
         config.executor.as_str(),
-        digest,
-        None,
+        settings.module_digest,
+        settings.device.clone(),
     )
     .map_err(RunError::ReceiptKey)?
     .with_model(config.model.as_ref().map(|model| model.digest));
+    let module_digest = settings.module_digest;
+    let (executor, executor_events) = Executor::new(settings, &world).map_err(RunError::Thread)?;
     // Not the caller's token: probes are answered until the drain is over.
     let over = CancellationToken::new();
     let mut beside = JoinSet::new();
     let gpus = gpus(&config, &world, &mut beside, &over);
-    let evidence = evidence(&config, digest, &receipts, gpus)?;
-    let settings = ExecutorSettings {
-        executable: world.executable.clone(),
-        module_digest: digest,
-        kind: config.executor,
-        model: config.model.clone(),
-        task_time_limit: config.task_time_limit,
-    };
-    let (executor, executor_events) = Executor::new(settings, &world).map_err(RunError::Thread)?;
+    let libraries = gpus.is_some().then(|| executor.libraries());
+    let evidence = evidence(&config, digest, module_digest, &receipts)?;
+    let evidence = Arc::new(evidence.with_gpus(gpus).with_libraries(libraries));
     let (health, gauges) = (Arc::new(Health::default()), Arc::new(Gauges::new()));
     let probes = Probes {
         health: Arc::clone(&health),
@@ -114,7 +123,7 @@ pub async fn run(
             evidence,
         },
         receipts: Arc::new(receipts),
-        operations: operations(config.model.is_some()),
+        operations: operations(config.executor, config.model.is_some()),
         executor,
         executor_events,
         telemetry,
@@ -129,15 +138,23 @@ pub async fn run(
     ended.map_err(RunError::Driver)
 }
 
-/// A worker that is to use an executor that its executable does not have must not pretend.
-fn refuse_absent_executor(kind: ExecutorKind, world: &World) -> Result<(), RunError> {
-    if kind == ExecutorKind::Cuda {
-        Gpus::open(world.nvml_library.as_deref()).map_err(RunError::NoGpu)?;
+/// UUID of the GPU that computes; nothing on the CPU. The agent asks NVML alone: it never initialises CUDA.
+fn device(config: &Config, world: &World) -> Result<Option<String>, RunError> {
+    if config.executor == ExecutorKind::Cpu {
+        return Ok(None);
     }
-    if !world.executors.contains(&kind) {
-        return Err(RunError::ExecutorAbsent(kind));
+    let gpus = Gpus::open(world.nvml_library.as_deref()).map_err(RunError::NoGpu)?;
+    let seen: Vec<_> = gpus.read().into_iter().map(|gpu| gpu.uuid).collect();
+    match (&config.gpu_device, &seen[..]) {
+        (Some(wanted), _) if seen.contains(wanted) => Ok(Some(wanted.clone())),
+        (Some(wanted), _) => Err(RunError::GpuUnknown {
+            wanted: wanted.clone(),
+            seen: seen.join(", "),
+        }),
+        (None, [only]) => Ok(Some(only.clone())),
+        (None, []) => Err(RunError::NoGpu(TelemetryError::None)),
+        (None, _) => Err(RunError::GpuChoice(seen.join(", "))),
     }
-    Ok(())
 }
 
 /// The GPUs that tasks run on, with the task that keeps OCSP responses for them.
@@ -171,10 +188,10 @@ fn gpus(
 
 fn evidence(
     config: &Config,
-    digest: protocol::Sha256Digest,
+    agent_digest: Sha256Digest,
+    module_digest: Sha256Digest,
     receipts: &Receipts,
-    gpus: Option<GpuAttester>,
-) -> Result<Arc<WorkerEvidence>, RunError> {
+) -> Result<WorkerEvidence, RunError> {
     let executor = match config.executor {
         ExecutorKind::Cpu => attestation::ExecutorKind::Cpu,
         ExecutorKind::Cuda => attestation::ExecutorKind::Cuda,
@@ -182,10 +199,9 @@ fn evidence(
     let facts = Facts {
         worker_id: config.worker_id.clone(),
         receipt_key_spki: receipts.key_spki(),
-        agent_digest: digest,
+        agent_digest,
         configuration_digest: config.digest,
-        // On the CPU the operations are compiled into the agent itself.
-        module_digest: digest,
+        module_digest,
         boot_id: boot_id().map_err(RunError::Facts)?,
         executor,
     };
@@ -193,13 +209,19 @@ fn evidence(
     let event_log = event_log.map_err(RunError::EventLog)?;
     let quotes = QuoteClient::new(&config.quote_socket);
     let evidence = WorkerEvidence::new(facts, config.enrolment_secret.clone(), quotes);
-    Ok(Arc::new(evidence.with_event_log(event_log).with_gpus(gpus)))
+    Ok(evidence.with_event_log(event_log))
 }
 
-/// Everything in the catalogue, which the CPU definitions cover; what computes with a model only where there is one.
-fn operations(has_model: bool) -> Arc<[OperationId]> {
+/// What the executor computes: on the CPU everything in the catalogue, since the definitions cover it; what computes with a
+/// model only where there is one.
+fn operations(executor: ExecutorKind, has_model: bool) -> Arc<[OperationId]> {
+    let is_offered = |operation: &Operation| match executor {
+        ExecutorKind::Cpu => true,
+        ExecutorKind::Cuda => cuda::is_supported(operation.name, operation.version),
+    };
     OPERATIONS
         .iter()
+        .filter(|operation| is_offered(operation))
         .filter(|operation| has_model || operation.model().is_none())
         .map(|operation| OperationId {
             name: operation.name.to_owned(),

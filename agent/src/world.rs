@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use attestation::gpu::GpuTrustAnchor;
-use kernels::executor::{Clock, ExecutorKind};
+use kernels::executor::Clock;
 
 /// The worker's world. `main` names the real one; tests name their own executable.
 #[derive(Clone)]
@@ -19,8 +19,6 @@ pub struct World {
     pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// The executable that is measured, and that runs as the executor child.
     pub executable: PathBuf,
-    /// What the executable can compute on.
-    pub executors: &'static [ExecutorKind],
     /// The root that the GPUs' certificates must end in before the GPUs are set ready.
     pub gpu_anchor: GpuTrustAnchor,
     /// Where NVML is; `None`: where the dynamic loader finds it.
@@ -36,7 +34,6 @@ impl World {
             wall_ms: Arc::new(wall_now_ms),
             random: Arc::new(rand::random::<u64>),
             executable: PathBuf::from("/proc/self/exe"),
-            executors: &[ExecutorKind::Cpu],
             gpu_anchor,
             nvml_library: None,
         }

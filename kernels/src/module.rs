@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 
 use protocol::Sha256Digest;
 
+pub(crate) use executable::digest_of;
 pub use executable::executable_digest;
 pub use manifest::{Kernel, Manifest, Parameter, ParameterKind, Resources};
 

@@ -14,6 +14,9 @@ pub struct Telemetry {
     pub tasks_failed: u64,
     /// Executor children lost and started again since the agent's start.
     pub executor_restarts: u64,
+    /// The executor lost too many children: the worker leases nothing until a canary ran well.
+    #[serde(default)]
+    pub quarantined: bool,
     pub gpus: Vec<GpuTelemetry>,
 }
 

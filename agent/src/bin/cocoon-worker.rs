@@ -11,8 +11,8 @@ use agent::model::Source;
 use agent::{World, logging};
 use attestation::gpu::GpuTrustAnchor;
 use clap::{Parser, Subcommand};
-use kernels::embed::Model;
-use kernels::executor::CpuExecutor;
+use kernels::executor::cuda::CudaExecutor;
+use kernels::executor::{CpuExecutor, serve_stdin};
 use protocol::catalogue::models::ALL_MINILM_L6_V2;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -62,6 +62,9 @@ struct ExecutorArguments {
     /// The folder of the model that `embed` computes with.
     #[arg(long, value_name = "FOLDER")]
     model: Option<PathBuf>,
+    /// Compute on the GPU of this UUID, not on the CPU.
+    #[arg(long, value_name = "UUID")]
+    cuda: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -90,7 +93,7 @@ fn main() -> ExitCode {
         Some(Command::Run(run_arguments)) => run(&run_arguments),
         Some(Command::Config(ConfigCommand::Check(run_arguments))) => check(&run_arguments),
         Some(Command::Model(ModelCommand::Fetch { from, to })) => fetch_model(&from, &to),
-        Some(Command::Executor(arguments)) => executor(arguments.model.as_deref()),
+        Some(Command::Executor(arguments)) => executor(&arguments),
     }
 }
 
@@ -125,20 +128,14 @@ fn fetch_model(from: &Source, to: &Path) -> ExitCode {
     }
 }
 
-fn executor(model: Option<&Path>) -> ExitCode {
+fn executor(arguments: &ExecutorArguments) -> ExitCode {
     logging::start(logging::FILTER_DEFAULT);
-    let digest = match kernels::module::executable_digest() {
-        Ok(digest) => digest,
-        Err(error) => return fail(&error),
+    let model = arguments.model.as_deref();
+    let served = match &arguments.cuda {
+        Some(uuid) => serve_stdin(|| CudaExecutor::start(uuid, model)),
+        None => serve_stdin(|| CpuExecutor::start(model)),
     };
-    let mut executor = CpuExecutor::new(digest);
-    if let Some(folder) = model {
-        executor = match Model::open(folder) {
-            Ok(model) => executor.with_model(model),
-            Err(error) => return fail(&error),
-        };
-    }
-    match kernels::executor::serve_stdin(&mut executor) {
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

@@ -66,11 +66,29 @@ fn a_complete_file_is_read() {
     assert_eq!(config.gateway.pool_ca.len(), 1);
     assert_eq!(config.ocsp_responder, None);
     assert_eq!(config.event_log, None);
+    assert_eq!((config.gpu_device, config.cuda_libraries), (None, None));
     assert_eq!(config.model, None);
     assert_eq!(
         config.digest,
         Sha256Digest::of(folder.complete().as_bytes())
     );
+}
+
+#[test]
+fn the_gpu_that_computes_is_read() {
+    let folder = Folder::new();
+    let gpu = "[gpu]\ndevice = \"GPU-1\"\ncuda_libraries = \"/opt/cuda\"\n";
+    let config = folder
+        .load(&format!("{}\n{gpu}", folder.complete()))
+        .unwrap();
+    assert_eq!(config.gpu_device.as_deref(), Some("GPU-1"));
+    assert_eq!(config.cuda_libraries, Some(PathBuf::from("/opt/cuda")));
+    let numbers = "[gpu]\ndevice = 1\ncuda_libraries = 2\n";
+    let mistaken = folder.load(&format!("{}\n{numbers}", folder.complete()));
+    let Err(ConfigError::Mistakes { mistakes, .. }) = mistaken else {
+        panic!("{mistaken:?}")
+    };
+    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
 }
 
 #[test]

@@ -54,7 +54,7 @@ async fn the_quote_covers_the_claims_as_sent() {
     let listener = UnixListener::bind(&socket).unwrap();
     let rules = Rules {
         allowed_uids: [rustix::process::getuid().as_raw()].into(),
-        deadline: std::time::Duration::from_secs(10),
+        deadline: Duration::from_secs(10),
         waiting_max: 1,
     };
     let (shutdown, mut serving) = (CancellationToken::new(), JoinSet::new());

@@ -8,7 +8,8 @@ fn settings(executable: &str) -> ExecutorSettings {
     ExecutorSettings {
         executable: executable.into(),
         module_digest: Sha256Digest::of(b"module"),
-        kind: ExecutorKind::Cpu,
+        device: None,
+        cuda_libraries: None,
         model: None,
         task_time_limit: Duration::from_secs(1),
     }
@@ -74,26 +75,39 @@ fn a_child_that_is_something_else_is_refused() {
         module_digest: digest(b"module"),
         model_digest: Some(digest(b"model")),
         in_order: false,
+        device: None,
+        libraries: Vec::new(),
     };
     compare(&rightful, &settings).unwrap();
     let refusal = |identity| compare(&identity, &settings).unwrap_err();
     let kind = ExecutorKind::Cuda;
     assert!(matches!(
-        refusal(Identity { kind, ..rightful }),
+        refusal(Identity {
+            kind,
+            ..rightful.clone()
+        }),
         StartError::Kind { .. }
+    ));
+    let device = Some("GPU-1".to_owned());
+    assert!(matches!(
+        refusal(Identity {
+            device,
+            ..rightful.clone()
+        }),
+        StartError::Device { .. }
     ));
     let module_digest = digest(b"other");
     assert!(matches!(
         refusal(Identity {
             module_digest,
-            ..rightful
+            ..rightful.clone()
         }),
         StartError::Module { .. }
     ));
     for model_digest in [None, Some(digest(b"other"))] {
         let error = refusal(Identity {
             model_digest,
-            ..rightful
+            ..rightful.clone()
         });
         assert!(matches!(error, StartError::Model { seen, .. } if seen == model_digest));
     }

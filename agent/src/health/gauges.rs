@@ -11,6 +11,15 @@ use protocol::telemetry::GpuTelemetry;
 
 use crate::machine::Counts;
 
+/// The machine's state, as gauges show it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shown {
+    pub tasks_held: usize,
+    pub connected: bool,
+    pub ready: bool,
+    pub quarantined: bool,
+}
+
 /// A recorder of its own, so that two agents in one process (tests) do not share one.
 pub struct Gauges {
     recorder: PrometheusRecorder,
@@ -19,9 +28,11 @@ pub struct Gauges {
     tasks_held: Gauge,
     connected: Gauge,
     ready: Gauge,
+    quarantined: Gauge,
     tasks_succeeded: Counter,
     tasks_failed: Counter,
     executor_restarts: Counter,
+    quarantine_count: Counter,
     connections: Counter,
 }
 
@@ -42,21 +53,24 @@ impl Gauges {
                     gauge!("cocoon_worker_tasks_held"),
                     gauge!("cocoon_worker_connected"),
                     gauge!("cocoon_worker_ready"),
+                    gauge!("cocoon_worker_quarantined"),
                 ],
                 [
                     counter!("cocoon_worker_tasks_succeeded_total"),
                     counter!("cocoon_worker_tasks_failed_total"),
                     counter!("cocoon_worker_executor_restarts_total"),
+                    counter!("cocoon_worker_quarantines_total"),
                     counter!("cocoon_worker_connections_total"),
                 ],
             )
         });
         let (
-            [tasks_held, connected, ready],
+            [tasks_held, connected, ready, quarantined],
             [
                 tasks_succeeded,
                 tasks_failed,
                 executor_restarts,
+                quarantine_count,
                 connections,
             ],
         ) = gauges;
@@ -66,22 +80,26 @@ impl Gauges {
             tasks_held,
             connected,
             ready,
+            quarantined,
             tasks_succeeded,
             tasks_failed,
             executor_restarts,
+            quarantine_count,
             connections,
         }
     }
 
     /// The machine's present state.
-    pub fn set(&self, tasks_held: usize, connected: bool, ready: bool, counts: Counts) {
-        self.tasks_held
-            .set(f64::from(u32::try_from(tasks_held).unwrap_or(u32::MAX)));
-        self.connected.set(f64::from(u8::from(connected)));
-        self.ready.set(f64::from(u8::from(ready)));
+    pub fn set(&self, shown: Shown, counts: Counts) {
+        let held = u32::try_from(shown.tasks_held).unwrap_or(u32::MAX);
+        self.tasks_held.set(f64::from(held));
+        self.connected.set(f64::from(u8::from(shown.connected)));
+        self.ready.set(f64::from(u8::from(shown.ready)));
+        self.quarantined.set(f64::from(u8::from(shown.quarantined)));
         self.tasks_succeeded.absolute(counts.tasks_succeeded);
         self.tasks_failed.absolute(counts.tasks_failed);
         self.executor_restarts.absolute(counts.executor_restarts);
+        self.quarantine_count.absolute(counts.quarantines);
         self.connections.absolute(counts.connections);
     }
 
@@ -172,6 +190,14 @@ fn describe() {
         "1 while an admitted connection to the gateway is up."
     );
     describe_gauge!("cocoon_worker_ready", "1 while this worker takes work.");
+    describe_gauge!(
+        "cocoon_worker_quarantined",
+        "1 while the executor, having lost too many children, is not trusted with tasks."
+    );
+    describe_counter!(
+        "cocoon_worker_quarantines_total",
+        "How often the executor was put into quarantine."
+    );
     describe_counter!(
         "cocoon_worker_tasks_succeeded_total",
         "Tasks whose ack was accepted."
@@ -214,7 +240,13 @@ mod tests {
             tasks_succeeded: 7,
             ..Counts::default()
         };
-        gauges.set(3, true, false, counts);
+        let shown = Shown {
+            tasks_held: 3,
+            connected: true,
+            quarantined: true,
+            ..Shown::default()
+        };
+        gauges.set(shown, counts);
         let gpu = GpuTelemetry {
             uuid: "GPU-1".to_owned(),
             memory_used_bytes: Some(1 << 40),
@@ -223,6 +255,7 @@ mod tests {
         gauges.set_gpus(&[gpu]);
         let text = gauges.render();
         assert!(text.contains("cocoon_worker_tasks_held 3\n"), "{text}");
+        assert!(text.contains("cocoon_worker_quarantined 1\n"), "{text}");
         assert!(
             text.contains("cocoon_worker_tasks_succeeded_total 7\n"),
             "{text}"

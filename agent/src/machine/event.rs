@@ -56,11 +56,15 @@ pub enum Answer {
         sha256: Sha256Digest,
         started_ms: u64,
         finished_ms: u64,
+        /// What the executor spent on it: the time since the answer before, or since the run began.
+        busy_ms: u64,
     },
     /// The task's own fault: it would fail the same way again.
     TaskFault(String),
     /// The executor failed or died under it.
     Lost(String),
+    /// The executor failed or died under it or under one that ran beside it.
+    Suspect(String),
     /// Never begun.
     NotRun,
 }
@@ -109,6 +113,10 @@ pub enum Event {
         in_order: bool,
     },
     RunnerStartFailed,
+    /// Whether the child gave every known output; it is gone if not.
+    CanaryEnded {
+        passed: bool,
+    },
     Answered {
         lease: LeaseRef,
         answer: Answer,
@@ -153,6 +161,8 @@ pub enum Action {
     },
     Nack(Vec<Nack>),
     StartRunner,
+    /// Have the child that just started compute what is known.
+    Canary,
     Run(Vec<(LeaseRef, Work)>),
     KillRunner,
     CloseRunner,

@@ -27,6 +27,8 @@ struct HeldTask {
     expires_at: Duration,
     /// Since when the gateway, on this connection, could not serve its inputs.
     unserved_since: Option<Duration>,
+    /// It or one beside it lost an executor: the next time nothing runs beside it, so that only the one that does fails.
+    is_suspect: bool,
     stage: Stage,
 }
 
@@ -83,6 +85,7 @@ impl Held {
         let task = HeldTask {
             expires_at: expiry(now, offer.duration),
             unserved_since: None,
+            is_suspect: false,
             stage: Stage::Waiting,
             offer: Arc::new(offer),
         };
@@ -225,6 +228,7 @@ impl Held {
                 sha256,
                 started_ms,
                 finished_ms,
+                busy_ms: _,
             } => {
                 let offer = Arc::clone(&task.offer);
                 let finished = Arc::new(Finished {
@@ -245,11 +249,17 @@ impl Held {
             Answer::TaskFault(message) => {
                 self.nack_task(lease, fault(FaultKind::Invalid, &message));
             }
-            Answer::Lost(_) if stopping => {
+            Answer::Suspect(_) if !stopping => {
+                task.stage = Stage::Ready(work.clone());
+                task.is_suspect = true;
+                self.queues.suspects.push(*lease);
+                return false;
+            }
+            Answer::Lost(_) | Answer::Suspect(_) if stopping => {
                 self.nack_task(lease, fault(FaultKind::Released, "the worker is stopping"));
                 return false;
             }
-            Answer::Lost(message) => self.fail(lease, &message),
+            Answer::Lost(message) | Answer::Suspect(message) => self.fail(lease, &message),
         }
         true
     }
@@ -268,8 +278,10 @@ impl Held {
         }
     }
 
-    /// Works that were handed over and never begun run first in the next run, in their old order.
+    /// Works that were handed over and never begun run first in the next run, in their old order; those under suspicion
+    /// behind what is ready, each in a run of its own.
     pub(super) fn run_ended(&mut self) {
+        self.queues.ready.extend(self.queues.suspects.drain(..));
         for lease in std::mem::take(&mut self.queues.not_run).into_iter().rev() {
             self.queues.ready.push_front(lease);
         }

@@ -7,6 +7,7 @@ use protocol::lease::LeaseRef;
 
 use super::backoff::Backoff;
 use super::event::Tick;
+use super::quarantine::Quarantine;
 
 /// A child that dies at once is started again after at most this, doubling …
 const RESTART_FIRST: Duration = Duration::from_millis(100);
@@ -22,13 +23,23 @@ const CANCEL_GRACE: Duration = Duration::from_secs(1);
 pub(super) struct Runner {
     state: State,
     restart: Backoff,
+    quarantine: Quarantine,
 }
 
 #[derive(Debug)]
 enum State {
-    Stopped { retry_at: Duration },
+    Stopped {
+        retry_at: Duration,
+    },
     Starting,
-    Idle { in_order: bool },
+    /// A new child, in quarantine, before or during its canary.
+    Trial {
+        in_order: bool,
+        begun: bool,
+    },
+    Idle {
+        in_order: bool,
+    },
     Busy(Busy),
     Closed,
 }
@@ -47,21 +58,59 @@ impl Default for Runner {
                 retry_at: Duration::ZERO,
             },
             restart: Backoff::new(RESTART_FIRST, RESTART_MAX),
+            quarantine: Quarantine::default(),
         }
     }
 }
 
 impl Runner {
     pub(super) fn started(&mut self, in_order: bool) {
-        self.state = State::Idle { in_order };
+        self.state = if self.quarantine.is_on() {
+            State::Trial {
+                in_order,
+                begun: false,
+            }
+        } else {
+            State::Idle { in_order }
+        };
+    }
+
+    /// True once for each child that starts in quarantine.
+    pub(super) fn canary_due(&mut self) -> bool {
+        match &mut self.state {
+            State::Trial { begun, .. } => !std::mem::replace(begun, true),
+            _ => false,
+        }
+    }
+
+    pub(super) fn canary_ended(&mut self, tick: Tick, passed: bool) {
+        let State::Trial { in_order, .. } = self.state else {
+            return;
+        };
+        self.state = if passed {
+            self.quarantine.ended(tick.now);
+            self.restart.succeeded();
+            State::Idle { in_order }
+        } else {
+            State::Stopped {
+                retry_at: self.quarantine.goes_on(tick.now),
+            }
+        };
+    }
+
+    pub(super) fn is_quarantined(&self) -> bool {
+        self.quarantine.is_on()
     }
 
     /// Whether so many starts failed that waiting tasks should go elsewhere.
     pub(super) fn start_failed(&mut self, tick: Tick) -> bool {
         let wait = self.restart.failed(tick.random);
-        self.state = State::Stopped {
-            retry_at: tick.now.saturating_add(wait),
+        let retry_at = if self.quarantine.is_on() {
+            self.quarantine.goes_on(tick.now)
+        } else {
+            tick.now.saturating_add(wait)
         };
+        self.state = State::Stopped { retry_at };
         self.restart.failures() >= STARTS_FAILED_MAX
     }
 
@@ -96,23 +145,30 @@ impl Runner {
         }
     }
 
-    /// A child that we killed ourselves is replaced at once; one that died waits.
-    pub(super) fn run_ended(&mut self, tick: Tick, child_lost: bool) {
+    /// A child that we killed ourselves is replaced at once; one that died waits, and counts. True where it was one too
+    /// many.
+    pub(super) fn run_ended(&mut self, tick: Tick, child_lost: bool) -> bool {
         let State::Busy(busy) = &self.state else {
-            return;
+            return false;
         };
-        self.state = match (child_lost, busy.killed) {
-            (false, _) => {
-                self.restart.succeeded();
-                State::Idle {
-                    in_order: busy.in_order,
-                }
-            }
-            (true, true) => State::Stopped { retry_at: tick.now },
-            (true, false) => State::Stopped {
-                retry_at: tick.now.saturating_add(self.restart.failed(tick.random)),
-            },
+        let (in_order, killed) = (busy.in_order, busy.killed);
+        if !child_lost {
+            self.restart.succeeded();
+            self.state = State::Idle { in_order };
+            return false;
+        }
+        let quarantined_until = if killed {
+            None
+        } else {
+            self.quarantine.child_lost(tick.now)
         };
+        let retry_at = match quarantined_until {
+            Some(until) => until,
+            None if killed => tick.now,
+            None => tick.now.saturating_add(self.restart.failed(tick.random)),
+        };
+        self.state = State::Stopped { retry_at };
+        quarantined_until.is_some()
     }
 
     pub(super) fn closed(&mut self) {
@@ -150,6 +206,11 @@ impl Runner {
         matches!(self.state, State::Busy(_))
     }
 
+    /// Whether a canary runs, which nobody waits for when the worker stops.
+    pub(super) fn is_on_trial(&self) -> bool {
+        matches!(self.state, State::Trial { begun: true, .. })
+    }
+
     /// There is a child, or there was one a moment ago and the next is on its way.
     pub(super) fn is_usable(&self) -> bool {
         self.is_idle() || self.is_busy()
@@ -158,7 +219,11 @@ impl Runner {
     pub(super) fn wake_at(&self, now: Duration) -> Option<Duration> {
         match self.state {
             State::Stopped { retry_at } => Some(retry_at).filter(|at| *at > now),
-            State::Starting | State::Idle { .. } | State::Busy(_) | State::Closed => None,
+            State::Starting
+            | State::Trial { .. }
+            | State::Idle { .. }
+            | State::Busy(_)
+            | State::Closed => None,
         }
     }
 }

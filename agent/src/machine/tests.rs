@@ -3,6 +3,7 @@
 mod acks;
 mod connection;
 mod drain;
+mod quarantine;
 mod tasks;
 
 use std::time::Duration;
@@ -153,6 +154,7 @@ fn done(output_bytes: usize) -> Answer {
         output,
         started_ms: 1,
         finished_ms: 2,
+        busy_ms: 1,
     }
 }
 

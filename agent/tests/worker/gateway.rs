@@ -18,11 +18,12 @@ use channel::{
 };
 use http::StatusCode;
 use hyper_util::service::TowerToHyperService;
-use protocol::control::{Renew, Renewed, RenewedLease};
+use protocol::control::{Heartbeat, Renew, Renewed, RenewedLease};
 use protocol::lease::{
     AckOutcome, AckRequest, AckResponse, Lease, LeaseRequest, LeaseResponse, NackOutcome,
     NackRequest, NackResponse,
 };
+use protocol::telemetry::Telemetry;
 use protocol::{SessionId, Sha256Digest, wire};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -47,6 +48,7 @@ pub(crate) struct Gateway {
     pub(crate) cut_acks: AtomicU32,
     pub(crate) attempts: AtomicU32,
     pub(crate) heartbeats: AtomicU32,
+    pub(crate) telemetry: Mutex<Option<Telemetry>>,
     pub(crate) control: Mutex<Option<ControlSender<GatewayMessage>>>,
     attest_again: Notify,
     pub(crate) cut: Notify,
@@ -228,7 +230,9 @@ async fn converse(stream: TcpStream, tls: GatewayTls, state: Arc<Gateway>) {
                     state.admitted(rebinder.verify(answer).unwrap());
                     sender.try_send(GatewayMessage::Outcome(Outcome::Admitted(verdict()))).unwrap();
                 }
-                Ok(Some(WorkerMessage::Heartbeat(_))) => {
+                Ok(Some(WorkerMessage::Heartbeat(body))) => {
+                    let heartbeat: Heartbeat = wire::decode(&body, BODY_MAX).unwrap();
+                    *lock(&state.telemetry) = Some(heartbeat.telemetry);
                     state.heartbeats.fetch_add(1, Ordering::SeqCst);
                 }
                 Ok(Some(WorkerMessage::Renew(body))) => {

@@ -1,8 +1,9 @@
-//! GPUs of the fake NVML of `kernels/fakes`, where it has been built (`cargo build -p fakes`), with reports that the
+//! GPUs of the fake NVML and the fake CUDA of `kernels/fakes`, where it has been built (`cargo build -p fakes`), with reports that the
 //! simulator signs under its own root.
 
 mod admission;
 mod change;
+mod cuda;
 mod evidence;
 mod failure;
 mod ocsp;
@@ -14,7 +15,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use agent::World;
 use agent::gpus::{AttestedGpus, GpuAttester, GpuError};
 use attestation::gpu::GpuTrustAnchor;
-use kernels::executor::ExecutorKind;
 use nvml_wrapper::Nvml;
 use simulator::attester::{self, Rack};
 use simulator::gpu::{DRIVER_VERSION, GpuOptions, simulated_gpu_anchor};
@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const SEED: u64 = 11;
 pub(crate) const NONCE: [u8; 32] = [9; 32];
+/// The first GPU, as both fakes name it.
+pub(crate) const FIRST: &str = "GPU-00000000-fa4e-0000-0000-000000000000";
 
 /// The built library.
 fn library() -> Option<PathBuf> {
@@ -58,6 +60,7 @@ impl Gpus {
     pub(crate) fn start(count: u16, settings: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::copy(library()?, folder.path().join("libnvidia_ml.so")).unwrap();
+        fake_cuda::install(folder.path()).unwrap();
         let listener = UnixListener::bind(folder.path().join("attester.sock")).unwrap();
         let rack = Arc::new(Rack::new(SEED, count, GpuOptions::at(now_s())));
         let mut attester = JoinSet::new();
@@ -99,6 +102,20 @@ impl Gpus {
         self.world_under(simulated_gpu_anchor(SEED))
     }
 
+    /// A worker's configuration with these GPUs, of which the first computes.
+    pub(crate) fn configured(&self, config: &str) -> String {
+        let config = config.replace("\"cpu\"", "\"cuda\"");
+        let folder = self.folder.path().display();
+        format!("{config}\n[gpu]\ndevice = \"{FIRST}\"\ncuda_libraries = \"{folder}\"\n")
+    }
+
+    /// Other settings of the CUDA driver, from its next call on.
+    pub(crate) fn set_cuda(&self, settings: &str) {
+        let folder = self.folder.path();
+        std::fs::write(folder.join("new-cuda"), settings).unwrap();
+        std::fs::rename(folder.join("new-cuda"), folder.join("fake-cuda.env")).unwrap();
+    }
+
     pub(crate) async fn attest(&self) -> Result<AttestedGpus, GpuError> {
         GpuAttester::new(&self.world(), None).attest(NONCE).await
     }
@@ -110,13 +127,5 @@ impl Gpus {
             .init()
             .unwrap();
         kernels::nvml::gpus_ready(&nvml).unwrap()
-    }
-}
-
-/// A worker that is said to have a CUDA executor. Its child has not, so it attests but runs nothing.
-pub(crate) fn with_cuda(world: World) -> World {
-    World {
-        executors: &[ExecutorKind::Cpu, ExecutorKind::Cuda],
-        ..world
     }
 }

@@ -14,7 +14,8 @@ use protocol::lease::{Lease, LeaseInput};
 use protocol::task::{InputDescriptor, TaskBody};
 use protocol::{FencingToken, TaskId};
 use serde_bytes::ByteBuf;
-use tokio::net::UnixListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixListener};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,7 @@ impl QuoteSource for Echo {
 }
 
 pub(crate) struct Pool {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pub(crate) gateway: Running,
     pub(crate) shutdown: CancellationToken,
     worker: JoinSet<Result<(), RunError>>,
@@ -48,13 +49,13 @@ impl Pool {
 
     pub(crate) async fn start_with(prepare: impl FnOnce(&Gateway)) -> Self {
         let world = World::real(GpuTrustAnchor::nvidia());
-        Self::start_in(world, "cpu", prepare).await
+        Self::start_in(world, |config| config, prepare).await
     }
 
-    /// A worker with this executor, in a world of the test's making.
+    /// A worker with a changed configuration, in a world of the test's making.
     pub(crate) async fn start_in(
         world: World,
-        executor: &str,
+        change: impl FnOnce(String) -> String,
         prepare: impl FnOnce(&Gateway),
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -63,7 +64,7 @@ impl Pool {
         let broker = serve_quotes(folder.path());
         let config = write_config(folder.path(), &gateway);
         let text = std::fs::read_to_string(&config).unwrap();
-        std::fs::write(&config, text.replace("\"cpu\"", &format!("\"{executor}\""))).unwrap();
+        std::fs::write(&config, change(text)).unwrap();
         let config = Config::load(&config).unwrap();
         let world = World {
             executable: env!("CARGO_BIN_EXE_cocoon-worker").into(),
@@ -73,7 +74,7 @@ impl Pool {
         let mut worker = JoinSet::new();
         worker.spawn(agent::run(config, world, shutdown.clone()));
         Self {
-            _folder: folder,
+            folder,
             gateway,
             shutdown,
             worker,
@@ -96,6 +97,19 @@ impl Pool {
             ended = self.worker.join_next() => panic!("the worker ended: {ended:?}"),
             waited = tokio::time::timeout(LIMIT, waiting) => waited.unwrap_or_else(|_| panic!("{what} did not happen")),
         }
+    }
+
+    /// What the worker's metrics listener answers.
+    pub(crate) async fn asked(&self, path: &str) -> String {
+        let listening = std::fs::read_to_string(self.folder.path().join("listening.json")).unwrap();
+        let listening: serde_json::Value = serde_json::from_str(&listening).unwrap();
+        let address = listening["metrics"].as_str().unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: worker\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
     }
 
     pub(crate) async fn stop(mut self) {
@@ -171,7 +185,12 @@ pub(crate) fn product_task(number: u64, side: usize) -> Lease {
     lease(number, "gemm", parameters, &[&ones, &ones])
 }
 
-fn lease(number: u64, operation: &str, parameters: serde_json::Value, inputs: &[&[u8]]) -> Lease {
+pub(crate) fn lease(
+    number: u64,
+    operation: &str,
+    parameters: serde_json::Value,
+    inputs: &[&[u8]],
+) -> Lease {
     let body = TaskBody {
         operation: operation.to_owned(),
         version: 1,

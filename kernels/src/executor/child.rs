@@ -12,8 +12,9 @@ use super::arena::{ArenaError, MappedArena};
 use super::descriptor::DescriptorReader;
 use super::frame::{self, FrameError};
 use super::message::{COMMAND_BYTES_MAX, Command, Placement, REPLY_BYTES_MAX, Reply, VERSION};
+use super::sandbox::{self, ConfineError};
 use super::work::{WorkError, parse_call};
-use super::{Executor, Fault, PlacedWork};
+use super::{Executor, Fault, PlacedWork, chain, clip};
 
 /// Why the child ends before it is told to. Each of them but `Socket` says that agent and child disagree.
 #[derive(Debug, thiserror::Error)]
@@ -40,11 +41,18 @@ pub enum ServeError {
     Sizes(usize),
     #[error("the executor failed: {0}")]
     Executor(String),
+    #[error("this process cannot be confined")]
+    Confine(#[source] ConfineError),
 }
 
-/// Serves the socket that is this process's standard input, and kills this process when the agent at its other end is
-/// gone: nobody wants the outputs any more, and a running operation cannot be interrupted otherwise.
-pub fn serve_stdin(executor: &mut dyn Executor) -> Result<(), ServeError> {
+/// Serves the socket that is this process's standard input with what `start` gives, and kills this process when the agent
+/// at its other end is gone: nobody wants the outputs any more, and a running operation cannot be interrupted otherwise.
+///
+/// From when the executor has started, before the first word is read, the process is confined, see `sandbox`. Where it
+/// does not start, the agent is told why.
+pub fn serve_stdin<E: Executor, R: std::error::Error>(
+    start: impl FnOnce() -> Result<E, R>,
+) -> Result<(), ServeError> {
     let duplicate = io::stdin().as_fd().try_clone_to_owned();
     let socket = UnixStream::from(duplicate.map_err(ServeError::Socket)?);
     // Fails where standard input is a file, a pipe or a terminal: a person who calls the child by hand reads why.
@@ -54,7 +62,28 @@ pub fn serve_stdin(executor: &mut dyn Executor) -> Result<(), ServeError> {
         .name("agent-watch".to_owned())
         .spawn(move || end_with_peer(&watched))
         .map_err(ServeError::Socket)?;
-    serve(&socket, executor)
+    match start() {
+        Ok(mut executor) => {
+            sandbox::confine().map_err(ServeError::Confine)?;
+            serve(&socket, &mut executor)
+        }
+        Err(error) => refuse(&socket, &error),
+    }
+}
+
+/// Answers the greeting with why there is no executor.
+fn refuse(socket: &UnixStream, error: &dyn std::error::Error) -> Result<(), ServeError> {
+    let mut source = DescriptorReader::new(socket);
+    let greeting: Option<Command> =
+        frame::read(&mut source, COMMAND_BYTES_MAX).map_err(ServeError::Frame)?;
+    let reason = clip(&chain(error));
+    if greeting.is_some() {
+        let unavailable = Reply::Unavailable {
+            reason: reason.clone(),
+        };
+        reply(socket, &unavailable)?;
+    }
+    Err(ServeError::Executor(reason))
 }
 
 fn end_with_peer(socket: &UnixStream) {

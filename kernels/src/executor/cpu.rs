@@ -1,12 +1,14 @@
 //! The executor of a worker without a GPU: the CPU definitions, one work after another; texts of neighbouring works together.
 
-use std::error::Error;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use protocol::Sha256Digest;
 
-use super::{Answer, Executor, ExecutorKind, Fault, Identity, PlacedWork};
-use crate::embed::Model;
+use super::{Answer, Executor, ExecutorKind, Fault, Identity, PlacedWork, chain};
+use crate::embed::{Model, ModelError};
+use crate::module;
 use crate::operations::{self, OperationError, embed};
 
 /// Runs the CPU definitions of [`operations`].
@@ -16,7 +18,27 @@ pub struct CpuExecutor {
     model: Option<Arc<Model>>,
 }
 
+/// Why there is no executor on the CPU.
+#[derive(Debug, thiserror::Error)]
+pub enum CpuStartError {
+    #[error("the running executable cannot be read")]
+    Executable(#[source] io::Error),
+    #[error("the model cannot be used")]
+    Model(#[source] ModelError),
+}
+
 impl CpuExecutor {
+    /// Of the running executable, with the model in this folder if there is one.
+    pub fn start(model: Option<&Path>) -> Result<Self, CpuStartError> {
+        let digest = module::executable_digest().map_err(CpuStartError::Executable)?;
+        let executor = Self::new(digest);
+        match model.map(Model::open) {
+            Some(Ok(model)) => Ok(executor.with_model(model)),
+            Some(Err(error)) => Err(CpuStartError::Model(error)),
+            None => Ok(executor),
+        }
+    }
+
     /// `module_digest` is that of the running executable, see [`crate::module::executable_digest`].
     #[must_use]
     pub const fn new(module_digest: Sha256Digest) -> Self {
@@ -46,6 +68,8 @@ impl Executor for CpuExecutor {
             model_digest: self.model.as_deref().map(Model::digest),
             // Texts of several works are computed together.
             in_order: self.model.is_none(),
+            device: None,
+            libraries: Vec::new(),
         }
     }
 
@@ -88,13 +112,7 @@ fn embed_together(model: &Model, first: usize, works: &mut [PlacedWork<'_>], ans
 
 /// The error with its causes in one sentence: it is all that the submitter reads.
 fn task_fault(error: &OperationError) -> Fault {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    Fault::Task(text)
+    Fault::Task(chain(error))
 }
 
 #[cfg(test)]

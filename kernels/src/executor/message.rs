@@ -51,6 +51,10 @@ pub(super) enum Reply {
         version: u32,
         identity: Identity,
     },
+    /// Instead of `Ready`: this child cannot compute, and ends. The sentence says why and what to do.
+    Unavailable {
+        reason: String,
+    },
     /// One work is finished: its output is in the arena, unless there is a fault.
     Answered {
         request: u64,
@@ -62,7 +66,7 @@ pub(super) enum Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executor::{BATCH_WORKS_MAX, ExecutorKind};
+    use crate::executor::{BATCH_WORKS_MAX, ExecutorKind, Library};
     use protocol::{Sha256Digest, wire};
 
     #[test]
@@ -74,14 +78,23 @@ mod tests {
                 module_digest: Sha256Digest::of(b"module"),
                 model_digest: Some(Sha256Digest::of(b"model")),
                 in_order: false,
+                device: Some("GPU-1".to_owned()),
+                libraries: vec![Library {
+                    name: "libcuda".to_owned(),
+                    version: "13.0".to_owned(),
+                    digest: Sha256Digest::of(b"library"),
+                }],
             },
+        };
+        let unavailable = Reply::Unavailable {
+            reason: "no device".to_owned(),
         };
         let answered = Reply::Answered {
             request: 1,
             index: 2,
             fault: Some(Fault::Task("no".to_owned())),
         };
-        for reply in [ready, answered] {
+        for reply in [ready, unavailable, answered] {
             let bytes = wire::encode(&reply).unwrap();
             assert_eq!(
                 wire::decode::<Reply>(&bytes, REPLY_BYTES_MAX).unwrap(),

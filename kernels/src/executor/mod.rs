@@ -5,7 +5,7 @@
 //! arena, a memfd that both hold:
 //!
 //! ```text
-//! agent: ExecutorChild ── Connection ══ socket: frames of CBOR ══ serve ── Executor (CpuExecutor, later CudaExecutor)
+//! agent: ExecutorChild ── Connection ══ socket: frames of CBOR ══ serve ── Executor (CpuExecutor, CudaExecutor)
 //!                              └── arena: inputs and outputs ──────┘
 //! ```
 //!
@@ -15,18 +15,21 @@
 //! | `Run { request, works: [{ body, inputs, output }] }`, inputs and output as ranges of the arena | `Answered { request, index, fault }` for each work |
 //! | `Shutdown` | end of stream |
 //!
-//! The child reads nothing else. A panic in it is not caught: the process ends, the agent sees the end of the stream,
+//! The child reads nothing else, and once its executor has started it is confined: no network, no other program, nothing
+//! of the kernel's that computing does not need. A panic in it is not caught: the process ends, the agent sees the end of the stream,
 //! reports the work as [lost](Outcome::Lost) and starts another child. If the agent ends, the child kills itself.
 
 mod arena;
 mod child;
 mod cpu;
+pub mod cuda;
 mod descriptor;
 mod frame;
 mod message;
 mod parent;
 mod process;
 mod run;
+mod sandbox;
 mod work;
 
 use std::fmt;
@@ -38,11 +41,12 @@ use serde::{Deserialize, Serialize};
 
 pub use arena::{ARENA_BYTES, ArenaError, ArenaRange};
 pub use child::{ServeError, serve, serve_stdin};
-pub use cpu::CpuExecutor;
+pub use cpu::{CpuExecutor, CpuStartError};
 pub use frame::FrameError;
 pub use parent::{Clock, Connection, ConnectionError, Outcome};
 pub use process::{ExecutorChild, Exit, Killer, Program, SpawnError};
 pub use run::{BATCH_WORKS_MAX, RUN_BYTES_MAX};
+pub use sandbox::ConfineError;
 pub use work::{Work, WorkError};
 
 /// A fault's sentence is cut to this: it is shown to the submitter.
@@ -92,6 +96,18 @@ impl Fault {
     }
 }
 
+/// An error and what it came of.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
 fn clip(text: &str) -> String {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     let mut clipped: String = text.chars().take(FAULT_BYTES_MAX).map(printable).collect();
@@ -100,7 +116,7 @@ fn clip(text: &str) -> String {
 }
 
 /// What an executor says of itself when it starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
     pub kind: ExecutorKind,
@@ -111,6 +127,20 @@ pub struct Identity {
     /// Works run one after another in the order given: when the child dies, the first without an answer was running and
     /// those behind it were never begun.
     pub in_order: bool,
+    /// UUID of the device that computes (`GPU-…`); nothing on the CPU.
+    pub device: Option<String>,
+    /// Libraries that compute beside the module, as they were loaded.
+    pub libraries: Vec<Library>,
+}
+
+/// A library that was loaded: the file that is mapped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Library {
+    pub name: String,
+    /// What the library says of itself.
+    pub version: String,
+    pub digest: Sha256Digest,
 }
 
 /// What computes.

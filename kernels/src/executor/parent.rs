@@ -11,7 +11,7 @@ use super::frame::{self, FrameError};
 use super::message::{COMMAND_BYTES_MAX, Command, REPLY_BYTES_MAX, Reply, VERSION};
 use super::run::{self, Run};
 use super::work::Work;
-use super::{Fault, Identity, descriptor};
+use super::{Fault, Identity, clip, descriptor};
 
 mod batch;
 
@@ -44,6 +44,8 @@ pub enum ConnectionError {
     TimedOut { limit: Duration },
     #[error("the executor speaks version {seen} of the protocol, this is version {wanted}")]
     Version { seen: u32, wanted: u32 },
+    #[error("the executor cannot compute: {0}")]
+    Unavailable(String),
     #[error("the executor's greeting is out of place")]
     Greeting,
     #[error("the executor answered work {index} of request {request}, which does not wait for it")]
@@ -89,6 +91,9 @@ impl Connection {
                     seen: version,
                     wanted: VERSION,
                 });
+            }
+            Reply::Unavailable { reason } => {
+                return Err(ConnectionError::Unavailable(clip(&reason)));
             }
             Reply::Answered { .. } => return Err(ConnectionError::Greeting),
         };
@@ -196,7 +201,9 @@ impl Connection {
                     index,
                     fault,
                 } => (request, index, fault.map(Fault::clipped)),
-                Reply::Ready { .. } => return Err(ConnectionError::Greeting),
+                Reply::Ready { .. } | Reply::Unavailable { .. } => {
+                    return Err(ConnectionError::Greeting);
+                }
             };
             let out_of_place = ConnectionError::Answer { request, index };
             let within = usize::try_from(index).unwrap_or(usize::MAX);

@@ -17,7 +17,7 @@ pub fn executable_digest() -> io::Result<Sha256Digest> {
     digest_of(File::open(RUNNING_EXECUTABLE)?)
 }
 
-fn digest_of(mut source: impl Read) -> io::Result<Sha256Digest> {
+pub(crate) fn digest_of(mut source: impl Read) -> io::Result<Sha256Digest> {
     let mut hasher = Sha256Hasher::default();
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {

@@ -24,9 +24,11 @@ fn child_main() {
     if behaviour == "agent" {
         return super::orphan::agent_main();
     }
-    let honest = CpuExecutor::new(module::executable_digest().unwrap());
-    let mut executor = Misbehaving { honest, behaviour };
-    serve_stdin(&mut executor).unwrap();
+    let start = || {
+        let honest = CpuExecutor::new(module::executable_digest()?);
+        Ok::<_, std::io::Error>(Misbehaving { honest, behaviour })
+    };
+    serve_stdin(start).unwrap();
 }
 
 /// Does as the CPU executor does, but for works with the trigger as input.

@@ -19,7 +19,7 @@ const SHORT: Duration = Duration::from_millis(300);
 fn an_honest_child_runs_what_it_is_given_and_ends_when_told() {
     let _turn = alone();
     let mut child = spawn("honest");
-    let identity = *child.identity();
+    let identity = child.identity().clone();
     assert_eq!(
         (identity.kind, identity.in_order),
         (ExecutorKind::Cpu, true)

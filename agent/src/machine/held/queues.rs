@@ -31,6 +31,7 @@ pub(super) struct Queues {
     pub(super) to_fetch: VecDeque<LeaseRef>,
     pub(super) ready: VecDeque<LeaseRef>,
     pub(super) not_run: Vec<LeaseRef>,
+    pub(super) suspects: Vec<LeaseRef>,
     pub(super) to_upload: VecDeque<LeaseRef>,
     finished: VecDeque<LeaseRef>,
     finished_since: Option<Duration>,
@@ -147,7 +148,7 @@ impl Held {
 
 /// Runs.
 impl Held {
-    /// The next works for the executor: all that are ready, up to a limit. A lease that may have run out meanwhile waits
+    /// The next works for the executor: all that are ready, up to a limit, or one that is under suspicion. A lease that may have run out meanwhile waits
     /// for its renewal.
     pub(in crate::machine) fn next_run(&mut self, now: Duration) -> Vec<(LeaseRef, Work)> {
         let mut works = Vec::new();
@@ -166,12 +167,19 @@ impl Held {
                 expired.push(lease);
                 continue;
             }
+            if task.is_suspect && !works.is_empty() {
+                self.queues.ready.push_front(lease);
+                break;
+            }
             let work = work.clone();
             task.stage = Stage::Running {
                 work: work.clone(),
                 dropped_at: None,
             };
             works.push((lease, work));
+            if task.is_suspect {
+                break;
+            }
         }
         self.queues.ready.extend(expired);
         works

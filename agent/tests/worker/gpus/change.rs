@@ -46,8 +46,8 @@ async fn a_machine_without_gpus_never_changes() {
 /// A worker that was admitted once with two GPUs; nothing where the library is not built.
 async fn admitted() -> Option<(Gpus, Pool)> {
     let gpus = Gpus::start(2, "")?;
-    let world = super::with_cuda(gpus.world());
-    let mut pool = Pool::start_in(world, "cuda", |_| {}).await;
+    let configured = |config: String| gpus.configured(&config);
+    let mut pool = Pool::start_in(gpus.world(), configured, |_| {}).await;
     pool.until("admission", |gateway| lock(&gateway.evidence).len() == 1)
         .await;
     Some((gpus, pool))

@@ -93,8 +93,8 @@ async fn a_worker_shows_its_gpus_to_the_gateway() {
     let Some(gpus) = Gpus::start(2, "") else {
         return;
     };
-    let world = super::with_cuda(gpus.world());
-    let mut pool = Pool::start_in(world, "cuda", |_| {}).await;
+    let configured = |config: String| gpus.configured(&config);
+    let mut pool = Pool::start_in(gpus.world(), configured, |_| {}).await;
     pool.until("admission", |gateway| !lock(&gateway.evidence).is_empty())
         .await;
     let claimed = pool.state().claims();

@@ -21,12 +21,14 @@ fn clock() -> Clock {
     Arc::new(Instant::now)
 }
 
-const fn identity(in_order: bool) -> Identity {
+fn identity(in_order: bool) -> Identity {
     Identity {
         kind: ExecutorKind::Cpu,
         module_digest: Sha256Digest::from_bytes([7; 32]),
         model_digest: None,
         in_order,
+        device: None,
+        libraries: Vec::new(),
     }
 }
 
@@ -145,6 +147,13 @@ fn greetings_that_do_not_fit_are_refused_by_name() {
     assert!(matches!(
         opened(vec![done(1, 0)]),
         Err(ConnectionError::Greeting)
+    ));
+    let unavailable = Reply::Unavailable {
+        reason: "no\u{7}device".to_owned(),
+    };
+    assert!(matches!(
+        opened(vec![unavailable]),
+        Err(ConnectionError::Unavailable(reason)) if reason == "no device"
     ));
     assert!(matches!(opened(vec![]), Err(ConnectionError::Closed)));
     let (socket, _silent) = UnixStream::pair().unwrap();

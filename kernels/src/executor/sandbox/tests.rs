@@ -1,0 +1,97 @@
+//! Each denied call, made by a thread that the filter holds. The filter under test answers with a number that no such call
+//! answers by itself, so that a right which this process lacks is not taken for a denial.
+#![expect(
+    unsafe_code,
+    reason = "system calls by number, which no library offers: all of them refused, or harmless"
+)]
+
+use super::*;
+
+/// Of the STREAMS of System V, which Linux has not.
+const TELLTALE: i32 = libc::ENOSTR;
+
+/// Runs this in a thread that the filter holds, and no other.
+fn confined<T: Send + 'static>(filter: BpfProgram, then: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::spawn(move || {
+        seccompiler::apply_filter(&filter).unwrap();
+        then()
+    });
+    thread.join().unwrap()
+}
+
+/// The number that a system call without useful arguments fails with.
+fn failure(call: i64) -> Option<i32> {
+    // SAFETY: the arguments name nothing: a call that is not refused fails for that, or does nothing.
+    let returned = unsafe { libc::syscall(call, -1_i64, 0_i64, 0_i64, 0_i64, 0_i64, 0_i64) };
+    let error = std::io::Error::last_os_error();
+    (returned == -1).then(|| error.raw_os_error().unwrap())
+}
+
+#[test]
+fn every_denied_call_is_denied() {
+    let failures = confined(deny(errno(TELLTALE)).unwrap(), || {
+        DENIED
+            .iter()
+            .map(|call| (*call, failure(*call)))
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(failures.len(), DENIED.len());
+    for (call, failure) in failures {
+        assert_eq!(failure, Some(TELLTALE), "call {call}");
+    }
+}
+
+#[test]
+fn without_the_filter_no_denied_call_answers_so() {
+    // Those that would do something to this process or machine if they were made with these arguments are left out.
+    for call in [
+        libc::SYS_socket,
+        libc::SYS_connect,
+        libc::SYS_ptrace,
+        libc::SYS_execve,
+    ] {
+        assert_ne!(failure(call), Some(TELLTALE));
+    }
+}
+
+#[test]
+fn a_process_cannot_be_started_and_a_thread_can() {
+    let both = [fall_back().unwrap(), deny(errno(TELLTALE)).unwrap()];
+    let [fall_back, deny] = both;
+    let (process, thread) = confined(fall_back, move || {
+        seccompiler::apply_filter(&deny).unwrap();
+        let process = std::process::Command::new("/bin/true").status();
+        let thread = std::thread::spawn(|| 7).join().unwrap();
+        (process.unwrap_err().raw_os_error(), thread)
+    });
+    assert_eq!((process, thread), (Some(TELLTALE), 7));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_old_calls_for_a_process_are_denied() {
+    let failures = confined(deny(errno(TELLTALE)).unwrap(), || old_forks().map(failure));
+    assert_eq!(failures, [Some(TELLTALE); 2]);
+}
+
+#[test]
+fn what_computing_needs_is_allowed() {
+    let read = confined(deny(errno(TELLTALE)).unwrap(), || {
+        let (mut one, mut other) = std::io::pipe().unwrap();
+        std::io::Write::write_all(&mut other, b"through").unwrap();
+        let mut bytes = [0; 7];
+        std::io::Read::read_exact(&mut one, &mut bytes).unwrap();
+        (bytes, std::fs::read("/proc/self/maps").unwrap().len())
+    });
+    assert_eq!(&read.0, b"through");
+    assert!(read.1 > 0);
+}
+
+#[test]
+fn no_privilege_is_gained_by_a_confined_thread() {
+    let status = confined(deny(errno(TELLTALE)).unwrap(), || {
+        std::fs::read_to_string("/proc/thread-self/status").unwrap()
+    });
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    assert!(status.contains("Seccomp:\t2"), "{status}");
+}

@@ -1,0 +1,109 @@
+//! What goes wrong on a device, and whose fault it is.
+
+use std::time::Duration;
+
+use kernels::executor::{ConnectionError, Outcome};
+use serde_json::json;
+
+use super::{LIMIT, Machine, alone, defined, digest, digested, run, work};
+
+const SHORT: Duration = Duration::from_millis(500);
+
+/// Larger than a slot, so that it needs memory of its own.
+fn large() -> super::Work {
+    let (rows, columns) = (2_500, 1_000);
+    let matrix = vec![7; rows * columns * 4];
+    work(
+        "transpose",
+        json!({"rows": rows, "columns": columns}),
+        &[&matrix],
+    )
+}
+
+#[test]
+fn memory_that_is_not_there_is_the_tasks_fault_and_the_child_goes_on() {
+    let _turn = alone();
+    let machine = Machine::new("");
+    let mut child = machine.spawn();
+    machine.set("FAKE_CUDA_ALLOCATION_BYTES_MAX=1000000");
+    let works = [digest(b"abc"), large(), digest(b"def")];
+    let (seen, end) = run(&mut child, &works, LIMIT);
+    end.unwrap();
+    assert_eq!((&seen[0], &seen[2]), (&digested(b"abc"), &digested(b"def")));
+    let Outcome::TaskFault(message) = &seen[1] else {
+        panic!("{:?}", seen[1])
+    };
+    assert!(message.contains("the device has no room"), "{message}");
+    machine.set("");
+    let (seen, end) = run(&mut child, &works, LIMIT);
+    end.unwrap();
+    assert_eq!(seen[1], Outcome::Done(defined(&works[1])));
+}
+
+#[test]
+fn a_fault_of_the_device_is_the_executors_and_ends_it() {
+    let _turn = alone();
+    for (code, name) in [
+        (700, "CUDA_ERROR_ILLEGAL_ADDRESS"),
+        (702, "CUDA_ERROR_LAUNCH_TIMEOUT"),
+        (719, "CUDA_ERROR_LAUNCH_FAILED"),
+        (214, "CUDA_ERROR_ECC_UNCORRECTABLE"),
+        (916, "CUDA_ERROR"),
+    ] {
+        let machine = Machine::new(&format!(
+            "FAKE_CUDA_FAULT=softmax\nFAKE_CUDA_FAULT_CODE={code}"
+        ));
+        let mut child = machine.spawn();
+        let (seen, end) = run(&mut child, &[digest(b"abc")], LIMIT);
+        end.unwrap();
+        assert_eq!(seen, [digested(b"abc")]);
+        let softmax = work("softmax", json!({"rows": 1, "columns": 2}), &[&[0; 8]]);
+        let (seen, end) = run(&mut child, &[softmax, digest(b"abc")], LIMIT);
+        let ConnectionError::ExecutorFault(message) = end.unwrap_err() else {
+            panic!("{seen:?}")
+        };
+        assert!(message.contains(name), "{message}");
+        assert!(matches!(&seen[0], Outcome::ExecutorFault(_)), "{seen:?}");
+        // Begun with it, and so under suspicion.
+        assert!(matches!(&seen[1], Outcome::Lost(_)), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_fault_of_cublaslt_ends_the_executor_too() {
+    let _turn = alone();
+    let machine = Machine::new("FAKE_CUDA_FAULT=matmul");
+    let mut child = machine.spawn();
+    let gemm = work("gemm", json!({"m": 1, "n": 1, "k": 1}), &[&[0; 4], &[0; 4]]);
+    let (seen, end) = run(&mut child, &[gemm], LIMIT);
+    assert!(
+        matches!(end, Err(ConnectionError::ExecutorFault(_))),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn a_kernel_that_hangs_is_killed_with_its_process_at_the_deadline() {
+    let _turn = alone();
+    for kernel in ["reduce_sum", "matmul"] {
+        let machine = Machine::new(&format!("FAKE_CUDA_HANG={kernel}"));
+        let mut child = machine.spawn();
+        let process_id = child.process_id();
+        let sum = json!({"rows": 1, "columns": 2, "kind": "sum"});
+        let hanging = match kernel {
+            "matmul" => work("gemm", json!({"m": 1, "n": 1, "k": 1}), &[&[0; 4], &[0; 4]]),
+            _ => work("reduce", sum, &[&[0; 8]]),
+        };
+        let (seen, end) = run(&mut child, &[hanging], SHORT);
+        assert!(
+            matches!(end, Err(ConnectionError::TimedOut { .. })),
+            "{seen:?}"
+        );
+        assert!(!std::path::Path::new(&format!("/proc/{process_id}")).exists());
+        // Another child, another device's context.
+        machine.set("");
+        let (seen, end) = run(&mut machine.spawn(), &[digest(b"abc")], LIMIT);
+        end.unwrap();
+        assert_eq!(seen, [digested(b"abc")]);
+    }
+}
