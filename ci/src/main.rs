@@ -4,6 +4,7 @@ mod check;
 mod command;
 mod devnet;
 mod fuzz;
+mod gpu;
 mod instrumented;
 mod kernels;
 mod sanitize;
@@ -41,6 +42,8 @@ enum Job {
         /// Only these.
         only: Option<sanitize::Subject>,
     },
+    /// What only a GPU can show: parity, faults and a benchmark, as one binary that can be carried to one.
+    Gpu(gpu::Options),
     /// The GPU code that ships, compiled from its sources and compared byte for byte.
     Kernels(kernels::Options),
     /// Conformance with real evidence, in the directory that `COCOON_VECTORS` names, as one table.
@@ -71,6 +74,7 @@ fn run(job: Job) -> Result<()> {
         Job::Bench { filter } => test::bench(filter.as_deref()),
         Job::Fuzz(options) => fuzz::run(&options),
         Job::Sanitize { only } => sanitize::run(only),
+        Job::Gpu(options) => gpu::run(&options),
         Job::Kernels(options) => kernels::run(&options),
         Job::Vectors => vectors::run(),
         Job::Devnet { arguments } => devnet::run(&arguments),

@@ -23,6 +23,8 @@ mod graphs;
 mod launch;
 mod libraries;
 mod lot;
+#[cfg(feature = "measure")]
+mod measure;
 mod probe;
 mod products;
 mod slot;
@@ -34,6 +36,8 @@ use std::path::Path;
 
 pub use classify::CudaError;
 pub use libraries::LibraryError;
+#[cfg(feature = "measure")]
+pub use measure::{DeviceFacts, devices};
 pub use probe::ProbeError;
 
 use super::{Answer, Executor, ExecutorKind, Fault, Identity, PlacedWork};

@@ -7,6 +7,7 @@ use cudarc::driver::result;
 use cudarc::driver::sys::{self, CUresult};
 
 use super::classify::CudaError;
+use super::device::named;
 
 /// CUDA 13.0, driver 580: the module's machine code is of that toolkit.
 const DRIVER_VERSION_MIN: i32 = 13_000;
@@ -49,6 +50,15 @@ pub(super) struct Found {
 
 /// The device of this UUID (`GPU-…`, as NVML gives it).
 pub(super) fn find(uuid: &str) -> Result<Found, ProbeError> {
+    let driver_version = open()?;
+    Ok(Found {
+        device: device(uuid)?,
+        driver_version,
+    })
+}
+
+/// Both libraries loaded, and CUDA initialised; the driver's version.
+pub(super) fn open() -> Result<String, ProbeError> {
     #[expect(unsafe_code, reason = "loading a library runs its constructors")]
     // SAFETY: the driver's library and cuBLASLt are loaded by their own names, as any program of theirs does.
     let (driver, blas) = unsafe {
@@ -68,10 +78,7 @@ pub(super) fn find(uuid: &str) -> Result<Found, ProbeError> {
         return Err(ProbeError::DriverTooOld { seen });
     }
     result::init().map_err(|error| refusal(error.0))?;
-    Ok(Found {
-        device: device(uuid)?,
-        driver_version: version(seen),
-    })
+    Ok(version(seen))
 }
 
 /// Where a function of the driver's library lies; 0 where it has none of that name.
@@ -118,20 +125,12 @@ fn driver_version() -> Result<i32, ProbeError> {
 }
 
 fn device(wanted: &str) -> Result<sys::CUdevice, ProbeError> {
-    let failed = |call| {
-        move |error: result::DriverError| {
-            ProbeError::Cuda(CudaError::Driver {
-                call,
-                code: error.0,
-            })
-        }
-    };
-    let count = result::device::get_count().map_err(failed("cuDeviceGetCount"))?;
+    let count = named("cuDeviceGetCount", result::device::get_count()).map_err(ProbeError::Cuda)?;
     let mut seen = Vec::new();
     for ordinal in 0..count {
-        let device = result::device::get(ordinal).map_err(failed("cuDeviceGet"))?;
-        let uuid = result::device::get_uuid(device).map_err(failed("cuDeviceGetUuid"))?;
-        let uuid = uuid_text(uuid.bytes.map(i8::cast_unsigned));
+        let device =
+            named("cuDeviceGet", result::device::get(ordinal)).map_err(ProbeError::Cuda)?;
+        let uuid = uuid_of(device).map_err(ProbeError::Cuda)?;
         if uuid == wanted {
             return Ok(device);
         }
@@ -145,6 +144,11 @@ fn device(wanted: &str) -> Result<sys::CUdevice, ProbeError> {
             seen.join(", ")
         },
     })
+}
+
+pub(super) fn uuid_of(device: sys::CUdevice) -> Result<String, CudaError> {
+    let uuid = named("cuDeviceGetUuid", result::device::get_uuid(device))?;
+    Ok(uuid_text(uuid.bytes.map(i8::cast_unsigned)))
 }
 
 /// As NVML writes it: `GPU-` and groups of 8, 4, 4, 4 and 12 digits.

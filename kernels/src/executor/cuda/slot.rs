@@ -218,7 +218,7 @@ pub(super) struct Tools<'a> {
 
 impl Tools<'_> {
     /// As [`Stream`]'s unsafe functions.
-    unsafe fn begin(
+    pub(super) unsafe fn begin(
         &self,
         stream: &Stream,
         step: &Step,

@@ -1,0 +1,65 @@
+//! What the executor adds to a launch, and how many small tasks go through it a second.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use kernels::executor::{BATCH_WORKS_MAX, ExecutorChild, Outcome, Work};
+
+use super::{Rows, median, microseconds, rate, real};
+use crate::child::{LIMIT, now, spawn};
+use crate::device::Device;
+use crate::works::{digests, rows as matrix};
+
+const ALONE: usize = 2_000;
+const ALONE_QUICK: usize = 3;
+const BATCHES: usize = 50;
+const BATCHES_QUICK: usize = 1;
+
+pub(super) fn run(rows: &mut Rows, device: &Device, quick: bool) -> Result<()> {
+    let mut child = spawn(device)?;
+    let alone = if quick { ALONE_QUICK } else { ALONE };
+    let small = [matrix("transpose", 16, 16)?];
+    let mut times = Vec::with_capacity(alone);
+    for _ in 0..alone {
+        times.push(time(&mut child, &small)?);
+    }
+    let one = microseconds(median(times));
+    let beside = "child, both copies and wiping included".to_owned();
+    rows.add("one task through the executor", "1 KiB", one, beside, None);
+    let batches = if quick { BATCHES_QUICK } else { BATCHES };
+    for (shape, work) in [
+        ("digests of 1 KiB", digests(&[1_024])?),
+        ("transpose 16 x 16", matrix("transpose", 16, 16)?),
+    ] {
+        let works = vec![work; if quick { 8 } else { BATCH_WORKS_MAX }];
+        let mut times = Vec::with_capacity(batches);
+        for _ in 0..batches {
+            times.push(time(&mut child, &works)?);
+        }
+        let tasks_per_s = rate(real(works.len()), median(times));
+        rows.add(
+            "small tasks through the executor",
+            shape,
+            format!("{tasks_per_s:.0} /s"),
+            format!("batches of {}", works.len()),
+            None,
+        );
+    }
+    Ok(())
+}
+
+fn time(child: &mut ExecutorChild, works: &[Work]) -> Result<Duration> {
+    let mut done = 0;
+    let begun = now();
+    child.run(works, LIMIT, &mut |_, outcome| {
+        done += usize::from(matches!(outcome, Outcome::Done(_)));
+    })?;
+    let took = begun.elapsed();
+    ensure!(
+        done == works.len(),
+        "{} of {} works have no output",
+        works.len() - done,
+        works.len()
+    );
+    Ok(took)
+}
