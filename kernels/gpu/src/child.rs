@@ -1,5 +1,7 @@
 //! The executor child: this program again, confined as the worker's child is.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,8 +14,8 @@ use crate::device::Device;
 /// Longer than anything here takes.
 pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
-pub(crate) fn serve(uuid: &str) -> Result<()> {
-    serve_stdin(|| CudaExecutor::start(uuid)).context("the executor ended")
+pub(crate) fn serve(uuid: &str, model: Option<&Path>) -> Result<()> {
+    serve_stdin(|| CudaExecutor::start(uuid, model)).context("the executor ended")
 }
 
 pub(crate) fn spawn(device: &Device) -> Result<ExecutorChild> {
@@ -24,11 +26,15 @@ pub(crate) fn spawn(device: &Device) -> Result<ExecutorChild> {
     )]
     let libraries = std::env::var_os("LD_LIBRARY_PATH");
     environment.extend(libraries.map(|folders| ("LD_LIBRARY_PATH".into(), folders)));
+    let mut arguments: Vec<OsString> = ["executor", "--cuda", &device.uuid]
+        .map(Into::into)
+        .to_vec();
+    if let Some(model) = &device.model {
+        arguments.extend(["--with-model".into(), model.into()]);
+    }
     let program = Program {
         path: "/proc/self/exe".into(),
-        arguments: ["executor", "--cuda", &device.uuid]
-            .map(Into::into)
-            .to_vec(),
+        arguments,
         environment,
     };
     ExecutorChild::spawn(&program, clock(), LIMIT).context("the executor child does not start")

@@ -1,6 +1,7 @@
 //! Which GPU, and what it is called in the table.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use kernels::executor::cuda::{self, DeviceFacts};
@@ -9,12 +10,14 @@ use kernels::executor::cuda::{self, DeviceFacts};
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) uuid: String,
+    /// The folder of the model for `embed`.
+    pub(crate) model: Option<PathBuf>,
     facts: DeviceFacts,
 }
 
 impl Device {
     /// The device of this UUID, or the first.
-    pub(crate) fn find(wanted: Option<&str>) -> Result<Self> {
+    pub(crate) fn find(wanted: Option<&str>, model: Option<PathBuf>) -> Result<Self> {
         let devices = cuda::devices().context("this machine has no GPU that can be used")?;
         let known: Vec<_> = devices.iter().map(|facts| facts.uuid.as_str()).collect();
         let known = known.join(", ");
@@ -29,6 +32,7 @@ impl Device {
         let facts = facts.context("no GPU")?;
         Ok(Self {
             uuid: facts.uuid.clone(),
+            model,
             facts,
         })
     }

@@ -22,6 +22,7 @@ mod numbers;
 mod parity;
 mod works;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -38,6 +39,9 @@ struct Arguments {
     /// The GPU, as NVIDIA writes it (`GPU-…`); the first one where it is not said.
     #[arg(long, global = true, value_name = "UUID")]
     device: Option<String>,
+    /// The folder of all-MiniLM-L6-v2; without it `embed` is left out.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    model: Option<PathBuf>,
     /// Small shapes and few repetitions: whether everything runs, not how fast.
     #[arg(long, global = true)]
     quick: bool,
@@ -57,6 +61,9 @@ enum Command {
         /// The GPU to compute on.
         #[arg(long)]
         cuda: String,
+        /// The model that `embed` computes with.
+        #[arg(long = "with-model", value_name = "FOLDER")]
+        model: Option<PathBuf>,
     },
 }
 
@@ -71,10 +78,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    if let Some(Command::Executor { cuda }) = &arguments.command {
-        return child::serve(cuda);
+    if let Some(Command::Executor { cuda, model }) = &arguments.command {
+        return child::serve(cuda, model.as_deref());
     }
-    let device = Device::find(arguments.device.as_deref())?;
+    let device = Device::find(arguments.device.as_deref(), arguments.model.clone())?;
     eprintln!("── {device}");
     let quick = arguments.quick;
     match arguments.command {

@@ -99,3 +99,10 @@ pub(crate) fn digests(lengths: &[usize]) -> Result<Work> {
     let messages = lengths.iter().map(|length| bytes(8, *length)).collect();
     work("sha256_batch", json!({}), messages)
 }
+
+/// Vectors of so many texts of so many words each.
+pub(crate) fn embed(count: usize, words: usize) -> Result<Work> {
+    let text = vec!["word"; words].join(" ");
+    let texts = vec![text.into_bytes(); count];
+    work("embed", json!({"model": "all-MiniLM-L6-v2"}), texts)
+}

@@ -48,7 +48,7 @@ pub(super) fn run(rows: &mut Rows, device: &Device, quick: bool) -> Result<()> {
     Ok(())
 }
 
-fn time(child: &mut ExecutorChild, works: &[Work]) -> Result<Duration> {
+pub(super) fn time(child: &mut ExecutorChild, works: &[Work]) -> Result<Duration> {
     let mut done = 0;
     let begun = now();
     child.run(works, LIMIT, &mut |_, outcome| {

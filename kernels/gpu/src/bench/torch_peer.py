@@ -5,8 +5,10 @@ import sys
 
 import torch
 
-quick = sys.argv[1:] == ["quick"]
+quick = sys.argv[1] == "quick"
+model = sys.argv[2] if len(sys.argv) > 2 else None
 MATRICES = [(64, 128)] if quick else [(65536, 1024), (8192, 8192), (512, 131072)]
+MIXES = [(4, 8)] if quick else [(32, 8), (256, 30), (256, 250)]
 SIDES = [64] if quick else [1024, 2048, 4096, 8192]
 REPETITIONS = 2 if quick else 50
 F32_BYTES = 4
@@ -48,4 +50,14 @@ for name, kind in [("gemm", torch.float32), ("gemm_bf16", torch.bfloat16)]:
     for side in SIDES:
         a, b = (torch.randn(side, side, device="cuda", dtype=kind) for _ in range(2))
         figures[f"{name} {side}"] = 2 * side**3 / seconds(lambda: torch.matmul(a, b))
+try:
+    from sentence_transformers import SentenceTransformer
+except ImportError:
+    model = None
+if model:
+    encoder = SentenceTransformer(model, device="cuda")
+    for count, words in MIXES:
+        texts = [" ".join(["word"] * words) for _ in range(count)]
+        taken = seconds(lambda: encoder.encode(texts, batch_size=count, convert_to_tensor=True, normalize_embeddings=True))
+        figures[f"embed {count}x{words}"] = count / taken
 json.dump(figures, sys.stdout)

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::device::Device;
+
 /// Prints one JSON object of figures.
 const SCRIPT: &str = include_str!("torch_peer.py");
 
@@ -18,8 +20,8 @@ pub(crate) enum Torch {
 
 impl Torch {
     /// Runs the script in `python3`; takes about a minute.
-    pub(crate) fn measure(quick: bool) -> Self {
-        match measure(quick) {
+    pub(crate) fn measure(device: &Device, quick: bool) -> Self {
+        match measure(device, quick) {
             Ok(figures) => Self::Measured(figures),
             Err(reason) => Self::Absent(reason),
         }
@@ -33,6 +35,11 @@ impl Torch {
     /// Operations a second of a product of two square matrices.
     pub(crate) fn operations_per_s(&self, operation: &str, side: usize) -> Option<f64> {
         self.figure(&format!("{operation} {side}"))
+    }
+
+    /// Texts a second by sentence-transformers, with the same model and texts of the same lengths.
+    pub(crate) fn texts_per_s(&self, count: usize, words: usize) -> Option<f64> {
+        self.figure(&format!("embed {count}x{words}"))
     }
 
     fn figure(&self, name: &str) -> Option<f64> {
@@ -55,9 +62,10 @@ impl fmt::Display for Torch {
     }
 }
 
-fn measure(quick: bool) -> Result<Value, String> {
+fn measure(device: &Device, quick: bool) -> Result<Value, String> {
     let mut python = Command::new("python3");
     python.args(["-", if quick { "quick" } else { "full" }]);
+    python.args(&device.model);
     python
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

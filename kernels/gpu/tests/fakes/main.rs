@@ -19,9 +19,20 @@ fn gpu(arguments: &[&str]) -> (Output, String, String) {
     (output, stdout, stderr)
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the other tests of the model read the same variable"
+)]
+fn model() -> Option<String> {
+    std::env::var("COCOON_MODEL").ok()
+}
+
 #[test]
 fn every_part_runs_to_its_end() {
-    let (output, stdout, stderr) = gpu(&["--quick"]);
+    let model = model();
+    let mut arguments = vec!["--quick"];
+    arguments.extend(model.iter().flat_map(|folder| ["--model", folder]));
+    let (output, stdout, stderr) = gpu(&arguments);
     assert!(output.status.success(), "{stderr}");
     for part in [
         "parity: ",
@@ -35,6 +46,13 @@ fn every_part_runs_to_its_end() {
         assert!(stdout.contains(part), "{part}\n{stdout}\n{stderr}");
     }
     assert!(stderr.contains("Fake H100"), "{stderr}");
+    let embeds = if model.is_some() {
+        &stdout
+    } else {
+        println!("SKIPPED embed: COCOON_MODEL names no folder");
+        &stderr
+    };
+    assert!(embeds.contains("embed"), "{stdout}\n{stderr}");
 }
 
 #[test]
