@@ -50,12 +50,12 @@ pub(crate) fn run(device: &Device, quick: bool) -> Result<()> {
     // The context of this executor is what the copies and launches below use too.
     let mut own = CudaExecutor::start(&device.uuid, None)?;
     let copy_bytes_per_s = copies::run(&mut rows, quick)?;
-    launches::run(&mut rows, quick)?;
+    let launch = launches::run(&mut rows, quick)?;
     device_time::memory_bound(&mut rows, &mut own, copy_bytes_per_s, &torch, quick)?;
     device_time::products(&mut rows, &mut own, &torch, quick)?;
     // Its memory back, before a child asks for as much.
     drop(own);
-    executor::run(&mut rows, device, quick)?;
+    executor::run(&mut rows, device, launch, quick)?;
     embeddings::run(&mut rows, device, &torch, quick)?;
     println!("{}", table(&rows));
     println!("PyTorch: {torch}");

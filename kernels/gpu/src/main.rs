@@ -3,8 +3,8 @@
 //!
 //! | command | what it shows |
 //! |---|---|
-//! | `parity` | every operation against its CPU definition |
-//! | `faults` | children killed with work before them: nothing is lost |
+//! | `parity` | every operation against its CPU definition; `embed` where a model is given |
+//! | `faults` | children killed at work: nothing is lost |
 //! | `bench` | a table: copies, launches, kernels against the copy bandwidth, products and `PyTorch`'s, small tasks |
 //!
 //! It executes itself as the executor child, as `cocoon-worker` does.
@@ -51,7 +51,7 @@ struct Arguments {
 enum Command {
     /// Every operation against its CPU definition.
     Parity,
-    /// Children killed with work before them.
+    /// Children killed at work.
     Faults,
     /// The benchmark alone.
     Bench,

@@ -1,7 +1,10 @@
 //! Works of every operation, in any shape.
 
-use anyhow::{Context, Result};
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
 use kernels::executor::Work;
+use protocol::catalogue::OPERATIONS;
 use protocol::task::{InputDescriptor, TaskBody};
 use serde_json::{Value, json};
 
@@ -31,21 +34,37 @@ pub(crate) fn work(operation: &str, parameters: Value, inputs: Vec<Vec<u8>>) -> 
     Work::parse(body.into(), inputs).with_context(|| format!("{operation} fits the catalogue"))
 }
 
-/// One work of each operation that the CUDA executor has.
-pub(crate) fn of_every_operation(shape: Shape) -> Result<Vec<Work>> {
+/// One work of each operation that needs no model; other numbers with another seed.
+pub(crate) fn of_every_operation(shape: Shape, seed: u64) -> Result<Vec<Work>> {
     let Shape { m, n, .. } = shape;
+    let numbers = |count| binary32(seed + 100, count);
     let mut works = vec![
         product("gemm", shape)?,
         product("gemm_bf16", shape)?,
         layer_norm(m, n)?,
         saxpy(m * n)?,
         digests(&[0, 1, 55, 56, 63, 64, 65, 128, m * n])?,
-        rows("softmax", m, n)?,
-        rows("transpose", m, n)?,
     ];
-    for kind in ["sum", "max", "min"] {
-        works.push(reduce(kind, m, n)?);
+    for operation in ["softmax", "transpose"] {
+        let parameters = json!({"rows": m, "columns": n});
+        works.push(work(operation, parameters, vec![numbers(m * n)])?);
     }
+    for kind in ["sum", "max", "min"] {
+        let parameters = json!({"rows": m, "columns": n, "kind": kind});
+        works.push(work("reduce", parameters, vec![numbers(m * n)])?);
+    }
+    let names: BTreeSet<_> = works
+        .iter()
+        .map(|work| work.call().operation().name)
+        .collect();
+    let catalogue = OPERATIONS
+        .iter()
+        .filter(|operation| operation.model().is_none());
+    let missing: Vec<_> = catalogue
+        .map(|operation| operation.name)
+        .filter(|name| !names.contains(name))
+        .collect();
+    ensure!(missing.is_empty(), "no work of {missing:?}");
     Ok(works)
 }
 
@@ -100,9 +119,24 @@ pub(crate) fn digests(lengths: &[usize]) -> Result<Work> {
     work("sha256_batch", json!({}), messages)
 }
 
-/// Vectors of so many texts of so many words each.
+/// Words that the tokeniser knows as one token each; the peer's script has the same.
+const WORDS: [&str; 10] = [
+    "river", "stone", "market", "winter", "paper", "engine", "garden", "letter", "window", "music",
+];
+
+/// Vectors of so many texts of so many words each, no two alike.
 pub(crate) fn embed(count: usize, words: usize) -> Result<Work> {
-    let text = vec!["word"; words].join(" ");
-    let texts = vec![text.into_bytes(); count];
+    embed_texts((0..count).map(|text| text_of(text, words)))
+}
+
+/// Vectors of these texts.
+pub(crate) fn embed_texts(texts: impl Iterator<Item = String>) -> Result<Work> {
+    let texts = texts.map(String::into_bytes).collect();
     work("embed", json!({"model": "all-MiniLM-L6-v2"}), texts)
+}
+
+/// The text of this number; its words depend on the number too.
+pub(crate) fn text_of(number: usize, words: usize) -> String {
+    let chosen = (0..words).filter_map(|word| WORDS.get((number * 7 + word * 3) % WORDS.len()));
+    chosen.copied().collect::<Vec<_>>().join(" ")
 }

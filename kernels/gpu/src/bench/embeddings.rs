@@ -1,4 +1,5 @@
-//! Texts a second through the executor, tokenising and both copies included, beside sentence-transformers.
+//! Texts a second through the executor, tokenising and both copies included, beside sentence-transformers with the same
+//! texts all at once, in the best of its batch sizes, in binary32 and in binary16.
 
 use anyhow::Result;
 
@@ -7,14 +8,20 @@ use super::torch_peer::Torch;
 use super::{Rows, median, rate, real};
 use crate::child::spawn;
 use crate::device::Device;
-use crate::works::embed;
+use crate::works::{embed_texts, text_of};
 
-/// Texts in a task, and words in a text: the script of the peer has the same.
-const MIXES: &[(usize, usize)] = &[(32, 8), (256, 30), (256, 250)];
-const MIXES_QUICK: &[(usize, usize)] = &[(4, 8)];
-/// Tasks in a batch.
+/// A name, and how many words the text of a number has: the script of the peer has the same.
+type Mix = (&'static str, fn(usize) -> usize);
+const MIXES: [Mix; 3] = [
+    ("8 words", |_| 8),
+    ("1 to 250 words", |number| 1 + number * 37 % 250),
+    ("250 words", |_| 250),
+];
+/// Texts in a task, and tasks in a batch.
+const TEXTS: usize = 256;
 const TASKS: usize = 16;
 const SAMPLES: usize = 20;
+const TEXTS_QUICK: usize = 4;
 
 pub(super) fn run(rows: &mut Rows, device: &Device, torch: &Torch, quick: bool) -> Result<()> {
     if device.model.is_none() {
@@ -22,28 +29,34 @@ pub(super) fn run(rows: &mut Rows, device: &Device, torch: &Torch, quick: bool) 
         return Ok(());
     }
     let mut child = spawn(device)?;
-    let (mixes, tasks, samples) = if quick {
-        (MIXES_QUICK, 2, 1)
+    let (texts, tasks, samples) = if quick {
+        (TEXTS_QUICK, 2, 1)
     } else {
-        (MIXES, TASKS, SAMPLES)
+        (TEXTS, TASKS, SAMPLES)
     };
-    for &(count, words) in mixes {
-        let works = vec![embed(count, words)?; tasks];
+    for (name, words_of) in MIXES {
+        let work = |task: usize| {
+            let numbers = task * texts..(task + 1) * texts;
+            embed_texts(numbers.map(|number| text_of(number, words_of(number))))
+        };
+        let works: Vec<_> = (0..tasks).map(work).collect::<Result<_>>()?;
         time(&mut child, &works)?;
         let times = (0..samples).map(|_| time(&mut child, &works));
         let took = median(times.collect::<Result<_>>()?);
-        let texts_per_s = rate(real(count * tasks), took);
-        let peer = torch.texts_per_s(count, words);
-        rows.add(
-            "embed",
-            &format!("{count} texts of {words} words"),
-            format!("{texts_per_s:.0} texts/s"),
-            peer.map_or_else(
-                || "no sentence-transformers".to_owned(),
-                |peer| format!("sentence-transformers {peer:.0} texts/s"),
-            ),
-            peer.map(|peer| texts_per_s / peer),
-        );
+        let texts_per_s = rate(real(texts * tasks), took);
+        for precision in ["binary32", "binary16"] {
+            let peer = torch.texts_per_s(name, precision);
+            rows.add(
+                "embed",
+                &format!("{} texts of {name}", texts * tasks),
+                format!("{texts_per_s:.0} texts/s"),
+                peer.map_or_else(
+                    || format!("no sentence-transformers, {precision}"),
+                    |peer| format!("sentence-transformers, {precision}: {peer:.0} texts/s"),
+                ),
+                peer.map(|peer| texts_per_s / peer),
+            );
+        }
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ const ALONE_QUICK: usize = 3;
 const BATCHES: usize = 50;
 const BATCHES_QUICK: usize = 1;
 
-pub(super) fn run(rows: &mut Rows, device: &Device, quick: bool) -> Result<()> {
+pub(super) fn run(rows: &mut Rows, device: &Device, launch: Duration, quick: bool) -> Result<()> {
     let mut child = spawn(device)?;
     let alone = if quick { ALONE_QUICK } else { ALONE };
     let small = [matrix("transpose", 16, 16)?];
@@ -23,9 +23,25 @@ pub(super) fn run(rows: &mut Rows, device: &Device, quick: bool) -> Result<()> {
     for _ in 0..alone {
         times.push(time(&mut child, &small)?);
     }
-    let one = microseconds(median(times));
+    let one = median(times);
     let beside = "child, both copies and wiping included".to_owned();
-    rows.add("one task through the executor", "1 KiB", one, beside, None);
+    let shape = "transpose 16 x 16";
+    rows.add(
+        "one task through the executor",
+        shape,
+        microseconds(one),
+        beside,
+        None,
+    );
+    let overhead = microseconds(one.saturating_sub(launch));
+    let beside = format!("launch and wait {}", microseconds(launch));
+    rows.add(
+        "the executor beyond a launch",
+        shape,
+        overhead,
+        beside,
+        None,
+    );
     let batches = if quick { BATCHES_QUICK } else { BATCHES };
     for (shape, work) in [
         ("digests of 1 KiB", digests(&[1_024])?),

@@ -20,8 +20,8 @@ const SAMPLES_QUICK: usize = 5;
 /// Launches in a row for the time of one.
 const TIMES: u32 = 200;
 
-/// Adds two rows: a launch that is waited for, and one among many.
-pub(super) fn run(rows: &mut Rows, quick: bool) -> Result<()> {
+/// Adds two rows: a launch that is waited for, which is given back, and one among many.
+pub(super) fn run(rows: &mut Rows, quick: bool) -> Result<Duration> {
     let samples = if quick { SAMPLES_QUICK } else { SAMPLES };
     let kernel = Empty::load()?;
     let waited = sample(samples, &|| {
@@ -39,7 +39,7 @@ pub(super) fn run(rows: &mut Rows, quick: bool) -> Result<()> {
     rows.add("launch and wait", shape, one, "median".to_owned(), None);
     let each = microseconds(many / TIMES);
     rows.add("launch among many", shape, each, "median".to_owned(), None);
-    Ok(())
+    Ok(waited)
 }
 
 fn sample(samples: usize, of: &dyn Fn() -> Result<()>) -> Result<Duration> {

@@ -8,22 +8,31 @@ import torch
 quick = sys.argv[1] == "quick"
 model = sys.argv[2] if len(sys.argv) > 2 else None
 MATRICES = [(64, 128)] if quick else [(65536, 1024), (8192, 8192), (512, 131072)]
-MIXES = [(4, 8)] if quick else [(32, 8), (256, 30), (256, 250)]
+# As in embeddings.rs and works.rs.
+MIXES = {"8 words": lambda _: 8, "1 to 250 words": lambda number: 1 + number * 37 % 250, "250 words": lambda _: 250}
+WORDS = ["river", "stone", "market", "winter", "paper", "engine", "garden", "letter", "window", "music"]
+TEXTS = 8 if quick else 4096
+BATCHES = [8] if quick else [32, 128, 512]
 SIDES = [64] if quick else [1024, 2048, 4096, 8192]
 REPETITIONS = 2 if quick else 50
+ENCODINGS = 1 if quick else 3
 F32_BYTES = 4
 
 
-def seconds(run):
+def seconds(run, repetitions=REPETITIONS):
     """For one repetition, by the device's own clock, after a warm-up."""
     run()
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
-    for _ in range(REPETITIONS):
+    for _ in range(repetitions):
         run()
     end.record()
     end.synchronize()
-    return start.elapsed_time(end) / 1e3 / REPETITIONS
+    return start.elapsed_time(end) / 1e3 / repetitions
+
+
+def text_of(number, words):
+    return " ".join(WORDS[(number * 7 + word * 3) % len(WORDS)] for word in range(words))
 
 
 def memory_bound(rows, columns):
@@ -54,10 +63,16 @@ try:
     from sentence_transformers import SentenceTransformer
 except ImportError:
     model = None
-if model:
+for precision in ["binary32", "binary16"] if model else []:
     encoder = SentenceTransformer(model, device="cuda")
-    for count, words in MIXES:
-        texts = [" ".join(["word"] * words) for _ in range(count)]
-        taken = seconds(lambda: encoder.encode(texts, batch_size=count, convert_to_tensor=True, normalize_embeddings=True))
-        figures[f"embed {count}x{words}"] = count / taken
+    if precision == "binary16":
+        encoder.half()
+    for mix, words_of in MIXES.items():
+        texts = [text_of(number, words_of(number)) for number in range(TEXTS)]
+
+        def encode(batch):
+            encoder.encode(texts, batch_size=batch, convert_to_tensor=True, normalize_embeddings=True)
+
+        best = min(seconds(lambda: encode(batch), ENCODINGS) for batch in BATCHES)
+        figures[f"embed {mix} {precision}"] = TEXTS / best
 json.dump(figures, sys.stdout)

@@ -38,8 +38,8 @@ impl Torch {
     }
 
     /// Texts a second by sentence-transformers, with the same model and texts of the same lengths.
-    pub(crate) fn texts_per_s(&self, count: usize, words: usize) -> Option<f64> {
-        self.figure(&format!("embed {count}x{words}"))
+    pub(crate) fn texts_per_s(&self, mix: &str, precision: &str) -> Option<f64> {
+        self.figure(&format!("embed {mix} {precision}"))
     }
 
     fn figure(&self, name: &str) -> Option<f64> {

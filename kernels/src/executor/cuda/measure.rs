@@ -65,6 +65,9 @@ impl CudaExecutor {
             &mut self.products,
             self.device.processors(),
         )?;
+        if !lot.refused.is_empty() {
+            return Err(CudaError::Launch(work.call.operation().name));
+        }
         let mut inputs = vec![0; lot.shape.input_bytes];
         lot.gather(0, &mut inputs);
         // SAFETY: the memory has room for the inputs, and the call returns when they are copied.
