@@ -40,6 +40,7 @@ mod record;
 mod result;
 mod tcb;
 mod td;
+mod text;
 mod transcript;
 mod verify;
 
@@ -62,6 +63,7 @@ pub use record::AttestationRecord;
 pub use result::{AttestationResult, Refusal};
 pub use tcb::{TcbStatus, TcbVerdict, UnknownTcbStatus};
 pub use td::{Measurement, Td15, Td15Extended, TdAttributes, TdQuoteBody};
+pub use text::one_line;
 pub use transcript::{Outcome, Step, Transcript};
 pub use verify::{
     CertificateChain, ChainFault, Details, VerifiedCollateral, VerifiedQuote, Verifier, VerifyError,

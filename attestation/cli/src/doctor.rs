@@ -11,14 +11,14 @@ mod tsm;
 
 use std::fmt::Write as _;
 
-use attestation::{Outcome, Verifier};
+use attestation::{Outcome, Verifier, one_line};
 use serde_json::json;
 
 use crate::{
     Exit, World,
     answer::{Answer, Findings},
     arguments::Doctor,
-    output::{Paint, one_line},
+    output::Paint,
     verify::read_collateral,
 };
 use collateral::Service;

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use attestation::Outcome;
+use attestation::{Outcome, one_line};
 use clap::builder::styling::{AnsiColor, Style};
 use serde_json::{Map, Value, json};
 
@@ -128,20 +128,6 @@ impl Paint {
 
 fn spaced(name: &str) -> String {
     name.replace('_', " ")
-}
-
-/// Text of the file that is looked at, or of an error that quotes it, for one line of a terminal: what could end the
-/// line or rearrange it is written out, so that no file draws a verdict of its own.
-pub(crate) fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|character| match character {
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                character.escape_unicode().to_string()
-            }
-            _ if character.is_control() => character.escape_unicode().to_string(),
-            _ => character.to_string(),
-        })
-        .collect()
 }
 
 /// A list of objects has a line for each; anything else has one.

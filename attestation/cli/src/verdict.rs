@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use attestation::{Collateral, ErrorCode, Outcome, Step, Transcript, TrustAnchor};
+use attestation::{Collateral, ErrorCode, Outcome, Step, Transcript, TrustAnchor, one_line};
 use serde_json::{Value, json};
 
 use crate::{
     checks::Check,
     input::format_time,
-    output::{Document, Paint, one_line},
+    output::{Document, Paint},
 };
 
 /// What was found, with the steps that lead there.

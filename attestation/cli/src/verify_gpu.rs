@@ -6,6 +6,7 @@ use anyhow::Context;
 use attestation::{
     Outcome,
     gpu::{DeviceReport, GpuError, MeasurementsMatched, VerifiedGpu, VerifiedReferences},
+    one_line,
 };
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ use crate::{
     arguments::Verify,
     checks::chain,
     devices, input,
-    output::{Paint, one_line},
+    output::Paint,
     verifiers::Verifiers,
     verify::read_references,
 };

@@ -53,6 +53,8 @@ pub struct CollateralOptions {
     pub revoke_pck: bool,
     /// Puts the Platform CA's certificate on the root's revocation list.
     pub revoke_platform_ca: bool,
+    /// Puts the root's own certificate on its revocation list.
+    pub revoke_root: bool,
     /// Who signs the TCB info and the QE identity.
     pub signer: CollateralSigner,
 }
@@ -88,6 +90,7 @@ impl CollateralOptions {
             pce_id: PCE_ID,
             revoke_pck: false,
             revoke_platform_ca: false,
+            revoke_root: false,
             signer: CollateralSigner::Genuine,
         }
     }
@@ -138,14 +141,15 @@ fn pem_chain(leaf: &Authority, pki: &Pki) -> String {
 
 fn root_revocation_list(platform: &SimulatedPlatform, options: &CollateralOptions) -> Vec<u8> {
     let authority = &platform.pki.root;
-    let revoked = options
-        .revoke_platform_ca
-        .then_some(platform.pki.platform_ca.serial);
-    authority.revocation_list(
-        revoked.as_slice(),
-        options.issued_s(),
-        options.next_update_s(),
-    )
+    let platform_ca = &platform.pki.platform_ca;
+    let revoked: Vec<_> = [
+        (options.revoke_platform_ca, platform_ca.serial),
+        (options.revoke_root, authority.serial),
+    ]
+    .into_iter()
+    .filter_map(|(is_revoked, serial)| is_revoked.then_some(serial))
+    .collect();
+    authority.revocation_list(&revoked, options.issued_s(), options.next_update_s())
 }
 
 fn pck_revocation_list(platform: &SimulatedPlatform, options: &CollateralOptions) -> Vec<u8> {

@@ -43,6 +43,7 @@ impl Seed {
 }
 
 /// A P-256 key whose signatures are deterministic too (RFC 6979), so that one seed gives one PKI, byte for byte.
+#[derive(Clone)]
 pub(crate) struct SeededKey {
     signing: SigningKey,
     /// Uncompressed point: 0x04 ‖ x ‖ y.

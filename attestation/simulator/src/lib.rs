@@ -64,6 +64,7 @@ pub struct SimulatedPlatform {
     attestation_key: SeededKey,
     qe_mr_signer: [u8; 32],
     qe_mr_enclave: [u8; 32],
+    is_qe_debuggable: bool,
 }
 
 impl SimulatedPlatform {
@@ -91,10 +92,25 @@ impl SimulatedPlatform {
             attestation_key: seed.key(&format!("attestation {machine}")),
             qe_mr_signer: seed.bytes("QE signer"),
             qe_mr_enclave: seed.bytes("QE enclave"),
+            is_qe_debuggable: false,
             seed,
             pki,
             facts,
         }
+    }
+
+    /// The same machine with a PCK certificate that is valid from one time to another, in seconds since the epoch.
+    #[must_use]
+    pub fn with_pck_validity(mut self, from_s: u64, to_s: u64) -> Self {
+        self.pck = self.pki.with_validity(&self.pck, from_s, to_s);
+        self
+    }
+
+    /// The same machine with a quoting enclave in debug mode.
+    #[must_use]
+    pub fn with_debuggable_qe(mut self) -> Self {
+        self.is_qe_debuggable = true;
+        self
     }
 
     /// The root certificate, a function of the seed alone.

@@ -66,6 +66,16 @@ impl Pki {
     }
 }
 
+impl Pki {
+    /// A PCK certificate again, with other dates.
+    pub(crate) fn with_validity(&self, pck: &Authority, from_s: u64, to_s: u64) -> Authority {
+        let mut params = pck.params.clone();
+        params.not_before = date_time_ymd(1970, 1, 1) + Duration::from_secs(from_s);
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(to_s);
+        self.platform_ca.issue(pck.key.clone(), params)
+    }
+}
+
 impl<K: SigningKey> Authority<K> {
     pub(crate) fn self_signed(key: K, params: CertificateParams) -> Self {
         let certificate = params.self_signed(&key).expect("constant certificate");

@@ -52,6 +52,11 @@ const ATTRIBUTE_DEBUG: u64 = 1;
 const ATTRIBUTE_SEPT_VE_DISABLE: u64 = 1 << 28;
 const ATTRIBUTE_MIGRATABLE: u64 = 1 << 29;
 
+/// Attributes of a quoting enclave: INIT, 64-bit mode, provisioning key (Intel SDM, volume 3D, "ATTRIBUTES").
+const ENCLAVE_ATTRIBUTES: u8 = 0x15;
+/// Whoever runs the machine reads a debug enclave's memory.
+const ENCLAVE_DEBUG: u8 = 0x02;
+
 /// What the quoting enclave adds to the hash that binds the attestation key; real ones send 32 bytes as well.
 const QE_AUTHENTICATION_DATA: [u8; 32] = [0x20; 32];
 
@@ -209,7 +214,12 @@ fn qe_certification(platform: &SimulatedPlatform) -> Vec<u8> {
 fn enclave_report(platform: &SimulatedPlatform, report_data: &[u8; 64]) -> Vec<u8> {
     let mut report = platform.facts.cpu_svn.to_vec();
     report.extend([0; 32]); // MISCSELECT, reserved
-    report.extend([0x15, 0, 0, 0, 0, 0, 0, 0]); // attributes: INIT, 64-bit mode, provisioning key
+    let debug = if platform.is_qe_debuggable {
+        ENCLAVE_DEBUG
+    } else {
+        0
+    };
+    report.extend([ENCLAVE_ATTRIBUTES | debug, 0, 0, 0, 0, 0, 0, 0]);
     report.extend([0; 8]); // XFRM
     report.extend(platform.qe_mr_enclave);
     report.extend([0; 32]);

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::{ErrorCode, Outcome, Step};
+use crate::{ErrorCode, Outcome, Step, text::one_line_of};
 
 /// The longest value seen, in characters: the facts fit many times over, an error that quotes its input need not.
 const SEEN_CHARACTERS_MAX: usize = 4096;
@@ -101,26 +101,10 @@ impl OpenStep<'_> {
             required,
             outcome,
             code,
-            seen: one_line(seen),
+            seen: one_line_of(seen.chars().take(SEEN_CHARACTERS_MAX)),
             wanted,
         });
     }
-}
-
-/// What was seen may quote a peer's bytes, and is read in terminals and logs: whatever could start another line or
-/// rearrange this one is written out.
-fn one_line(seen: &str) -> String {
-    let mut line = String::with_capacity(seen.len());
-    for character in seen.chars().take(SEEN_CHARACTERS_MAX) {
-        match character {
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                line.extend(character.escape_unicode());
-            }
-            _ if character.is_control() => line.extend(character.escape_unicode()),
-            _ => line.push(character),
-        }
-    }
-    line
 }
 
 /// An error with its sources, in one line.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::ErrorCode;
 
 /// A version 4 quote of zeros around what the structure demands; its certification data is of type 5 and empty.
 fn quote_v4() -> Vec<u8> {
@@ -80,7 +81,9 @@ fn the_header_is_refused_by_name() {
     );
     let mut vendor = quote_v4();
     vendor[12] ^= 1;
-    assert_eq!(Quote::parse(&vendor).unwrap_err(), QuoteError::Vendor);
+    let error = Quote::parse(&vendor).unwrap_err();
+    assert_eq!(error, QuoteError::Vendor);
+    assert_eq!(error.code(), ErrorCode::QuotingEnclaveUnknown);
 }
 
 #[test]

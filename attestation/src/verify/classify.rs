@@ -187,6 +187,7 @@ fn fault(error: &str) -> ChainFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codes::ErrorCode;
 
     fn named(text: &str) -> VerifyError {
         classify(text, || CertificateChain::Pck)
@@ -195,10 +196,9 @@ mod tests {
     #[test]
     fn an_unknown_text_is_refused_without_a_name() {
         for text in ["", "Everything is fine", "the quote: Fmspc mismatch"] {
-            assert_eq!(
-                named(text),
-                VerifyError::Unclassified(Details(text.to_owned()))
-            );
+            let error = named(text);
+            assert_eq!(error, VerifyError::Unclassified(Details(text.to_owned())));
+            assert_eq!(error.code(), ErrorCode::VerifierUnclassified);
         }
     }
 

@@ -223,6 +223,31 @@ fn revoked_certificates_are_refused() {
 }
 
 #[test]
+fn the_pck_certificate_is_in_date() {
+    for (from_s, to_s, fault) in [
+        (NOW_S - 100, NOW_S - 1, ChainFault::Expired),
+        (NOW_S + 1, NOW_S + 100, ChainFault::NotYetValid),
+    ] {
+        let mut scene = Scene::new();
+        scene.platform = scene.platform.with_pck_validity(from_s, to_s);
+        let error = verify(&scene, &scene.evidence().quote, &scene.collateral());
+        assert_chain(&error, CertificateChain::Pck, fault);
+        assert_eq!(error.code(), ErrorCode::PckChainExpired);
+    }
+    let mut scene = Scene::new();
+    scene.platform = scene.platform.with_pck_validity(NOW_S - 100, NOW_S + 100);
+    let quote = Quote::parse(&scene.evidence().quote).unwrap();
+    let verified = scene.verifier().verify(&quote, &scene.collateral(), NOW_S);
+    assert!(verified.is_ok(), "{verified:?}");
+}
+
+#[test]
+fn a_revoked_root_verifies_nothing() {
+    let error = refusal(|scene| scene.collateral.revoke_root = true);
+    assert_refused!(error, VerifyError::TrustAnchor(_), TrustAnchorInvalid);
+}
+
+#[test]
 fn signatures_hold() {
     let tcb_info = refusal(|scene| scene.collateral.signer = CollateralSigner::CorruptTcbInfo);
     assert_refused!(
@@ -281,6 +306,10 @@ fn the_quoting_enclave_is_the_described_one() {
         VerifyError::QeMiscSelect(_),
         QeIdentityMismatch
     );
+    let mut scene = Scene::new();
+    scene.platform = scene.platform.with_debuggable_qe();
+    let debuggable = verify(&scene, &scene.evidence().quote, &scene.collateral());
+    assert_refused!(debuggable, VerifyError::QeDebug(_), QeIdentityMismatch);
     let attributes = qe(|qe| qe["attributes"] = "31000000000000000000000000000000".into());
     assert_refused!(attributes, VerifyError::QeAttributes(_), QeIdentityMismatch);
     let level = qe(|qe| qe["tcbLevels"][0]["tcb"]["isvsvn"] = 99.into());

@@ -146,6 +146,6 @@ fn say(world: &mut World<'_>, text: &str) {
     let _ = writeln!(
         world.errors,
         "cocoon-attest: {}",
-        crate::output::one_line(text)
+        attestation::one_line(text)
     );
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use attestation::{Collateral, Family, Verifier, collateral::Validity};
+use attestation::{Collateral, Family, Verifier, collateral::Validity, one_line};
 use serde_json::{Value, json};
 
-use crate::{Exit, checks::chain, input::format_time, output::one_line};
+use crate::{Exit, checks::chain, input::format_time};
 
 const SCHEMA: &str = "cocoon-attest/collateral/1";
 const DAY_S: u64 = 86_400;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use attestation::{
-    Outcome,
+    Outcome, one_line,
     policy::rules::{Direction, RuleChange},
 };
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::{
     Exit, World,
     answer::{Answer, Findings},
     arguments::PolicyDiff,
-    output::{Paint, one_line},
+    output::Paint,
     verify::read_policy,
 };
 

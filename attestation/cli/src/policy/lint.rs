@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt::Write as _};
 
-use attestation::{AppraisalPolicy, Outcome, PolicyError};
+use attestation::{AppraisalPolicy, Outcome, PolicyError, one_line};
 use serde::Serialize;
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::{
     arguments::PolicyLint,
     checks::chain,
     input,
-    output::{Paint, one_line},
+    output::Paint,
 };
 
 /// Something about one key.

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use attestation::Outcome;
+use attestation::{Outcome, one_line};
 
 use super::{Effect, Opinion, Row, Unreadable};
-use crate::output::{Paint, one_line};
+use crate::output::Paint;
 
 /// An attestation's id has 128 digits; so many tell a pool's apart.
 const ID_DIGITS_SHOWN: usize = 16;
