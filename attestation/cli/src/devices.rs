@@ -20,8 +20,18 @@ pub(crate) const PEM_HEAD: &[u8] = b"-----BEGIN CERTIFICATE-----";
 #[derive(Debug)]
 pub(crate) struct Devices {
     pub(crate) reports: Vec<DeviceReport>,
-    /// Whether the form carries what NVML says of confidential mode. NVIDIA's forms do not, and `mode` then means nothing.
-    pub(crate) has_mode: bool,
+    pub(crate) form: Form,
+}
+
+/// How the devices came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A worker's. It alone carries what NVML says of confidential mode; of the others `mode` means nothing.
+    Worker,
+    /// JSON of NVIDIA's SDK.
+    Sdk,
+    /// A report by itself, which brings no certificates.
+    Report,
 }
 
 /// One device in the form of NVIDIA's SDK.
@@ -34,8 +44,8 @@ struct SdkDevice {
     evidence: String,
 }
 
-/// The devices in `input`; a bare report takes its certificates from `chain` (PEM).
-pub(crate) fn parse(input: Vec<u8>, chain: Option<&[u8]>) -> anyhow::Result<Devices> {
+/// The devices in `input`. A bare report has no certificates; [`Devices::certified`] gives it some.
+pub(crate) fn parse(input: Vec<u8>) -> anyhow::Result<Devices> {
     let opens = input.iter().find(|byte| !byte.is_ascii_whitespace());
     if opens == Some(&b'[') {
         return sdk(&input);
@@ -45,17 +55,13 @@ pub(crate) fn parse(input: Vec<u8>, chain: Option<&[u8]>) -> anyhow::Result<Devi
         let evidence = DeviceEvidence::decode(&bytes)?;
         return Ok(Devices {
             reports: evidence.devices,
-            has_mode: true,
+            form: Form::Worker,
         });
     }
     ensure!(
         bytes.starts_with(REPORT_HEAD),
         "it is neither device evidence in CBOR, nor JSON of NVIDIA's SDK, nor a report"
     );
-    let certificates = match chain {
-        Some(pem) => certificates(pem)?,
-        None => Vec::new(),
-    };
     // A report does not say what its device is; its fields do.
     let is_gpu = attestation::gpu::UnverifiedReport::inspect(&bytes, DeviceKind::Gpu).is_ok();
     let kind = if is_gpu {
@@ -64,9 +70,29 @@ pub(crate) fn parse(input: Vec<u8>, chain: Option<&[u8]>) -> anyhow::Result<Devi
         DeviceKind::NvSwitch
     };
     Ok(Devices {
-        reports: vec![device(kind, 0, bytes, certificates)],
-        has_mode: false,
+        reports: vec![device(kind, 0, bytes, Vec::new())],
+        form: Form::Report,
     })
+}
+
+impl Devices {
+    /// With the certificates that a bare report needs and nothing else takes.
+    pub(crate) fn certified(mut self, chain: Option<&[u8]>) -> anyhow::Result<Self> {
+        match (self.form, chain) {
+            (Form::Report, Some(pem)) => {
+                let chain = certificates(pem).context("--gpu-chain is no certificate chain")?;
+                for report in &mut self.reports {
+                    report.certificates.clone_from(&chain);
+                }
+            }
+            (Form::Report, None) => bail!("a bare report needs its certificates: --gpu-chain FILE"),
+            (Form::Worker | Form::Sdk, Some(_)) => {
+                bail!("it brings its own certificates; --gpu-chain is for a bare report")
+            }
+            (Form::Worker | Form::Sdk, None) => {}
+        }
+        Ok(self)
+    }
 }
 
 fn sdk(input: &[u8]) -> anyhow::Result<Devices> {
@@ -92,7 +118,7 @@ fn sdk(input: &[u8]) -> anyhow::Result<Devices> {
     }
     Ok(Devices {
         reports,
-        has_mode: false,
+        form: Form::Sdk,
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use attestation::{
     AppraisalPolicy, AttestationRecord, Binding, Collateral, ErrorCode, Evidence, ReportData,
-    gpu::GpuReferences,
+    gpu::{GpuReferences, rim::UnverifiedManifest},
 };
 use serde::Deserialize;
 
@@ -128,10 +128,16 @@ pub(crate) fn read_references(
 ) -> anyhow::Result<GpuReferences> {
     let mut documents = Vec::new();
     for Manifest { id, path } in manifests {
-        documents.push((id.clone(), input::read(path, world.input)?));
+        let bytes = input::read(path, world.input)?;
+        let name = path.display();
+        // Whether it is NVIDIA's comes later; what is no manifest at all is a mistake of the command line.
+        UnverifiedManifest::inspect(&bytes)
+            .with_context(|| format!("{name} is no reference manifest"))?;
+        GpuReferences::from_documents([(id.clone(), bytes.clone())])
+            .with_context(|| format!("{name} has no identifier; name it as --rim ID=FILE"))?;
+        documents.push((id.clone(), bytes));
     }
-    GpuReferences::from_documents(documents)
-        .context("the reference manifests cannot be used; name each as --rim ID=FILE")
+    GpuReferences::from_documents(documents).context("the reference manifests cannot be used")
 }
 
 fn subject(given: &Given, world: &mut World<'_>) -> anyhow::Result<Subject> {

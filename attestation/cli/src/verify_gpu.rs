@@ -54,8 +54,11 @@ pub(crate) fn run(arguments: &Verify, world: &mut World<'_>) -> anyhow::Result<A
         Some(path) => Some(input::read(path, world.input)?),
         None => None,
     };
-    let devices = devices::parse(input::read(path, world.input)?, chain.as_deref())
-        .with_context(|| format!("{} is no GPU evidence", path.display()))?;
+    let name = path.display();
+    let devices = devices::parse(input::read(path, world.input)?)
+        .with_context(|| format!("{name} is no GPU evidence"))?
+        .certified(chain.as_deref())
+        .with_context(|| format!("{name} cannot be verified"))?;
     let time = arguments
         .given
         .time

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueHint};
 
+/// What names evidence that `--gpu` is not. Options of `--gpu` conflict with these instead of requiring it: clap forgives what
+/// is required and missing where it conflicts with something that is there.
+const OF_QUOTES: [&str; 4] = ["quote", "evidence", "record", "bundle"];
+
 /// Verify evidence and appraise it by a policy; print the transcript.
 ///
 /// Every step is shown with what was seen and what was wanted. A record or a bundle brings collateral, policy and time; each
@@ -32,12 +36,12 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["collateral", "policy"], value_hint = ValueHint::FilePath)]
     pub(crate) gpu: Option<PathBuf>,
 
-    /// The certificates (PEM) of a bare report.
-    #[arg(long, value_name = "FILE", requires = "gpu", value_hint = ValueHint::FilePath)]
+    /// The certificates (PEM) of a bare report, which brings none.
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_QUOTES, value_hint = ValueHint::FilePath)]
     pub(crate) gpu_chain: Option<PathBuf>,
 
     /// The nonce that GPU evidence must answer, 64 hexadecimal digits. Without it, its freshness is not judged.
-    #[arg(long, value_name = "HEX", requires = "gpu")]
+    #[arg(long, value_name = "HEX", conflicts_with_all = OF_QUOTES)]
     pub(crate) nonce: Option<String>,
 
     #[command(flatten)]
@@ -76,9 +80,9 @@ pub(crate) struct Given {
     #[arg(long, value_name = "FILE", required_unless_present = "complete", value_hint = ValueHint::FilePath)]
     pub(crate) policy: Option<PathBuf>,
 
-    /// NVIDIA's reference manifest (RIM) of a GPU's driver or VBIOS; may be repeated. Named by its identifier, such as
+    /// NVIDIA's reference manifest (RIM) of a GPU's driver or VBIOS, for evidence that has GPUs; may be repeated. Named by its identifier, such as
     /// `NV_GPU_DRIVER_GH100_550.90.07`, or by the file's name where that is the identifier.
-    #[arg(long = "rim", value_name = "[ID=]FILE", value_parser = Manifest::parse, value_hint = ValueHint::FilePath)]
+    #[arg(long = "rim", value_name = "[ID=]FILE", value_parser = Manifest::parse, conflicts_with = "quote", value_hint = ValueHint::FilePath)]
     pub(crate) manifests: Vec<Manifest>,
 
     /// The time to verify at: RFC 3339, seconds since the epoch, or `now`. A record or bundle brings its own.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use crate::{
-    devices::{self, Devices},
+    devices::{self, Devices, Form},
     input::format_time,
     output::Section,
 };
@@ -14,7 +14,7 @@ use crate::{
 const NOT_VERIFIED: &str = "no; `cocoon-attest verify --gpu` does that";
 
 pub(super) fn sections(bytes: &[u8]) -> anyhow::Result<Vec<Section>> {
-    let devices = devices::parse(bytes.to_vec(), None)?;
+    let devices = devices::parse(bytes.to_vec())?;
     let mut sections = vec![
         Section::new("device_evidence")
             .field("devices", devices.reports.len())
@@ -54,7 +54,7 @@ fn device(index: usize, device: &DeviceReport, devices: &Devices) -> anyhow::Res
             .field("mode", json!(gpu.mode)),
         Details::NvSwitch(_) => section,
     };
-    let mode = devices.has_mode.then(|| json!(device.mode));
+    let mode = (devices.form == Form::Worker).then(|| json!(device.mode));
     Ok(section
         .field("measurements", report.measurements.len())
         .field("certificates", certificates)

@@ -158,8 +158,14 @@ fn nvidias_own_forms_are_read() {
     assert_eq!(run(&[text(&sdk)]).exit, 0);
     assert_eq!(run(&[text(&hex), "--gpu-chain", text(&pem)]).exit, 0);
     let alone = run(&[text(&hex)]);
-    assert_eq!(alone.exit, 2, "{alone:?}");
-    assert_eq!(alone.json()["verdict"], "refused");
+    assert_eq!(alone.exit, 1, "{alone:?}");
+    assert!(alone.errors.contains("--gpu-chain FILE"), "{alone:?}");
+    let twice = run(&[text(&sdk), "--gpu-chain", text(&pem)]);
+    assert_eq!(twice.exit, 1, "{twice:?}");
+    assert!(
+        twice.errors.contains("brings its own certificates"),
+        "{twice:?}"
+    );
     for (path, kind) in [
         (&sdk, "gpu-evidence"),
         (&hex, "gpu-evidence"),
@@ -187,6 +193,51 @@ fn evidence_and_manifests_are_shown_without_a_verdict() {
     let json = shipped(&["inspect", "--json", text(&manifest)]).json();
     assert_eq!(json["kind"], "manifest");
     assert_eq!(json["reference_manifest"]["version"], "550.90.07");
+}
+
+/// An option that nothing would look at is refused, not forgotten.
+#[test]
+fn options_of_gpus_alone_are_refused_beside_other_evidence() {
+    let quote = &[
+        "--quote",
+        "q",
+        "--collateral",
+        "c",
+        "--policy",
+        "p",
+        "--time",
+        "now",
+    ][..];
+    for evidence in [quote, &["--record", "r"], &["--bundle", "b"]] {
+        for option in [["--nonce", "00"], ["--gpu-chain", "c.pem"]] {
+            let said = shipped(&[&["verify"], evidence, &option].concat());
+            assert_eq!(said.exit, 1, "{said:?}");
+            assert!(said.errors.contains("cannot be used with"), "{said:?}");
+        }
+    }
+    let said = shipped(&[&["verify"], quote, &["--rim", "x.xml"]].concat());
+    assert!(said.errors.contains("cannot be used with"), "{said:?}");
+}
+
+#[test]
+fn what_is_no_manifest_is_named_when_it_is_read() {
+    let scene = Scene::new();
+    let known = scene.files.path("NV_GPU_DRIVER_GH100_550.90.07.xml");
+    let nonsense = scene.files.write("NV_GPU_DRIVER_GH100_1.2.xml", "<a/>");
+    let unnamed = scene
+        .files
+        .write("my manifest.xml", std::fs::read(known).unwrap());
+    for (path, words) in [
+        (
+            &nonsense,
+            "NV_GPU_DRIVER_GH100_1.2.xml is no reference manifest",
+        ),
+        (&unnamed, "my manifest.xml has no identifier"),
+    ] {
+        let said = scene.verify(&["--rim", text(path)]);
+        assert_eq!(said.exit, 1, "{said:?}");
+        assert!(said.errors.contains(words), "{said:?}");
+    }
 }
 
 #[test]
