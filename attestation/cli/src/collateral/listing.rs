@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use attestation::{Collateral, Family, Verifier, collateral::Validity, one_line};
 use serde_json::{Value, json};
 
-use crate::{Exit, checks::chain, input::format_time};
+use crate::{Exit, checks::chain, input::format_time, output::counted};
 
 const SCHEMA: &str = "cocoon-attest/collateral/1";
 const DAY_S: u64 = 86_400;
@@ -227,9 +227,9 @@ fn names(family: Option<Family>) -> (String, String) {
 fn left(next_update_s: u64, now_s: u64) -> String {
     if now_s >= next_update_s {
         let days = now_s.saturating_sub(next_update_s) / DAY_S;
-        format!("EXPIRED {days} days ago")
+        format!("EXPIRED {} ago", counted(days, "day"))
     } else {
-        format!("{} days", next_update_s.saturating_sub(now_s) / DAY_S)
+        counted(next_update_s.saturating_sub(now_s) / DAY_S, "day")
     }
 }
 

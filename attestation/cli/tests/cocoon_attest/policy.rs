@@ -52,6 +52,11 @@ fn what_is_no_toml_is_one_mistake_of_the_whole_file() {
     let said = lint("= 1", &["--json"]);
     assert_eq!(said.exit, 2, "{said:?}");
     assert_eq!(paths(&said.json()["mistakes"]), [""]);
+    let said = lint(&good().replace("[tcb]", "[tcb"), &[]);
+    let words = "mistake  policy: the appraisal policy is not TOML: line 4, column 5: ";
+    assert!(said.output.contains(words), "{}", said.output);
+    assert!(!said.output.contains("\\u{a}"), "{}", said.output);
+    assert!(said.output.ends_with("1 mistake, 0 warnings\n"), "{said:?}");
     assert_eq!(shipped(&["policy", "lint", "/nonexistent"]).exit, 1);
 }
 
@@ -130,6 +135,49 @@ fn what_is_wide_open_is_a_warning() {
             "{path}: {json}"
         );
     }
+}
+
+/// Each rule that is well by itself and means nothing beside another.
+#[test]
+fn what_only_shows_beside_another_rule_is_a_warning() {
+    let warned = |policy: &str, path: &str, words: &str| {
+        let said = lint(policy, &[]);
+        assert_eq!(said.exit, 0, "{said:?}");
+        let line = format!("warning  {path}: {words}");
+        assert!(said.output.contains(&line), "{line}: {}", said.output);
+    };
+    assert!(
+        good().contains("statuses_in_grace = []\ngrace_days = 0"),
+        "{}",
+        good()
+    );
+    warned(
+        &good().replace(
+            "statuses_in_grace = []",
+            "statuses_in_grace = [\"OutOfDate\"]",
+        ),
+        "tcb.statuses_in_grace",
+        "never allowed",
+    );
+    warned(
+        &good().replace("grace_days = 0", "grace_days = 1"),
+        "tcb.grace_days",
+        "nothing has this grace",
+    );
+    let (ppid, other) = ("a0".repeat(16), "b0".repeat(16));
+    let listed = |revoked: &str| {
+        let (before, after) = (
+            good(),
+            format!("[platforms]\nenrolled = [\"{ppid}\"]\nrevoked = [{revoked}]\n"),
+        );
+        let (head, tail) = before.split_once("[platforms]").unwrap();
+        let (_, tail) = tail.split_once("[evidence]").unwrap();
+        format!("{head}{after}[evidence]{tail}")
+    };
+    let both = format!("\"{other}\", \"{ppid}\"");
+    warned(&listed(&both), "platforms.enrolled", "nothing is admitted");
+    let one = lint(&listed(&format!("\"{other}\"")), &[]);
+    assert!(!one.output.contains("nothing is admitted"), "{one:?}");
 }
 
 #[test]
