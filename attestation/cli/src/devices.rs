@@ -3,6 +3,7 @@
 use anyhow::{Context, bail, ensure};
 use attestation::gpu::{
     ConfidentialMode, DEVICES_COUNT_MAX, DeviceEvidence, DeviceKind, DeviceReport, MultiGpuMode,
+    UnverifiedReport,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
@@ -62,9 +63,7 @@ pub(crate) fn parse(input: Vec<u8>) -> anyhow::Result<Devices> {
         bytes.starts_with(REPORT_HEAD),
         "it is neither device evidence in CBOR, nor JSON of NVIDIA's SDK, nor a report"
     );
-    // A report does not say what its device is; its fields do.
-    let is_gpu = attestation::gpu::UnverifiedReport::inspect(&bytes, DeviceKind::Gpu).is_ok();
-    let kind = if is_gpu {
+    let kind = if UnverifiedReport::is_of(DeviceKind::Gpu, &bytes) {
         DeviceKind::Gpu
     } else {
         DeviceKind::NvSwitch

@@ -114,6 +114,8 @@ pub enum Exit {
     Findings,
     /// 3: no source of collateral had what was asked for.
     Unreachable,
+    /// 5: nothing was refused, and not all that makes a verdict was there. (4 means "denied" in this project's other programs.)
+    Undecided,
 }
 
 impl Termination for Exit {
@@ -123,6 +125,7 @@ impl Termination for Exit {
             Self::Error => ExitCode::from(1),
             Self::Findings => ExitCode::from(2),
             Self::Unreachable => ExitCode::from(3),
+            Self::Undecided => ExitCode::from(5),
         }
     }
 }

@@ -80,8 +80,11 @@ pub enum GpuError {
         /// The time of appraisal.
         now_s: u64,
     },
-    /// A manifest of reference measurements is missing, or does not verify.
-    #[error("reference manifest {id} is missing or does not verify")]
+    /// Manifests of reference measurements are missing.
+    #[error("the reference manifests {} are not there", .0.join(", "))]
+    ReferencesMissing(Vec<String>),
+    /// A manifest of reference measurements does not verify.
+    #[error("reference manifest {id} cannot be used")]
     Reference {
         /// Its identifier.
         id: String,
@@ -127,6 +130,7 @@ impl GpuError {
             },
             Self::OcspMissing { .. } | Self::OcspUnknown { .. } => ErrorCode::GpuOcspMissing,
             Self::OcspExpired { .. } => ErrorCode::GpuOcspExpired,
+            Self::ReferencesMissing(_) => ErrorCode::GpuReferenceMissing,
             Self::Reference { source, .. } => source.code(),
             Self::ReferenceForeign { .. } | Self::ReferenceOverlap(_) | Self::ReferenceEmpty => {
                 ErrorCode::GpuReferenceInvalid

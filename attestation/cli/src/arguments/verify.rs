@@ -19,6 +19,7 @@ const OF_QUOTES: [&str; 4] = ["quote", "evidence", "record", "bundle"];
     after_help = help!(
         yes: "every required step passed",
         findings: "the evidence was refused; the transcript names step, code and remedy",
+        undecided: "undecided: GPU evidence is signed, and its nonce or its measurements were not looked at",
         examples:
             "cocoon-attest verify --quote q.bin --collateral c.json --policy p.toml --time now",
             "cocoon-attest verify --evidence e.cbor --collateral c.json --policy p.toml --time now",
@@ -40,7 +41,8 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "FILE", conflicts_with_all = OF_QUOTES, value_hint = ValueHint::FilePath)]
     pub(crate) gpu_chain: Option<PathBuf>,
 
-    /// The nonce that GPU evidence must answer, 64 hexadecimal digits. Without it, its freshness is not judged.
+    /// The nonce that GPU evidence must answer, 64 hexadecimal digits. Without it, its freshness is not judged, and the exit
+    /// code is 5.
     #[arg(long, value_name = "HEX", conflicts_with_all = OF_QUOTES)]
     pub(crate) nonce: Option<String>,
 

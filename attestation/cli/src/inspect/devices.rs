@@ -29,8 +29,7 @@ pub(super) fn sections(bytes: &[u8]) -> anyhow::Result<Vec<Section>> {
 }
 
 fn device(index: usize, device: &DeviceReport, devices: &Devices) -> anyhow::Result<Section> {
-    let report = UnverifiedReport::inspect(&device.report, device.kind)
-        .context("its report cannot be parsed")?;
+    let report = UnverifiedReport::inspect(device).context("its report cannot be parsed")?;
     let certificates: Vec<Value> = device
         .certificates
         .iter()
@@ -54,9 +53,12 @@ fn device(index: usize, device: &DeviceReport, devices: &Devices) -> anyhow::Res
             .field("mode", json!(gpu.mode)),
         Details::NvSwitch(_) => section,
     };
+    let manifests: Vec<_> = report.reference_ids.into_iter().map(|one| one.id).collect();
     let mode = (devices.form == Form::Worker).then(|| json!(device.mode));
     Ok(section
+        .field("enrol_as", report.device_serial)
         .field("measurements", report.measurements.len())
+        .field("manifests_wanted", manifests)
         .field("certificates", certificates)
         .field("ocsp_responses", device.ocsp_responses.len())
         .field("nvml_says", mode.unwrap_or(Value::Null)))
@@ -98,6 +100,7 @@ fn certificate(der: &[u8]) -> anyhow::Result<Value> {
 pub(super) fn manifest(bytes: &[u8]) -> anyhow::Result<Section> {
     let manifest = UnverifiedManifest::inspect(bytes).context("the manifest cannot be parsed")?;
     Ok(Section::new("reference_manifest")
+        .field("identifier", manifest.identifier())
         .field("describes", manifest.kind.to_string())
         .field("product", manifest.product)
         .field("version", manifest.version)

@@ -131,6 +131,7 @@ pub(crate) fn simulated_on(
         Exit::Error => 1,
         Exit::Findings => 2,
         Exit::Unreachable => 3,
+        Exit::Undecided => 5,
     };
     Said {
         exit,
