@@ -62,13 +62,14 @@ pub(crate) struct PolicyDiff {
 
 /// Appraise stored evidence under a policy: whom would it cut?
 ///
-/// Reads every `*.json` of a folder, each an attestation record (`cocoon-admin worker attestation ID`, `cocoon attestation
-/// TASK`) or a bundle. `before` is the verdict under the file's own policy, reached again here, not the gateway's word.
+/// Reads every `*.json` of a folder, each an attestation record (of a worker from `cocoon-admin`, as in the first example, of a
+/// task from `cocoon attestation`) or a bundle. `before` is the verdict under the file's own policy, reached again here, not the gateway's word.
 #[derive(Debug, Args)]
 #[command(after_help = help!(
     yes: "the policy would cut nobody who is accepted now",
-    findings: "it would cut somebody",
+    findings: "it would cut somebody; or neither policy had its say, as no evidence verifies",
     examples:
+        "cocoon-admin worker attestation --id worker-1 --output records/worker-1.json",
         "cocoon-attest policy simulate new-policy.toml --evidence-dir records/",
         "cocoon-attest policy simulate new.toml --evidence-dir records/ --time now --json",
 ))]

@@ -1,6 +1,6 @@
 //! What a command says of collateral: one entry a set, each part with its dates; as a table or as one JSON object.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use attestation::{Collateral, Family, Verifier, collateral::Validity, one_line};
 use serde_json::{Value, json};
@@ -53,6 +53,8 @@ pub(crate) enum Outcome {
     Refused(String),
     /// Nobody had it.
     Unreachable(String),
+    /// There is none.
+    Empty,
 }
 
 impl Outcome {
@@ -63,6 +65,7 @@ impl Outcome {
             Self::Unchanged => "unchanged",
             Self::Refused(_) => "refused",
             Self::Unreachable(_) => "unreachable",
+            Self::Empty => "empty",
         }
     }
 
@@ -80,6 +83,7 @@ impl Outcome {
             Self::Unchanged => "verified, and there already".to_owned(),
             Self::Refused(reason) => format!("REFUSED: {reason}"),
             Self::Unreachable(reason) => format!("NOT FETCHED: {reason}"),
+            Self::Empty => "holds NO COLLATERAL".to_owned(),
         }
     }
 }
@@ -165,10 +169,23 @@ impl Entry {
 }
 
 impl Listing {
+    /// Everything that a file or folder holds; that it holds nothing is an entry of its own.
+    pub(crate) fn of(path: &Path, now_s: u64, mut entries: Vec<Entry>) -> Self {
+        if entries.is_empty() {
+            entries.push(Entry {
+                origin: path.display().to_string(),
+                family: None,
+                collateral: None,
+                outcome: Outcome::Empty,
+            });
+        }
+        Self::new(now_s, entries)
+    }
+
     /// The exit follows from the worst entry.
     pub(crate) fn new(now_s: u64, entries: Vec<Entry>) -> Self {
         let has = |is: fn(&Outcome) -> bool| entries.iter().any(|entry| is(&entry.outcome));
-        let exit = if has(|outcome| matches!(outcome, Outcome::Refused(_))) {
+        let exit = if has(|outcome| matches!(outcome, Outcome::Refused(_) | Outcome::Empty)) {
             Exit::Findings
         } else if has(|outcome| matches!(outcome, Outcome::Unreachable(_))) {
             Exit::Unreachable
@@ -210,9 +227,6 @@ impl Listing {
         for entry in &self.entries {
             let outcome = one_line(&entry.outcome.text());
             let _ = writeln!(text, "{}: {outcome}", one_line(&entry.origin));
-        }
-        if self.entries.is_empty() {
-            text.push_str("there is no collateral\n");
         }
         text
     }

@@ -222,6 +222,21 @@ fn a_store_is_exported_and_imported() {
     assert_eq!(fs::read_to_string(other.join(&name)).unwrap(), newer);
 }
 
+#[test]
+fn a_store_that_holds_nothing_is_no_yes() {
+    let scene = Scene::new();
+    let store = scene.files.path("store");
+    fs::create_dir(&store).unwrap();
+    let said = scene.run(&["show", text(&store)]);
+    assert_eq!(said.exit, 2, "{said:?}");
+    assert_eq!(
+        said.output,
+        format!("{}: holds NO COLLATERAL\n", text(&store))
+    );
+    let json = scene.run(&["show", text(&store), "--json"]).json();
+    assert_eq!(json["entries"][0]["outcome"], "empty");
+}
+
 /// A bare name has no folder before it; it is written into the one that the command runs in.
 #[test]
 fn an_export_may_have_a_bare_name() {

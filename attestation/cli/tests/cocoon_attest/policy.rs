@@ -338,17 +338,24 @@ fn what_cannot_be_read_is_no_yes() {
         text(&empty.path("")),
     ]);
     assert_eq!(said.exit, 1);
-    assert!(
-        said.errors.contains("cocoon-admin worker attestation"),
-        "{}",
-        said.errors
-    );
+    let words = "`cocoon-admin worker attestation --id WORKER --output ";
+    assert!(said.errors.contains(words), "{}", said.errors);
 }
 
 #[test]
 fn both_verdicts_can_be_of_another_time() {
     let pool = Pool::new();
-    let said = pool.simulate(&good(), &["--json", "--time", "2030-01-01T00:00:00Z"]);
-    assert_eq!(said.exit, 0, "{said:?}");
-    assert_eq!(said.json()["refused"], 2);
+    let late = ["--time", "2030-01-01T00:00:00Z"];
+    let said = pool.simulate(&good(), &[&late[..], &["--json"]].concat());
+    assert_eq!(said.exit, 2, "{said:?}");
+    let json = said.json();
+    assert_eq!(
+        (&json["refused"], &json["unappraised"]),
+        (&0.into(), &2.into())
+    );
+    assert_eq!(json["rows"][0]["before"]["appraised"], false);
+    // That nobody is cut is no clean bill.
+    let said = pool.simulate(&good(), &late);
+    let words = "\nNothing was appraised by either policy: E904 ";
+    assert!(said.output.contains(words), "{}", said.output);
 }
