@@ -84,14 +84,6 @@ pub(crate) fn parse_time(text: &str, now_s: impl FnOnce() -> u64) -> anyhow::Res
     u64::try_from(time.as_second()).with_context(|| format!("{text:?} is before 1970"))
 }
 
-/// `time_s` as RFC 3339 in UTC, or as the bare number where no calendar reaches.
-pub(crate) fn format_time(time_s: u64) -> String {
-    i64::try_from(time_s)
-        .ok()
-        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
-        .map_or_else(|| time_s.to_string(), |time| time.to_string())
-}
-
 /// Bytes from hexadecimal, with the argument's name in the error.
 pub(crate) fn decode_hex(name: &str, text: &str) -> anyhow::Result<Vec<u8>> {
     hex::decode(text.trim()).with_context(|| format!("{name} is not hexadecimal"))

@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow};
 use attestation::{
     AppraisalPolicy, AttestationRecord, Binding, Collateral, ErrorCode, Evidence, ReportData,
     gpu::{GpuReferences, rim::UnverifiedManifest},
+    rfc_3339,
 };
 use serde::Deserialize;
 
@@ -15,7 +16,7 @@ use crate::{
     arguments::{Given, Manifest, Verify},
     bundle::{Bundle, Subject},
     input,
-    verdict::{self, Verdict, foreign_root},
+    verdict::{self, Verdict, foreign_root, in_date_s},
     verifiers::Verifiers,
     verify_gpu,
 };
@@ -67,6 +68,7 @@ pub(crate) fn run(arguments: &Verify, world: &mut World<'_>) -> anyhow::Result<A
         checks: Vec::new(),
         transcript: bundle.audit(&verifiers, &policy, bundle.time_s),
         foreign_root: foreign_root(&world.anchor, &bundle.collateral),
+        in_date_s: in_date_s(&bundle.collateral),
         notes: notes.collect(),
     })))
 }
@@ -190,7 +192,7 @@ pub(crate) fn record_notes(record: &AttestationRecord, policy: Option<&Path>) ->
         || "accepted".to_owned(),
         |code: ErrorCode| format!("refused {code}"),
     );
-    let time = input::format_time(record.time_s());
+    let time = rfc_3339(record.time_s());
     let mut notes = vec![
         RECORD_NOTE.to_owned(),
         format!("by its own word, the gateway {verdict} this evidence at {time}"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::ErrorCode;
+use crate::{ErrorCode, rfc_3339};
 
 use super::{
     Architecture, ChainError, DeviceEvidenceError, DeviceKind, OcspError, ReportError,
@@ -70,7 +70,8 @@ pub enum GpuError {
     },
     /// A certificate's good OCSP response is out of date, beyond the policy's grace.
     #[error(
-        "the OCSP response for certificate {certificate} was good until {next_update_s}, long before {now_s}"
+        "the OCSP response for certificate {certificate} was good until {}, long before {}",
+        rfc_3339(*next_update_s), rfc_3339(*now_s)
     )]
     OcspExpired {
         /// The certificate's place in the chain.

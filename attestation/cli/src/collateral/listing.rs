@@ -2,10 +2,10 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use attestation::{Collateral, Family, Verifier, collateral::Validity, one_line};
+use attestation::{Collateral, Family, Verifier, collateral::Validity, one_line, rfc_3339};
 use serde_json::{Value, json};
 
-use crate::{Exit, checks::chain, input::format_time, output::counted};
+use crate::{Exit, checks::chain, output::counted};
 
 const SCHEMA: &str = "cocoon-attest/collateral/1";
 const DAY_S: u64 = 86_400;
@@ -136,8 +136,8 @@ impl Entry {
                 ca,
                 number.unwrap_or_default().to_string(),
                 part.part.to_string(),
-                format_time(part.issued_s),
-                format_time(part.next_update_s),
+                rfc_3339(part.issued_s),
+                rfc_3339(part.next_update_s),
                 left(part.next_update_s, now_s),
             ]
         };
@@ -148,8 +148,8 @@ impl Entry {
         let part = |part: &Validity| {
             json!({
                 "part": part.part.to_string(),
-                "issued": format_time(part.issued_s),
-                "next_update": format_time(part.next_update_s),
+                "issued": rfc_3339(part.issued_s),
+                "next_update": rfc_3339(part.next_update_s),
                 "days_left": part.next_update_s.saturating_sub(now_s) / DAY_S,
                 "expired": now_s >= part.next_update_s,
             })
@@ -207,7 +207,7 @@ impl Listing {
         let entries = self.entries.iter().map(|entry| entry.to_json(self.now_s));
         json!({
             "schema": SCHEMA,
-            "time": format_time(self.now_s),
+            "time": rfc_3339(self.now_s),
             "entries": entries.collect::<Vec<_>>(),
         })
     }

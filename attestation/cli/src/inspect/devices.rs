@@ -1,13 +1,15 @@
 //! What GPUs and switches say of themselves, and what NVIDIA's manifests say of what they should measure.
 
 use anyhow::Context;
-use attestation::gpu::{Details, DeviceReport, UnverifiedReport, rim::UnverifiedManifest};
+use attestation::{
+    gpu::{Details, DeviceReport, UnverifiedReport, rim::UnverifiedManifest},
+    rfc_3339,
+};
 use serde_json::{Value, json};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use crate::{
     devices::{self, Devices, Form},
-    input::format_time,
     output::Section,
 };
 
@@ -76,16 +78,11 @@ pub(super) fn chain(pem: &[u8]) -> anyhow::Result<Section> {
         .field("verified", NOT_VERIFIED))
 }
 
-/// `99991231235959Z`, in seconds since the Unix epoch.
-const NO_END_S: u64 = 253_402_300_799;
-
 fn certificate(der: &[u8]) -> anyhow::Result<Value> {
     let (_, certificate) =
         X509Certificate::from_der(der).context("a certificate cannot be parsed")?;
     let date = |seconds: i64| match u64::try_from(seconds) {
-        // RFC 5280, section 4.1.2.5: no end is meant. The calendar used here ends a day before.
-        Ok(NO_END_S) => "9999-12-31T23:59:59Z".to_owned(),
-        Ok(seconds) => format_time(seconds),
+        Ok(seconds) => rfc_3339(seconds),
         Err(_) => seconds.to_string(),
     };
     Ok(json!({
@@ -107,11 +104,8 @@ pub(super) fn manifest(bytes: &[u8]) -> anyhow::Result<Section> {
         .field("measurements", manifest.measurements_count)
         .field("active_measurements", manifest.active_measurements_count)
         .field("signer", manifest.signer_subject)
-        .field(
-            "signer_not_before",
-            format_time(manifest.signer_not_before_s),
-        )
-        .field("signer_not_after", format_time(manifest.signer_not_after_s))
+        .field("signer_not_before", rfc_3339(manifest.signer_not_before_s))
+        .field("signer_not_after", rfc_3339(manifest.signer_not_after_s))
         .field("length_bytes", bytes.len())
         .field("verified", NOT_VERIFIED))
 }
