@@ -37,7 +37,7 @@ pub(crate) struct PolicyLint {
 /// Compare two appraisal policies by meaning: what becomes stricter, what laxer.
 ///
 /// Order, comments and spelling do not count. `stricter` refuses more and accepts nothing more; `laxer` the reverse; `other` is
-/// both, or neither can be said.
+/// both, or neither can be said; `neutral` changes no verdict.
 #[derive(Debug, Args)]
 #[command(after_help = help!(
     yes: "the comparison was printed, whether they differ or not",
@@ -55,7 +55,7 @@ pub(crate) struct PolicyDiff {
     #[arg(value_name = "NEW", value_hint = ValueHint::FilePath)]
     pub(crate) new: PathBuf,
 
-    /// Treat every rule that does not only become stricter as a finding.
+    /// Treat every rule that becomes laxer or other as a finding.
     #[arg(long)]
     pub(crate) deny_laxer: bool,
 }

@@ -235,6 +235,13 @@ fn a_laxer_policy_is_a_finding_on_demand() {
     let new = good().replace("\"UpToDate\"", "\"UpToDate\", \"OutOfDate\"");
     assert_eq!(diff(&good(), &new, &["--deny-laxer"]).exit, 2);
     assert_eq!(diff(&new, &good(), &["--deny-laxer"]).exit, 0);
+    // A profile that is called something else admits whom it did.
+    let renamed = good().replacen("name = \"simulated\"", "name = \"another\"", 1);
+    let said = diff(&good(), &renamed, &["--deny-laxer", "--json"]);
+    assert_eq!(said.exit, 0, "{said:?}");
+    let json = said.json();
+    assert_eq!((&json["neutral"], &json["other"]), (&1.into(), &0.into()));
+    assert_eq!(json["changes"][0]["direction"], "neutral");
     let broken = diff(&good(), "", &[]);
     assert_eq!(broken.exit, 1, "{broken:?}");
     assert!(broken.errors.contains("new.toml"), "{}", broken.errors);
