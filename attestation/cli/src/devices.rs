@@ -142,10 +142,14 @@ fn device(
     }
 }
 
-/// The certificates (DER) of a chain in PEM.
-pub(crate) fn certificates(pem: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
+/// The certificates (DER) of a chain in PEM, which may stand within something else, such as a quote.
+pub(crate) fn certificates(bytes: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut heads = bytes.windows(PEM_HEAD.len());
+    let start = heads.position(|window| window == PEM_HEAD);
+    // The parser looks for a head at the beginnings of lines alone.
+    let pem = start.and_then(|start| bytes.get(start..));
     let mut certificates = Vec::new();
-    for block in Pem::iter_from_buffer(pem) {
+    for block in Pem::iter_from_buffer(pem.unwrap_or_default()) {
         let number = certificates.len();
         certificates.push(
             block

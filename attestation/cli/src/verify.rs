@@ -144,17 +144,17 @@ pub(crate) fn read_references(
 
 fn subject(given: &Given, world: &mut World<'_>) -> anyhow::Result<Subject> {
     let Some(path) = &given.evidence else {
-        let bytes = input::read(required(given.quote.as_deref())?, world.input)?;
+        let path = required(given.quote.as_deref())?;
         let report_data = match &given.report_data {
             Some(text) => Some(ReportData(input::decode_hex_array("--report-data", text)?)),
             None => None,
         };
         return Ok(Subject::Quote {
-            bytes: input::decode_binary("quote", bytes)?,
+            bytes: input::read_binary("quote", path, world.input)?,
             report_data,
         });
     };
-    let bytes = input::decode_binary("collection", input::read(path, world.input)?)?;
+    let bytes = input::read_binary("collection", path, world.input)?;
     let collection = Evidence::decode(&bytes)
         .with_context(|| format!("{} is no CMW collection", path.display()))?;
     let binding = match &given.binding {

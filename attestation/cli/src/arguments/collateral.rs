@@ -79,7 +79,7 @@ pub(crate) struct CollateralShow {
     #[arg(value_name = "FILE|FOLDER")]
     pub(crate) path: PathBuf,
 
-    /// The time to look at it from: RFC 3339, seconds since the epoch, or `now`.
+    /// The time to look at it from: RFC 3339, a date, seconds since the epoch, or `now`.
     #[arg(long, value_name = "TIME", default_value = "now")]
     pub(crate) time: String,
 }

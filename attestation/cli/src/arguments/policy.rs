@@ -82,7 +82,7 @@ pub(crate) struct PolicySimulate {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) evidence_dir: PathBuf,
 
-    /// Appraise at this time instead of each file's own: RFC 3339, seconds since the epoch, or `now`. Both verdicts are of it.
+    /// Appraise at this time instead of each file's own: RFC 3339, a date, seconds since the epoch, or `now`. Both verdicts are of it.
     #[arg(long, value_name = "TIME")]
     pub(crate) time: Option<String>,
 }

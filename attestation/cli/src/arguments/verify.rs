@@ -87,7 +87,7 @@ pub(crate) struct Given {
     #[arg(long = "rim", value_name = "[ID=]FILE", value_parser = Manifest::parse, conflicts_with = "quote", value_hint = ValueHint::FilePath)]
     pub(crate) manifests: Vec<Manifest>,
 
-    /// The time to verify at: RFC 3339, seconds since the epoch, or `now`. A record or bundle brings its own.
+    /// The time to verify at: RFC 3339, a date, seconds since the epoch, or `now`. A record or bundle brings its own.
     #[arg(long, value_name = "TIME", required_unless_present = "complete")]
     pub(crate) time: Option<String>,
 }
@@ -105,6 +105,9 @@ pub(crate) struct Manifest {
 impl Manifest {
     fn parse(text: &str) -> Result<Self, String> {
         if let Some((id, path)) = text.split_once('=') {
+            if path.is_empty() {
+                return Err("names no file; write ID=FILE".to_owned());
+            }
             return Ok(Self {
                 id: id.to_owned(),
                 path: PathBuf::from(path),
@@ -141,6 +144,8 @@ mod tests {
             let manifest = Manifest::parse(text).unwrap();
             assert_eq!((&*manifest.id, manifest.path.to_str().unwrap()), (id, path));
         }
-        assert!(Manifest::parse("..").is_err());
+        for wrong in ["..", "NV_A_1.02=", ""] {
+            assert!(Manifest::parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -288,6 +288,21 @@ fn a_record_whose_evidence_was_exchanged_is_refused() {
     assert_eq!(said.json()["code"], "E206");
 }
 
+/// Which of several files is meant, its error says.
+#[test]
+fn a_file_that_cannot_be_used_is_named() {
+    for (contents, words) in [
+        ("", "quote.bin: the quote is empty"),
+        ("no quote!", "quote.bin: the quote is text, but"),
+    ] {
+        let case = Case::new();
+        case.files.write("quote.bin", contents);
+        let said = case.simulated(&[]);
+        assert_eq!(said.exit, 1, "{said:?}");
+        assert!(said.errors.contains(words), "{words}: {said:?}");
+    }
+}
+
 #[test]
 fn files_that_are_not_what_they_should_be_are_errors() {
     for name in ["collateral.json", "policy.toml"] {
