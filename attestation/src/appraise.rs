@@ -11,11 +11,12 @@ mod quote_alone;
 mod steps;
 mod tcb;
 mod td;
+mod verification;
 mod worker;
 
 use crate::{
     AppraisalPolicy, AttestationRecord, AttestationResult, Binding, Claims, Collateral, Enrolment,
-    ErrorCode, Evidence, Quote, Refusal, Transcript, VerifiedQuote, Verifier, VerifyError,
+    ErrorCode, Evidence, Refusal, Transcript, VerifiedQuote, Verifier,
     gpu::{GpuVerifier, VerifiedGpu, VerifiedReferences},
     result::Findings,
 };
@@ -116,12 +117,8 @@ impl Appraiser<'_> {
         enrolment: Option<&dyn Enrolment>,
         now_s: u64,
     ) -> Option<Findings> {
-        let Some((verified, collateral_grace_used_s)) =
-            parse(steps, &evidence.quote).and_then(|quote| self.verify(steps, &quote, now_s))
-        else {
-            steps.not_reached(5..=11);
-            return None;
-        };
+        let (verified, collateral_grace_used_s) =
+            self.verified(steps, &evidence.quote, now_s, worker::CLAIMS)?;
         let bound = report_data(steps, evidence, binding, &verified);
         td::appraise(steps, self.policy, &verified);
         let tcb_grace_left_s = tcb::appraise(steps, self.policy, verified.tcb(), now_s);
@@ -156,63 +153,6 @@ impl Appraiser<'_> {
             tcb_grace_left_s,
         })
     }
-
-    /// Step 4. Answers also for how many seconds past its end the collateral was used.
-    fn verify(&self, steps: &mut Steps, quote: &Quote, now_s: u64) -> Option<(VerifiedQuote, u64)> {
-        // The collateral's last second; what has expired since counts on for the policy's grace, as of that second.
-        let last_s = self.collateral.next_update_s().saturating_sub(1);
-        let overdue_s = now_s.saturating_sub(last_s);
-        let grace_s = self.policy.collateral_grace_s();
-        let verified = match self.verifier.verify(quote, self.collateral, now_s) {
-            Err(VerifyError::Expired { .. }) if overdue_s <= grace_s => {
-                self.verifier.verify(quote, self.collateral, last_s)
-            }
-            verified => verified,
-        };
-        let wanted = format!(
-            "a chain to {}, none of it revoked",
-            self.verifier.anchor().label()
-        );
-        let step = steps.step(4, "signatures, certificates and collateral", &wanted);
-        let verified = match verified {
-            Ok(verified) => verified,
-            Err(error) => {
-                step.fail(error.code(), steps::chain(&error));
-                return None;
-            }
-        };
-        step.pass(format!(
-            "platform {}, {}",
-            hex::encode(verified.platform().ppid),
-            verified.trust_anchor()
-        ));
-        let seen = if overdue_s == 0 {
-            format!("until {last_s}")
-        } else {
-            format!("ended {overdue_s} s ago, within the policy's grace")
-        };
-        let wanted = format!("collateral in date, or overdue by {grace_s} s at most");
-        steps.step(4, "collateral in date", &wanted).pass(seen);
-        Some((verified, overdue_s))
-    }
-}
-
-/// Step 3.
-fn parse(steps: &mut Steps, bytes: &[u8]) -> Option<Quote> {
-    let step = steps.step(3, "quote", "a TD's quote, version 4 or 5");
-    let quote = match Quote::parse(bytes) {
-        Ok(quote) => quote,
-        Err(error) => {
-            step.fail(error.code(), error.to_string());
-            return None;
-        }
-    };
-    let Some(layout) = quote.td().map(crate::TdQuoteBody::layout) else {
-        step.fail(ErrorCode::QuoteNotTd, "an SGX enclave's quote");
-        return None;
-    };
-    step.pass(format!("version {}, {layout}", quote.version()));
-    Some(quote)
 }
 
 /// Step 5. The preimage is built from this side's view of the connection; nothing is read out of a message.

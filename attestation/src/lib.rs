@@ -41,6 +41,7 @@ mod result;
 mod tcb;
 mod td;
 mod text;
+mod time;
 mod transcript;
 mod verify;
 
@@ -64,6 +65,7 @@ pub use result::{AttestationResult, Refusal};
 pub use tcb::{TcbStatus, TcbVerdict, UnknownTcbStatus};
 pub use td::{Measurement, Td15, Td15Extended, TdAttributes, TdQuoteBody};
 pub use text::one_line;
+pub use time::rfc_3339;
 pub use transcript::{Outcome, Step, Transcript};
 pub use verify::{
     CertificateChain, ChainFault, Details, VerifiedCollateral, VerifiedQuote, Verifier, VerifyError,

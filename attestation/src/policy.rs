@@ -64,6 +64,8 @@
 mod gpu;
 mod reader;
 pub mod rules;
+mod td;
+mod toml_fault;
 mod values;
 
 use std::collections::BTreeSet;
@@ -71,7 +73,9 @@ use std::collections::BTreeSet;
 use crate::{Measurement, TcbStatus, digest::sha256};
 pub(crate) use gpu::GpuRules;
 pub use gpu::OCSP_GRACE_HOURS_MAX;
-use reader::{Reader, Table};
+use reader::{EMPTY, Reader, Table};
+pub(crate) use td::{MaskedBits, Rtmr3Rule, TdRules};
+pub use toml_fault::TomlFault;
 use values::{advisory, bytes, measurements, name, status};
 
 /// A policy is written by hand; a fleet's reference values fit many times over.
@@ -130,57 +134,6 @@ pub(crate) struct TcbRules {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TdRules {
-    pub(crate) attributes: MaskedBits,
-    pub(crate) xfam: MaskedBits,
-    pub(crate) mr_config_ids: BTreeSet<Measurement>,
-    pub(crate) mr_owners: BTreeSet<Measurement>,
-    pub(crate) mr_owner_configs: BTreeSet<Measurement>,
-    pub(crate) rtmr3s: Rtmr3Rule,
-}
-
-/// What RTMR3 may be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Rtmr3Rule {
-    /// What the event log replays to, its closing event included.
-    Replayed,
-    Listed(BTreeSet<Measurement>),
-}
-
-impl Rtmr3Rule {
-    /// Why no TD, or any, would fit it under this demand for event logs.
-    fn contradiction(&self, event_log: Demand) -> Option<&'static str> {
-        match (self, event_log) {
-            (Self::Replayed, Demand::NotRequired) => {
-                Some("`replayed` wants evidence.event_log = \"required\"")
-            }
-            // A log has its closing event, which is extended into RTMR3.
-            (Self::Listed(known), Demand::Required) if known.iter().eq([&Measurement([0; 48])]) => {
-                Some(
-                    "zeros admit nobody with evidence.event_log = \"required\": the log's closing event is \
-                     extended into RTMR3; write \"replayed\", or the register's value",
-                )
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Eight bytes of which the masked bits must have the required value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MaskedBits {
-    pub(crate) mask: [u8; 8],
-    pub(crate) required: [u8; 8],
-}
-
-impl MaskedBits {
-    pub(crate) fn fit(self, bits: [u8; 8]) -> bool {
-        u64::from_le_bytes(bits) & u64::from_le_bytes(self.mask)
-            == u64::from_le_bytes(self.required)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SeamRules {
     pub(crate) signers: BTreeSet<Measurement>,
     pub(crate) measurements: Allowed<Measurement>,
@@ -230,7 +183,9 @@ impl AppraisalPolicy {
         if text.len() > POLICY_BYTES_MAX {
             return Err(PolicyError::TooLong(text.len()));
         }
-        let table = text.parse::<toml::Table>().map_err(PolicyError::Toml)?;
+        let table = text
+            .parse::<toml::Table>()
+            .map_err(|error| PolicyError::Toml(TomlFault::new(text, &error)))?;
         let mut reader = Reader::default();
         let policy = read(text, &mut reader, table);
         reader.finish(policy).map_err(PolicyError::Mistakes)
@@ -269,12 +224,21 @@ fn read(text: &str, reader: &mut Reader, table: toml::Table) -> Option<Appraisal
     });
     let td = root
         .table(reader, "td")
-        .and_then(|table| read_td(reader, table));
+        .and_then(|table| td::read(reader, table));
     let seam = root
         .table(reader, "seam")
         .and_then(|table| read_seam(reader, table));
     let profiles = root.tables(reader, "platform_profiles", read_profile);
     let releases = root.tables(reader, "releases", read_release);
+    root.distinct(
+        reader,
+        "platform_profiles",
+        profiles.as_deref(),
+        |profile| (profile.mrtd, profile.rtmr0),
+    );
+    root.distinct(reader, "releases", releases.as_deref(), |release| {
+        (release.rtmr1, release.rtmr2)
+    });
     let platforms = root
         .table(reader, "platforms")
         .and_then(|table| read_platforms(reader, table));
@@ -319,6 +283,12 @@ fn read_tcb(reader: &mut Reader, mut table: Table) -> Option<TcbRules> {
             format!("`{both}` is allowed already, without an end"),
         );
     }
+    if let (Some(allowed), Some(graced)) = (&statuses_allowed, &statuses_in_grace)
+        && allowed.is_empty()
+        && graced.is_empty()
+    {
+        table.mistake(reader, "statuses_allowed", EMPTY);
+    }
     table.close(reader);
     Some(TcbRules {
         statuses_allowed: statuses_allowed?,
@@ -329,54 +299,9 @@ fn read_tcb(reader: &mut Reader, mut table: Table) -> Option<TcbRules> {
     })
 }
 
-fn read_td(reader: &mut Reader, mut table: Table) -> Option<TdRules> {
-    let attributes = read_bits(reader, &mut table, "attributes_mask", "attributes_required");
-    let xfam = read_bits(reader, &mut table, "xfam_mask", "xfam_required");
-    let mr_config_ids = table.set(reader, "mr_config_ids", bytes::<48>);
-    let mr_owners = table.set(reader, "mr_owners", bytes::<48>);
-    let mr_owner_configs = table.set(reader, "mr_owner_configs", bytes::<48>);
-    let rtmr3s = table.word_or_set(reader, "rtmr3s", "replayed", bytes::<48>);
-    let service_td = table.word(reader, "service_td", "absent");
-    table.close(reader);
-    service_td?;
-    Some(TdRules {
-        attributes: attributes?,
-        xfam: xfam?,
-        mr_config_ids: measurements(mr_config_ids?),
-        mr_owners: measurements(mr_owners?),
-        mr_owner_configs: measurements(mr_owner_configs?),
-        rtmr3s: match rtmr3s? {
-            Allowed::Any => Rtmr3Rule::Replayed,
-            Allowed::Listed(values) => Rtmr3Rule::Listed(measurements(values)),
-        },
-    })
-}
-
-fn read_bits(
-    reader: &mut Reader,
-    table: &mut Table,
-    mask_key: &'static str,
-    required_key: &'static str,
-) -> Option<MaskedBits> {
-    let mask = table.value(reader, mask_key, bytes::<8>);
-    let required = table.value(reader, required_key, bytes::<8>);
-    let bits = MaskedBits {
-        mask: mask?,
-        required: required?,
-    };
-    if !bits.fit(bits.required) {
-        table.mistake(
-            reader,
-            required_key,
-            format!("sets bits that {mask_key} leaves out"),
-        );
-    }
-    Some(bits)
-}
-
 fn read_seam(reader: &mut Reader, mut table: Table) -> Option<SeamRules> {
-    let signers = table.set(reader, "signers", bytes::<48>);
-    let modules = table.any_or_set(reader, "measurements", bytes::<48>);
+    let signers = table.list(reader, "signers", bytes::<48>);
+    let modules = table.any_or_list(reader, "measurements", bytes::<48>);
     table.close(reader);
     let modules = match modules? {
         Allowed::Any => Allowed::Any,
@@ -413,7 +338,7 @@ fn read_release(reader: &mut Reader, mut table: Table) -> Option<Release> {
 }
 
 fn read_platforms(reader: &mut Reader, mut table: Table) -> Option<PlatformRules> {
-    let enrolled = table.any_or_set(reader, "enrolled", bytes::<16>);
+    let enrolled = table.any_or_list(reader, "enrolled", bytes::<16>);
     let revoked = table.set(reader, "revoked", bytes::<16>);
     table.close(reader);
     Some(PlatformRules {
@@ -459,7 +384,7 @@ pub enum PolicyError {
     TooLong(usize),
     /// Not TOML.
     #[error("the appraisal policy is not TOML")]
-    Toml(#[source] toml::de::Error),
+    Toml(#[source] TomlFault),
     /// Every mistake, each with the path of its key.
     #[error("the appraisal policy has mistakes:\n  {}", .0.join("\n  "))]
     Mistakes(Vec<String>),

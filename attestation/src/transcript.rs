@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ErrorCode;
+use crate::{ErrorCode, rfc_3339};
 
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ impl fmt::Display for Transcript {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "Trust anchor  {}", self.trust_anchor)?;
         writeln!(formatter, "Policy        sha256:{}", self.policy_digest)?;
-        writeln!(formatter, "Time          {} s since the epoch", self.time_s)?;
+        writeln!(formatter, "Time          {}", rfc_3339(self.time_s))?;
         let width = self
             .steps
             .iter()

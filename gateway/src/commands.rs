@@ -1,6 +1,7 @@
 //! The command line: what `main` hands over, each subcommand one function.
 
 mod access;
+mod check;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use crate::config::{Config, ConfigError, Environment};
 use crate::init::{InitError, Initialise, initialise};
 use crate::problem::chain;
 use crate::run::RunError;
-use crate::world::{CollateralFolder, CollateralSource, World};
+use crate::world::World;
 
 pub(crate) use access::create;
 pub use access::{AccessCommand, AccessError};
@@ -100,7 +101,7 @@ impl CommandError {
     }
 }
 
-/// Executes the command; `world` is asked for only by what runs a gateway.
+/// Executes the command; `world` is asked for only by what runs a gateway, or looks at what a run would find.
 pub fn execute(
     arguments: Arguments,
     environment: &Environment,
@@ -141,10 +142,10 @@ async fn dispatch(
         }
         Command::Config(ConfigCommand::Check) => {
             let config = config()?;
-            crate::run::read_files(&config)
+            let policy = crate::run::read_files(&config)
                 .await
                 .map_err(CommandError::Run)?;
-            let notes = collateral_notes(&CollateralFolder(config.attestation.collateral_dir));
+            let notes = check::notes(&config, &policy, &world(&config));
             print(&format!("{}: no mistakes\n{notes}", path.display()))
         }
         Command::Openapi => {
@@ -175,25 +176,6 @@ async fn run(
         }
     };
     ended.map_err(CommandError::Run)
-}
-
-/// What a gateway would find amiss with its collateral: it starts all the same, and picks files up as they come.
-fn collateral_notes(folder: &CollateralFolder) -> String {
-    let reading = folder.read();
-    let mut notes = String::new();
-    for fault in &reading.faults {
-        notes.push_str(&note(&chain(fault)));
-    }
-    if reading.stored.is_empty() {
-        notes.push_str(&note(
-            "there is no collateral yet: every worker would be refused with E902",
-        ));
-    }
-    notes
-}
-
-fn note(text: &str) -> String {
-    format!("note: {text}\n")
 }
 
 /// Resolves at SIGTERM or SIGINT. Both are caught from here on.

@@ -16,7 +16,7 @@ const EXTENSIONS: [&str; 2] = ["xml", "swidtag"];
 
 /// Why the folder gives no manifests.
 #[derive(Debug, thiserror::Error)]
-enum ReferencesError {
+pub(crate) enum ReferencesError {
     #[error("cannot read {path}")]
     Read {
         path: PathBuf,
@@ -25,6 +25,12 @@ enum ReferencesError {
     },
     #[error("{path} has more than {MANIFEST_BYTES_MAX} bytes")]
     TooLarge { path: PathBuf },
+    #[error("{path} is not named by an identifier")]
+    Name {
+        path: PathBuf,
+        #[source]
+        source: RimError,
+    },
     #[error("the manifests of {path} cannot be used")]
     Manifests {
         path: PathBuf,
@@ -78,7 +84,7 @@ fn replace(gateway: &Gateway, references: VerifiedReferences, refused: usize) {
         .replace_references(references);
 }
 
-fn read_folder(folder: &Path) -> Result<GpuReferences, ReferencesError> {
+pub(crate) fn read_folder(folder: &Path) -> Result<GpuReferences, ReferencesError> {
     let failed = |source| ReferencesError::Read {
         path: folder.to_owned(),
         source,
@@ -87,7 +93,10 @@ fn read_folder(folder: &Path) -> Result<GpuReferences, ReferencesError> {
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         if let Some(id) = identifier(&path) {
-            documents.push((id, read_file(&path)?));
+            let document = (id, read_file(&path)?);
+            GpuReferences::from_documents([document.clone()])
+                .map_err(|source| ReferencesError::Name { path, source })?;
+            documents.push(document);
         }
     }
     GpuReferences::from_documents(documents).map_err(|source| ReferencesError::Manifests {
@@ -97,7 +106,7 @@ fn read_folder(folder: &Path) -> Result<GpuReferences, ReferencesError> {
 }
 
 /// The name without its ending; an identifier has dots of its own.
-fn identifier(path: &Path) -> Option<String> {
+pub(crate) fn identifier(path: &Path) -> Option<String> {
     let extension = path.extension()?.to_str()?;
     EXTENSIONS
         .contains(&extension)
@@ -153,7 +162,7 @@ mod tests {
         assert!(matches!(nowhere, ReferencesError::Read { .. }));
         let path = folder.path().join("no identifier.xml");
         fs::write(&path, b"").unwrap();
-        assert!(matches!(refused(), ReferencesError::Manifests { .. }));
+        assert!(matches!(refused(), ReferencesError::Name { .. }));
         fs::write(&path, vec![b' '; MANIFEST_BYTES_MAX + 1]).unwrap();
         assert!(matches!(refused(), ReferencesError::TooLarge { .. }));
     }

@@ -43,8 +43,8 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
-    #[error("there is no appraisal policy")]
-    Policy(#[source] PolicyFileError),
+    #[error(transparent)]
+    Policy(PolicyFileError),
     #[error("the worker listener's certificate or key is refused")]
     Identity(#[source] IdentityError),
     #[error("the worker listener's TLS cannot be set up")]
@@ -176,9 +176,9 @@ async fn read_pccs(attestation: &Attestation) -> Result<Option<pccs::Client>, Ru
     Ok(Some(client))
 }
 
-/// Reads what the configuration points at, as a run would, and opens nothing.
-pub async fn read_files(config: &Config) -> Result<(), RunError> {
-    Files::read(config).await.map(drop)
+/// Reads what the configuration points at, as a run would, and opens nothing. Answers the appraisal policy.
+pub async fn read_files(config: &Config) -> Result<AppraisalPolicy, RunError> {
+    Ok(Files::read(config).await?.policy)
 }
 
 async fn pair(listener: &Listener) -> Result<(Vec<u8>, zeroize::Zeroizing<Vec<u8>>), RunError> {

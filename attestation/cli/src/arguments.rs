@@ -2,11 +2,17 @@
 
 /// What stands below a command's options: its exit codes, which scripts rely on, and examples.
 macro_rules! help {
-    (yes: $yes:literal, findings: $findings:literal, examples: $($example:literal),+ $(,)?) => {
+    (
+        yes: $yes:literal,
+        findings: $findings:literal,
+        $(undecided: $undecided:literal,)?
+        examples: $($example:literal),+ $(,)?
+    ) => {
         help!(
             yes: $yes,
             findings: $findings,
             unreachable: "reserved (unreachable): this command works offline",
+            $(undecided: $undecided,)?
             examples: $($example),+
         )
     };
@@ -14,6 +20,7 @@ macro_rules! help {
         yes: $yes:literal,
         findings: $findings:literal,
         unreachable: $unreachable:literal,
+        $(undecided: $undecided:literal,)?
         examples: $($example:literal),+ $(,)?
     ) => {
         concat!(
@@ -22,6 +29,7 @@ macro_rules! help {
             "\n  2  findings: ", $findings,
             "\n  3  ", $unreachable,
             "\n  4  reserved (denied)",
+            $("\n  5  ", $undecided,)?
             "\n\nExamples:", $("\n  ", $example),+
         )
     };

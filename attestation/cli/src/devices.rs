@@ -3,6 +3,7 @@
 use anyhow::{Context, bail, ensure};
 use attestation::gpu::{
     ConfidentialMode, DEVICES_COUNT_MAX, DeviceEvidence, DeviceKind, DeviceReport, MultiGpuMode,
+    UnverifiedReport,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
@@ -20,8 +21,18 @@ pub(crate) const PEM_HEAD: &[u8] = b"-----BEGIN CERTIFICATE-----";
 #[derive(Debug)]
 pub(crate) struct Devices {
     pub(crate) reports: Vec<DeviceReport>,
-    /// Whether the form carries what NVML says of confidential mode. NVIDIA's forms do not, and `mode` then means nothing.
-    pub(crate) has_mode: bool,
+    pub(crate) form: Form,
+}
+
+/// How the devices came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A worker's. It alone carries what NVML says of confidential mode; of the others `mode` means nothing.
+    Worker,
+    /// JSON of NVIDIA's SDK.
+    Sdk,
+    /// A report by itself, which brings no certificates.
+    Report,
 }
 
 /// One device in the form of NVIDIA's SDK.
@@ -34,8 +45,8 @@ struct SdkDevice {
     evidence: String,
 }
 
-/// The devices in `input`; a bare report takes its certificates from `chain` (PEM).
-pub(crate) fn parse(input: Vec<u8>, chain: Option<&[u8]>) -> anyhow::Result<Devices> {
+/// The devices in `input`. A bare report has no certificates; [`Devices::certified`] gives it some.
+pub(crate) fn parse(input: Vec<u8>) -> anyhow::Result<Devices> {
     let opens = input.iter().find(|byte| !byte.is_ascii_whitespace());
     if opens == Some(&b'[') {
         return sdk(&input);
@@ -45,28 +56,42 @@ pub(crate) fn parse(input: Vec<u8>, chain: Option<&[u8]>) -> anyhow::Result<Devi
         let evidence = DeviceEvidence::decode(&bytes)?;
         return Ok(Devices {
             reports: evidence.devices,
-            has_mode: true,
+            form: Form::Worker,
         });
     }
     ensure!(
         bytes.starts_with(REPORT_HEAD),
         "it is neither device evidence in CBOR, nor JSON of NVIDIA's SDK, nor a report"
     );
-    let certificates = match chain {
-        Some(pem) => certificates(pem)?,
-        None => Vec::new(),
-    };
-    // A report does not say what its device is; its fields do.
-    let is_gpu = attestation::gpu::UnverifiedReport::inspect(&bytes, DeviceKind::Gpu).is_ok();
-    let kind = if is_gpu {
+    let kind = if UnverifiedReport::is_of(DeviceKind::Gpu, &bytes) {
         DeviceKind::Gpu
     } else {
         DeviceKind::NvSwitch
     };
     Ok(Devices {
-        reports: vec![device(kind, 0, bytes, certificates)],
-        has_mode: false,
+        reports: vec![device(kind, 0, bytes, Vec::new())],
+        form: Form::Report,
     })
+}
+
+impl Devices {
+    /// With the certificates that a bare report needs and nothing else takes.
+    pub(crate) fn certified(mut self, chain: Option<&[u8]>) -> anyhow::Result<Self> {
+        match (self.form, chain) {
+            (Form::Report, Some(pem)) => {
+                let chain = certificates(pem).context("--gpu-chain is no certificate chain")?;
+                for report in &mut self.reports {
+                    report.certificates.clone_from(&chain);
+                }
+            }
+            (Form::Report, None) => bail!("a bare report needs its certificates: --gpu-chain FILE"),
+            (Form::Worker | Form::Sdk, Some(_)) => {
+                bail!("it brings its own certificates; --gpu-chain is for a bare report")
+            }
+            (Form::Worker | Form::Sdk, None) => {}
+        }
+        Ok(self)
+    }
 }
 
 fn sdk(input: &[u8]) -> anyhow::Result<Devices> {
@@ -92,7 +117,7 @@ fn sdk(input: &[u8]) -> anyhow::Result<Devices> {
     }
     Ok(Devices {
         reports,
-        has_mode: false,
+        form: Form::Sdk,
     })
 }
 
@@ -117,10 +142,14 @@ fn device(
     }
 }
 
-/// The certificates (DER) of a chain in PEM.
-pub(crate) fn certificates(pem: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
+/// The certificates (DER) of a chain in PEM, which may stand within something else, such as a quote.
+pub(crate) fn certificates(bytes: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut heads = bytes.windows(PEM_HEAD.len());
+    let start = heads.position(|window| window == PEM_HEAD);
+    // The parser looks for a head at the beginnings of lines alone.
+    let pem = start.and_then(|start| bytes.get(start..));
     let mut certificates = Vec::new();
-    for block in Pem::iter_from_buffer(pem) {
+    for block in Pem::iter_from_buffer(pem.unwrap_or_default()) {
         let number = certificates.len();
         certificates.push(
             block

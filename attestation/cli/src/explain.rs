@@ -32,8 +32,8 @@ const TD_REPORT_RTMRS_AT: [usize; 4] = [720, 768, 816, 864];
 pub(crate) fn run(arguments: &Explain, world: &mut World<'_>) -> anyhow::Result<Answer> {
     let log = log::read(&arguments.log, world)?;
     let registers = match (&arguments.quote, &arguments.report) {
-        (Some(path), _) => Some(quoted(&read_raw(path, world)?)?),
-        (None, Some(path)) => Some(reported(&read_raw(path, world)?)?),
+        (Some(path), _) => Some(read_registers(path, "quote", quoted, world)?),
+        (None, Some(path)) => Some(read_registers(path, "TD report", reported, world)?),
         (None, None) => log.quote.as_deref().map(quoted).transpose()?,
     };
     let reference = match &arguments.reference {
@@ -58,8 +58,14 @@ pub(crate) fn run(arguments: &Explain, world: &mut World<'_>) -> anyhow::Result<
 }
 
 /// Quotes and TD reports come raw, in hexadecimal or in base64.
-fn read_raw(path: &Path, world: &mut World<'_>) -> anyhow::Result<Vec<u8>> {
-    input::decode_binary("file", input::read(path, world.input)?)
+fn read_registers(
+    path: &Path,
+    what: &str,
+    registers: fn(&[u8]) -> anyhow::Result<Registers>,
+    world: &mut World<'_>,
+) -> anyhow::Result<Registers> {
+    let bytes = input::read_binary(what, path, world.input)?;
+    registers(&bytes).with_context(|| format!("cannot use {}", path.display()))
 }
 
 /// Registers that a log can be held against.
@@ -82,7 +88,9 @@ fn quoted(bytes: &[u8]) -> anyhow::Result<Registers> {
 fn reported(bytes: &[u8]) -> anyhow::Result<Registers> {
     ensure!(
         bytes.len() == TD_REPORT_BYTES && bytes.first() == Some(&TD_REPORT_TYPE),
-        "this is no TD report: it has {TD_REPORT_BYTES} bytes and starts with {TD_REPORT_TYPE:#x}"
+        "it is no TD report, which has {TD_REPORT_BYTES} bytes and starts with {TD_REPORT_TYPE:#04x}; it has {} and starts with {:#04x}",
+        bytes.len(),
+        bytes.first().copied().unwrap_or_default()
     );
     let rtmrs = TD_REPORT_RTMRS_AT.map(|at| {
         let mut register = Measurement::ZERO;

@@ -11,6 +11,9 @@ use base64::{
 /// The largest input, in bytes. Records of a worker with many GPUs reach one; eight leave room for base64.
 const INPUT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
+/// The length of `2026-01-31`: a day alone begins at midnight UTC.
+const DATE_BYTES: usize = 10;
+
 /// Base64 as people paste it: padded or not.
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -29,6 +32,16 @@ pub(crate) fn read(path: &Path, standard_input: &mut dyn Read) -> anyhow::Result
 pub(crate) fn read_text(path: &Path, standard_input: &mut dyn Read) -> anyhow::Result<String> {
     let bytes = read(path, standard_input)?;
     String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8 text", path.display()))
+}
+
+/// The raw bytes of `what` in `path`, in whatever spelling.
+pub(crate) fn read_binary(
+    what: &str,
+    path: &Path,
+    standard_input: &mut dyn Read,
+) -> anyhow::Result<Vec<u8>> {
+    let input = read(path, standard_input)?;
+    decode_binary(what, input).with_context(|| format!("cannot use {}", path.display()))
 }
 
 fn read_bounded(source: &mut dyn Read) -> anyhow::Result<Vec<u8>> {
@@ -70,7 +83,7 @@ pub(crate) fn decode_binary(what: &str, input: Vec<u8>) -> anyhow::Result<Vec<u8
         .ok_or_else(|| anyhow!("the {what} is text, but neither hexadecimal nor base64"))
 }
 
-/// A point in time in seconds since the epoch: RFC 3339, a whole number of seconds, or the word `now`.
+/// A point in time in seconds since the epoch: RFC 3339, a date, a whole number of seconds, or the word `now`.
 pub(crate) fn parse_time(text: &str, now_s: impl FnOnce() -> u64) -> anyhow::Result<u64> {
     if text == "now" {
         return Ok(now_s());
@@ -78,18 +91,15 @@ pub(crate) fn parse_time(text: &str, now_s: impl FnOnce() -> u64) -> anyhow::Res
     if let Ok(seconds) = text.parse() {
         return Ok(seconds);
     }
-    let time: jiff::Timestamp = text.parse().with_context(|| {
-        format!("{text:?} is no time; write 2026-01-31T12:00:00Z, 1769860800 or now")
+    let time: jiff::Timestamp = if text.len() == DATE_BYTES {
+        format!("{text}T00:00:00Z").parse()
+    } else {
+        text.parse()
+    }
+    .with_context(|| {
+        format!("{text:?} is no time; write 2026-01-31, 2026-01-31T12:00:00Z, 1769860800 or now")
     })?;
     u64::try_from(time.as_second()).with_context(|| format!("{text:?} is before 1970"))
-}
-
-/// `time_s` as RFC 3339 in UTC, or as the bare number where no calendar reaches.
-pub(crate) fn format_time(time_s: u64) -> String {
-    i64::try_from(time_s)
-        .ok()
-        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
-        .map_or_else(|| time_s.to_string(), |time| time.to_string())
 }
 
 /// Bytes from hexadecimal, with the argument's name in the error.

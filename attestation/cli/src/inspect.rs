@@ -30,10 +30,11 @@ pub(crate) fn run(arguments: &Inspect, world: &mut World<'_>) -> anyhow::Result<
     let (kind, bytes) = recognise::recognise(bytes, arguments.kind)
         .with_context(|| format!("{name} is nothing that this tool knows"))?;
     let sections = sections(kind, &bytes).with_context(|| {
-        format!(
-            "{name} looks like {}, but cannot be read as one",
-            recognise::noun(kind)
-        )
+        let noun = recognise::noun(kind);
+        match arguments.kind {
+            Some(_) => format!("{name} cannot be read as {noun}"),
+            None => format!("{name} looks like {noun}, but cannot be read as one"),
+        }
     })?;
     let document = Document::new("cocoon-attest/inspect/1", sections);
     Ok(Answer::Information(document.of_kind(recognise::name(kind))))

@@ -28,7 +28,7 @@ mod verify_gpu;
 use std::{
     ffi::OsString,
     fmt,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     path::{Path, PathBuf},
     process::{ExitCode, Termination},
 };
@@ -114,6 +114,8 @@ pub enum Exit {
     Findings,
     /// 3: no source of collateral had what was asked for.
     Unreachable,
+    /// 5: nothing was refused, and not all that makes a verdict was there. (4 means "denied" in this project's other programs.)
+    Undecided,
 }
 
 impl Termination for Exit {
@@ -123,6 +125,7 @@ impl Termination for Exit {
             Self::Error => ExitCode::from(1),
             Self::Findings => ExitCode::from(2),
             Self::Unreachable => ExitCode::from(3),
+            Self::Undecided => ExitCode::from(5),
         }
     }
 }
@@ -132,19 +135,21 @@ pub fn run<I>(arguments: I, mut world: World<'_>) -> Exit
 where
     I: IntoIterator<Item: Into<OsString> + Clone>,
 {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let json = arguments.iter().any(|argument| argument == "--json");
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(message) => return usage(&message, &mut world),
+        Err(message) => return usage(&message, json, &mut world),
     };
     let style = arguments.style;
     world.machine.quiet |= style.quiet;
-    match answer(arguments.command, &mut world) {
+    match answer(arguments.command, json, &mut world) {
         Ok(answer) => print(&answer, style, &mut world),
         Err(error) => complain(&error, style.json, &mut world),
     }
 }
 
-fn answer(command: Command, world: &mut World<'_>) -> anyhow::Result<Answer> {
+fn answer(command: Command, json: bool, world: &mut World<'_>) -> anyhow::Result<Answer> {
     match command {
         Command::Inspect(arguments) => inspect::run(&arguments, world),
         Command::Verify(arguments) => verify::run(&arguments, world),
@@ -158,19 +163,26 @@ fn answer(command: Command, world: &mut World<'_>) -> anyhow::Result<Answer> {
         Command::Collateral(command) => collateral::run(&command, world),
         Command::Doctor(arguments) => doctor::run(&arguments, world),
         Command::Schema(arguments) => schema::run(&arguments),
-        Command::Completions(arguments) => Ok(shell::completions(arguments.shell)),
-        Command::Man(arguments) => shell::man(arguments.dir.as_deref()),
+        Command::Completions(arguments) => shell::completions(arguments.shell, json),
+        Command::Man(arguments) => shell::man(arguments.dir.as_deref(), json),
     }
 }
 
 /// Help and version are answers; anything else that clap says is a mistake in the command line.
-fn usage(message: &clap::Error, world: &mut World<'_>) -> Exit {
-    let (stream, exit): (&mut dyn Write, _) = if message.use_stderr() {
-        (&mut *world.errors, Exit::Error)
-    } else {
-        (&mut *world.output, Exit::Success)
-    };
-    write(stream, &message.render().to_string(), exit)
+fn usage(message: &clap::Error, json: bool, world: &mut World<'_>) -> Exit {
+    let text = message.render().to_string();
+    if !message.use_stderr() {
+        return write(world, &text, Exit::Success);
+    }
+    let _ = world.errors.write_all(text.as_bytes());
+    if json {
+        // Behind the first paragraph clap explains how the command is used.
+        let (mistake, _) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let mistake = mistake.strip_prefix("error: ").unwrap_or(mistake);
+        let lines = mistake.lines().map(str::trim);
+        complain_in_json(&[lines.collect::<Vec<_>>().join(" ")], world);
+    }
+    Exit::Error
 }
 
 fn print(answer: &Answer, style: Style, world: &mut World<'_>) -> Exit {
@@ -179,7 +191,7 @@ fn print(answer: &Answer, style: Style, world: &mut World<'_>) -> Exit {
     } else {
         answer.text(Paint(world.machine.colour))
     };
-    let exit = write(world.output, &text, answer.exit());
+    let exit = write(world, &text, answer.exit());
     if !world.machine.quiet
         && !style.json
         && let Some(note) = answer.note()
@@ -194,16 +206,30 @@ fn complain(error: &anyhow::Error, json: bool, world: &mut World<'_>) -> Exit {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     let _ = writeln!(world.errors, "cocoon-attest: {}", causes.join(": "));
     if json {
-        let object = json!({ "schema": "cocoon-attest/error/1", "error": causes });
-        let _ = writeln!(world.output, "{object}");
+        complain_in_json(&causes, world);
     }
     Exit::Error
 }
 
+fn complain_in_json(causes: &[String], world: &mut World<'_>) {
+    let object = json!({ "schema": "cocoon-attest/error/1", "error": causes });
+    let _ = writeln!(world.output, "{object}");
+}
+
 /// An answer that could not be written was not given.
-fn write(stream: &mut dyn Write, text: &str, exit: Exit) -> Exit {
-    let written = stream
-        .write_all(text.as_bytes())
-        .and_then(|()| stream.flush());
-    if written.is_ok() { exit } else { Exit::Error }
+fn write(world: &mut World<'_>, text: &str, exit: Exit) -> Exit {
+    let written = world.output.write_all(text.as_bytes());
+    match written.and_then(|()| world.output.flush()) {
+        Ok(()) => exit,
+        Err(error) => {
+            // Whoever closes a pipe has seen enough.
+            if error.kind() != ErrorKind::BrokenPipe {
+                let _ = writeln!(
+                    world.errors,
+                    "cocoon-attest: cannot write the answer: {error}"
+                );
+            }
+            Exit::Error
+        }
+    }
 }

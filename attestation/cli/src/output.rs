@@ -1,6 +1,9 @@
 //! One model, two renderings: sections of named values, as aligned text or as one JSON object.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{
+    borrow::Cow,
+    fmt::{Display, Write as _},
+};
 
 use attestation::{Outcome, one_line};
 use clap::builder::styling::{AnsiColor, Style};
@@ -113,6 +116,10 @@ impl Paint {
             Outcome::Fail => AnsiColor::Red.on_default().bold(),
             Outcome::Skip => Style::new().dimmed(),
         };
+        self.styled(style, word)
+    }
+
+    fn styled(self, style: Style, word: &str) -> String {
         if self.0 {
             format!("{style}{word}{style:#}")
         } else {
@@ -120,9 +127,23 @@ impl Paint {
         }
     }
 
+    /// A word of something that deserves a second look.
+    pub(crate) fn warning(self, word: &str) -> String {
+        self.styled(AnsiColor::Yellow.on_default(), word)
+    }
+
     /// The outcome itself.
     pub(crate) fn outcome(self, outcome: Outcome) -> String {
         self.word(outcome, &outcome.to_string())
+    }
+}
+
+/// A number of things, for people.
+pub(crate) fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, thing: &str) -> String {
+    if count == N::from(1) {
+        format!("1 {thing}")
+    } else {
+        format!("{count} {thing}s")
     }
 }
 
@@ -172,6 +193,18 @@ mod tests {
             Document::new("test/1", vec![section]).to_text(),
             "device\n  certificates  subject CN=x\n                subject CN=y\n"
         );
+    }
+
+    #[test]
+    fn one_thing_is_not_several() {
+        assert_eq!(counted(1_usize, "mistake"), "1 mistake");
+        assert_eq!(counted(0_u64, "day"), "0 days");
+    }
+
+    #[test]
+    fn a_warning_is_yellow_where_there_are_colours() {
+        assert_eq!(Paint(true).warning("x"), "\u{1b}[33mx\u{1b}[0m");
+        assert_eq!(Paint(false).warning("x"), "x");
     }
 
     #[test]

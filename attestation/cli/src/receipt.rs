@@ -16,7 +16,7 @@ use crate::{
     arguments::ReceiptVerify,
     input,
     output::{Document, Section},
-    verdict::{Subject, Verdict, foreign_root},
+    verdict::{Subject, Verdict, foreign_root, in_date_s},
     verifiers::Verifiers,
     verify,
 };
@@ -56,6 +56,7 @@ pub(crate) fn run(arguments: &ReceiptVerify, world: &mut World<'_>) -> anyhow::R
         checks,
         transcript,
         foreign_root: foreign_root(&world.anchor, record.collateral()),
+        in_date_s: in_date_s(record.collateral()),
         notes,
     })))
 }
@@ -88,7 +89,7 @@ fn subject(verified: &VerifiedReceipt) -> Subject {
 }
 
 fn time(milliseconds: u64) -> String {
-    input::format_time(milliseconds / 1_000)
+    attestation::rfc_3339(milliseconds / 1_000)
 }
 
 /// A worker's clock may jump back; that is no reason to show a number of centuries.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -15,14 +15,21 @@ use crate::{
 
 const PROGRAM: &str = "cocoon-attest";
 
-pub(crate) fn completions(shell: Shell) -> Answer {
+pub(crate) fn completions(shell: Shell, json: bool) -> anyhow::Result<Answer> {
+    ensure!(!json, "a completion script is no JSON; leave --json out");
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), PROGRAM, &mut script);
-    Answer::Script(String::from_utf8_lossy(&script).into_owned())
+    Ok(Answer::Script(
+        String::from_utf8_lossy(&script).into_owned(),
+    ))
 }
 
-pub(crate) fn man(dir: Option<&Path>) -> anyhow::Result<Answer> {
+pub(crate) fn man(dir: Option<&Path>, json: bool) -> anyhow::Result<Answer> {
     let Some(dir) = dir else {
+        ensure!(
+            !json,
+            "a man page is no JSON; name a folder or leave --json out"
+        );
         let mut page = Vec::new();
         Man::new(Arguments::command())
             .render(&mut page)

@@ -1,13 +1,14 @@
 //! A verdict as it is printed: the loud line where the root is not Intel's, steps, and what to do.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, ops::Range};
 
-use attestation::{Collateral, ErrorCode, Outcome, Step, Transcript, TrustAnchor, one_line};
+use attestation::{
+    Collateral, ErrorCode, Outcome, Step, Transcript, TrustAnchor, one_line, rfc_3339,
+};
 use serde_json::{Value, json};
 
 use crate::{
     checks::Check,
-    input::format_time,
     output::{Document, Paint},
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct Verdict {
     pub(crate) transcript: Transcript,
     /// The name of the root that the collateral claims, where that is not the anchor's.
     pub(crate) foreign_root: Option<String>,
+    /// When all of the collateral is in date.
+    pub(crate) in_date_s: Range<u64>,
     /// What the verdict rests on, and what it does not say.
     pub(crate) notes: Vec<String>,
 }
@@ -45,11 +48,20 @@ pub(crate) fn foreign_root(anchor: &TrustAnchor, collateral: &Collateral) -> Opt
     (!anchor.is_named(&claimed)).then_some(claimed)
 }
 
+/// From the last part's issue to the first part's next update; empty where they never were in date together.
+pub(crate) fn in_date_s(collateral: &Collateral) -> Range<u64> {
+    let parts = collateral.validities().iter();
+    let issued_s = parts.map(|part| part.issued_s).max();
+    issued_s.unwrap_or_default()..collateral.next_update_s()
+}
+
 /// The step that a refusal names.
 struct Refusal<'a> {
     name: &'a str,
     seen: &'a str,
     code: Option<ErrorCode>,
+    /// How many steps failed beside it.
+    more_count: usize,
 }
 
 /// The step that a transcript's refusal names: the first that failed, else the first that was required and skipped.
@@ -67,12 +79,17 @@ impl Verdict {
 
     /// The first step that stands in the way.
     fn refusal(&self) -> Option<Refusal<'_>> {
+        let failed = |outcome: &Outcome| *outcome == Outcome::Fail;
+        let checks = self.checks.iter().map(|check| check.outcome).filter(failed);
+        let steps = self.transcript.steps.iter().map(|step| step.outcome);
+        let more_count = checks.chain(steps.filter(failed)).skip(1).count();
         let check = self.checks.iter().find(|check| !check.passed());
         if let Some(check) = check {
             return Some(Refusal {
                 name: check.name,
                 seen: &check.seen,
                 code: None,
+                more_count,
             });
         }
         let code = self.transcript.refusal()?;
@@ -81,7 +98,27 @@ impl Verdict {
             name: step.map_or("appraisal", |step| &step.name),
             seen: step.map_or("no step was taken", |step| &step.seen),
             code: Some(code),
+            more_count,
         })
+    }
+
+    /// What a reader can do who has files and no gateway.
+    fn remedy(&self, code: ErrorCode) -> String {
+        let Range { start, end } = &self.in_date_s;
+        match code {
+            ErrorCode::CollateralExpired
+            | ErrorCode::CollateralNotYetValid
+            | ErrorCode::CrlExpired
+                if start < end =>
+            {
+                format!(
+                    "Verify at a time from {} until {} with --time, or bring collateral of another time.",
+                    rfc_3339(*start),
+                    rfc_3339(*end)
+                )
+            }
+            code => code.remedy().to_owned(),
+        }
     }
 
     fn simulated(&self) -> bool {
@@ -103,7 +140,7 @@ impl Verdict {
             "foreign_root": self.foreign_root,
             "failed_step": refusal.as_ref().map(|refusal| refusal.name),
             "code": code,
-            "remedy": code.map(ErrorCode::remedy),
+            "remedy": code.map(|code| self.remedy(code)),
             "subject": subject,
             "checks": self.checks,
             "transcript": self.transcript,
@@ -130,7 +167,7 @@ impl Verdict {
             writeln!(text, "{}", document.to_text())?;
         }
         self.write_steps(text, paint)?;
-        writeln!(text, "\ntime    {}", format_time(self.transcript.time_s))?;
+        writeln!(text, "\ntime    {}", rfc_3339(self.transcript.time_s))?;
         writeln!(text, "policy  sha256:{}", self.transcript.policy_digest)?;
         writeln!(text, "root    {}", self.anchor.label())?;
         for note in &self.notes {
@@ -167,9 +204,13 @@ impl Verdict {
             .code
             .map(|code| format!(" {code}"))
             .unwrap_or_default();
+        let more = match refusal.more_count {
+            0 => String::new(),
+            count => format!(" (and {count} more)"),
+        };
         writeln!(
             text,
-            "{}{code} at step \"{}\": {}",
+            "{}{code} at step \"{}\"{more}: {}",
             paint.word(Outcome::Fail, "REFUSED"),
             refusal.name,
             one_line(refusal.seen)
@@ -182,7 +223,7 @@ impl Verdict {
                 one_line(foreign),
                 self.anchor.label()
             ),
-            (None, Some(code)) => writeln!(text, "What to do: {}", code.remedy()),
+            (None, Some(code)) => writeln!(text, "What to do: {}", self.remedy(code)),
             (None, None) => Ok(()),
         }
     }

@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use attestation::{
     AppraisalPolicy, AttestationRecord, Binding, Collateral, ErrorCode, Evidence, ReportData,
-    gpu::GpuReferences,
+    gpu::{GpuReferences, rim::UnverifiedManifest},
+    rfc_3339,
 };
 use serde::Deserialize;
 
@@ -15,7 +16,7 @@ use crate::{
     arguments::{Given, Manifest, Verify},
     bundle::{Bundle, Subject},
     input,
-    verdict::{self, Verdict, foreign_root},
+    verdict::{self, Verdict, foreign_root, in_date_s},
     verifiers::Verifiers,
     verify_gpu,
 };
@@ -67,6 +68,7 @@ pub(crate) fn run(arguments: &Verify, world: &mut World<'_>) -> anyhow::Result<A
         checks: Vec::new(),
         transcript: bundle.audit(&verifiers, &policy, bundle.time_s),
         foreign_root: foreign_root(&world.anchor, &bundle.collateral),
+        in_date_s: in_date_s(&bundle.collateral),
         notes: notes.collect(),
     })))
 }
@@ -128,25 +130,31 @@ pub(crate) fn read_references(
 ) -> anyhow::Result<GpuReferences> {
     let mut documents = Vec::new();
     for Manifest { id, path } in manifests {
-        documents.push((id.clone(), input::read(path, world.input)?));
+        let bytes = input::read(path, world.input)?;
+        let name = path.display();
+        // Whether it is NVIDIA's comes later; what is no manifest at all is a mistake of the command line.
+        UnverifiedManifest::inspect(&bytes)
+            .with_context(|| format!("{name} is no reference manifest"))?;
+        GpuReferences::from_documents([(id.clone(), bytes.clone())])
+            .with_context(|| format!("{name} has no identifier; name it as --rim ID=FILE"))?;
+        documents.push((id.clone(), bytes));
     }
-    GpuReferences::from_documents(documents)
-        .context("the reference manifests cannot be used; name each as --rim ID=FILE")
+    GpuReferences::from_documents(documents).context("the reference manifests cannot be used")
 }
 
 fn subject(given: &Given, world: &mut World<'_>) -> anyhow::Result<Subject> {
     let Some(path) = &given.evidence else {
-        let bytes = input::read(required(given.quote.as_deref())?, world.input)?;
+        let path = required(given.quote.as_deref())?;
         let report_data = match &given.report_data {
             Some(text) => Some(ReportData(input::decode_hex_array("--report-data", text)?)),
             None => None,
         };
         return Ok(Subject::Quote {
-            bytes: input::decode_binary("quote", bytes)?,
+            bytes: input::read_binary("quote", path, world.input)?,
             report_data,
         });
     };
-    let bytes = input::decode_binary("collection", input::read(path, world.input)?)?;
+    let bytes = input::read_binary("collection", path, world.input)?;
     let collection = Evidence::decode(&bytes)
         .with_context(|| format!("{} is no CMW collection", path.display()))?;
     let binding = match &given.binding {
@@ -184,7 +192,7 @@ pub(crate) fn record_notes(record: &AttestationRecord, policy: Option<&Path>) ->
         || "accepted".to_owned(),
         |code: ErrorCode| format!("refused {code}"),
     );
-    let time = input::format_time(record.time_s());
+    let time = rfc_3339(record.time_s());
     let mut notes = vec![
         RECORD_NOTE.to_owned(),
         format!("by its own word, the gateway {verdict} this evidence at {time}"),

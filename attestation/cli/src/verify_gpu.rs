@@ -8,6 +8,7 @@ use attestation::{
     gpu::{DeviceReport, GpuError, MeasurementsMatched, VerifiedGpu, VerifiedReferences},
     one_line,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,6 +26,8 @@ const STALE_NOTE: &str =
     "no nonce was given, so for whom and when the reports were made was not judged";
 const NOT_COMPARED_NOTE: &str = "no --rim was given, so the measurements were compared with nothing: whether the firmware is one that NVIDIA \
      released was not judged";
+/// Where manifests are: JSON whose member `rim` is the file in base64.
+const RIM_SERVICE: &str = "https://rim.attestation.nvidia.com/v1/rim/ID";
 const ALONE_NOTE: &str = "no policy was held against it: floors, confidential mode and OCSP are for `verify` of a worker's whole evidence";
 
 /// With what devices are verified.
@@ -36,6 +39,17 @@ struct Examiner {
     time_s: u64,
 }
 
+/// How it ended, for one device or for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Conclusion {
+    /// Signed, made for this nonce, and measured as NVIDIA describes.
+    Accepted,
+    /// Signed; its nonce, or its measurements, were not looked at.
+    Signed,
+    Refused,
+}
+
 /// What came of one device.
 struct Finding {
     uuid: String,
@@ -43,6 +57,7 @@ struct Finding {
     verified: Option<VerifiedGpu>,
     matched: Option<MeasurementsMatched>,
     error: Option<GpuError>,
+    conclusion: Conclusion,
 }
 
 pub(crate) fn run(arguments: &Verify, world: &mut World<'_>) -> anyhow::Result<Answer> {
@@ -54,8 +69,11 @@ pub(crate) fn run(arguments: &Verify, world: &mut World<'_>) -> anyhow::Result<A
         Some(path) => Some(input::read(path, world.input)?),
         None => None,
     };
-    let devices = devices::parse(input::read(path, world.input)?, chain.as_deref())
-        .with_context(|| format!("{} is no GPU evidence", path.display()))?;
+    let name = path.display();
+    let devices = devices::parse(input::read(path, world.input)?)
+        .with_context(|| format!("{name} is no GPU evidence"))?
+        .certified(chain.as_deref())
+        .with_context(|| format!("{name} cannot be verified"))?;
     let time = arguments
         .given
         .time
@@ -78,21 +96,22 @@ pub(crate) fn run(arguments: &Verify, world: &mut World<'_>) -> anyhow::Result<A
         .map(|device| examiner.examine(device))
         .collect();
     let notes = examiner.notes();
-    let accepted = findings.iter().all(|finding| finding.error.is_none());
+    let worst = findings.iter().map(|finding| finding.conclusion).max();
+    let conclusion = worst.unwrap_or(Conclusion::Refused);
     Ok(Answer::Findings(Findings {
         json: json!({
             "schema": "cocoon-attest/verify-gpu/1",
-            "verdict": if accepted { "accepted" } else { "refused" },
+            "verdict": conclusion,
             "trust_anchor": world.gpu_anchor.label(),
             "time_s": examiner.time_s,
             "devices": findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
             "notes": notes,
         }),
-        text: shown(&findings, &notes, world),
-        exit: if accepted {
-            Exit::Success
-        } else {
-            Exit::Findings
+        text: shown(&findings, &examiner, world),
+        exit: match conclusion {
+            Conclusion::Accepted => Exit::Success,
+            Conclusion::Signed => Exit::Undecided,
+            Conclusion::Refused => Exit::Findings,
         },
     }))
 }
@@ -105,6 +124,7 @@ impl Examiner {
             verified: None,
             matched: None,
             error: None,
+            conclusion: Conclusion::Refused,
         };
         let verified = match self
             .verifiers
@@ -124,10 +144,27 @@ impl Examiner {
         finding.verified = Some(verified);
         match matched {
             Some(Ok(matched)) => finding.matched = Some(matched),
-            Some(Err(error)) => finding.error = Some(error),
+            Some(Err(error)) => {
+                finding.error = Some(error);
+                return finding;
+            }
             None => {}
         }
+        finding.conclusion = match self.left_out() {
+            None => Conclusion::Accepted,
+            Some(_) => Conclusion::Signed,
+        };
         finding
+    }
+
+    /// What nothing was given to judge by.
+    const fn left_out(&self) -> Option<&'static str> {
+        match (self.nonce, &self.references) {
+            (Some(_), Some(_)) => None,
+            (None, Some(_)) => Some("the nonce was"),
+            (Some(_), None) => Some("the measurements were"),
+            (None, None) => Some("nonce and measurements were"),
+        }
     }
 
     fn notes(&self) -> Vec<&'static str> {
@@ -160,10 +197,10 @@ impl Finding {
         json!({
             "uuid": self.uuid,
             "kind": self.kind,
-            "verdict": if self.error.is_none() { "accepted" } else { "refused" },
+            "verdict": self.conclusion,
             "code": code,
             "reason": self.error.as_ref().map(|error| chain(error)),
-            "remedy": code.map(attestation::ErrorCode::remedy),
+            "remedy": self.error.as_ref().map(remedy),
             "verified": says,
             "measurements_compared": self.matched.as_ref().map(|matched| matched.indices().len()),
         })
@@ -219,7 +256,24 @@ impl Finding {
     }
 }
 
-fn shown(findings: &[Finding], notes: &[&str], world: &World<'_>) -> String {
+/// What to do, for a reader who has files and no gateway.
+fn remedy(error: &GpuError) -> String {
+    match error {
+        GpuError::ReferencesMissing(ids) => {
+            let options: Vec<_> = ids.iter().map(|id| format!("--rim {id}=FILE")).collect();
+            format!(
+                "Name NVIDIA's manifests: {}. {RIM_SERVICE} has them.",
+                options.join(" ")
+            )
+        }
+        GpuError::Nonce { .. } => {
+            "Name the nonce that the reports were asked for with; each answers one.".to_owned()
+        }
+        error => error.code().remedy().to_owned(),
+    }
+}
+
+fn shown(findings: &[Finding], examiner: &Examiner, world: &World<'_>) -> String {
     let paint = Paint(world.machine.colour);
     let mut text = String::new();
     if world.gpu_anchor != attestation::gpu::GpuTrustAnchor::nvidia() {
@@ -230,24 +284,29 @@ fn shown(findings: &[Finding], notes: &[&str], world: &World<'_>) -> String {
         let _ = finding.write(&mut text, paint);
     }
     text.push('\n');
-    for note in notes {
+    for note in examiner.notes() {
         let _ = writeln!(text, "note    {note}");
     }
     let refused = findings.iter().find_map(|finding| finding.error.as_ref());
-    let _ = match refused {
-        None => writeln!(
+    let label = world.gpu_anchor.label();
+    let _ = match (refused, examiner.left_out()) {
+        (None, None) => writeln!(
             text,
-            "\n{} under {}",
+            "\n{} under {label}",
             paint.word(Outcome::Pass, "ACCEPTED"),
-            world.gpu_anchor.label()
         ),
-        Some(error) => writeln!(
+        (None, Some(left_out)) => writeln!(
+            text,
+            "\n{} under {label}; {left_out} not looked at",
+            paint.warning("SIGNED"),
+        ),
+        (Some(error), _) => writeln!(
             text,
             "\n{} {}: {}\nWhat to do: {}",
             paint.word(Outcome::Fail, "REFUSED"),
             error.code(),
             one_line(&chain(error)),
-            error.code().remedy()
+            remedy(error)
         ),
     };
     text

@@ -1,7 +1,7 @@
 //! What may be held: verified collateral of the family that was asked for, and nothing older than what is held.
 
 use attestation::{
-    Collateral, CollateralPart, Family, Tee, VerifiedCollateral, Verifier, VerifyError,
+    Collateral, CollateralPart, Family, Tee, VerifiedCollateral, Verifier, VerifyError, rfc_3339,
 };
 
 /// What collateral is held against before it may be kept.
@@ -49,7 +49,10 @@ pub enum Rejection {
         offered: u32,
     },
     /// A part was issued earlier.
-    #[error("its {part} was issued at {offered_s}, before the one that is held ({held_s})")]
+    #[error(
+        "its {part} was issued at {}, before the one that is held ({})",
+        rfc_3339(*offered_s), rfc_3339(*held_s)
+    )]
     Older {
         /// Which part.
         part: CollateralPart,

@@ -3,7 +3,7 @@
 use crate::{Appraiser, ErrorCode, Evidence, ReportData, Transcript};
 
 use super::{
-    measurements, parse,
+    measurements,
     steps::{Steps, Verdict},
     tcb, td, worker,
 };
@@ -46,10 +46,8 @@ impl Appraiser<'_> {
         report_data: Option<ReportData>,
         now_s: u64,
     ) {
-        let Some((verified, _)) =
-            parse(steps, quote).and_then(|quote| self.verify(steps, &quote, now_s))
-        else {
-            return steps.not_reached(5..=9);
+        let Some((verified, _)) = self.verified(steps, quote, now_s, worker::PLATFORM) else {
+            return;
         };
         let seen = verified.report_data();
         match report_data {

@@ -40,11 +40,11 @@ impl Steps {
         }
     }
 
-    /// Note that the appraisal ended before these steps. They were required.
-    pub(super) fn not_reached(&mut self, numbers: RangeInclusive<u8>) {
+    /// Note that the appraisal ended at `end` and did not come to these steps. They were required.
+    pub(super) fn not_reached(&mut self, numbers: RangeInclusive<u8>, end: u8) {
         for number in numbers {
-            self.step(number, "not reached", "the steps before")
-                .skip_required("nothing");
+            self.step(number, "not reached", format!("step {end} to pass"))
+                .skip_required(format!("step {end} failed"));
         }
     }
 

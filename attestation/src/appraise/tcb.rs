@@ -3,11 +3,12 @@
 use crate::{
     AppraisalPolicy, ErrorCode, TcbStatus, TcbVerdict,
     policy::{DAY_S, TcbRules},
+    rfc_3339,
 };
 
 use super::steps::{Steps, Verdict, list};
 
-const NUMBER: u8 = 7;
+pub(super) const NUMBER: u8 = 7;
 
 /// Answers for how many seconds the policy's grace still lasts, where it was needed.
 pub(super) fn appraise(
@@ -61,9 +62,9 @@ fn status(
     let mut wanted = format!("one of {}", list(&rules.statuses_allowed));
     if !rules.statuses_in_grace.is_empty() {
         wanted = format!(
-            "{wanted}; {} for {} days",
+            "{wanted}; {} for {}",
             list(&rules.statuses_in_grace),
-            rules.grace_s / DAY_S
+            days(rules.grace_s / DAY_S)
         );
     }
     let step = steps.step(NUMBER, name, wanted);
@@ -75,19 +76,27 @@ fn status(
         step.fail(ErrorCode::TcbStatusNotAllowed, seen);
         return None;
     }
-    let since_s = grace.since_s;
+    let since = rfc_3339(grace.since_s);
     let Some(left_s) = grace.left_s else {
         step.fail(
             ErrorCode::TcbGraceEnded,
-            format!("{seen}, superseded at {since_s}"),
+            format!("{seen}, superseded at {since}"),
         );
         return None;
     };
-    let days = left_s.div_ceil(DAY_S);
+    let left = days(left_s.div_ceil(DAY_S));
     step.pass(format!(
-        "{seen}, superseded at {since_s}, {days} days of grace left"
+        "{seen}, superseded at {since}, {left} of grace left"
     ));
     Some(left_s)
+}
+
+fn days(count: u64) -> String {
+    if count == 1 {
+        "1 day".to_owned()
+    } else {
+        format!("{count} days")
+    }
 }
 
 fn evaluation_number(steps: &mut Steps, rules: &TcbRules, tcb: &TcbVerdict) {

@@ -9,7 +9,7 @@ use crate::{
 
 use super::steps::{Steps, Verdict, list};
 
-const NUMBER: u8 = 6;
+pub(super) const NUMBER: u8 = 6;
 
 pub(super) fn appraise(steps: &mut Steps, policy: &AppraisalPolicy, verified: &VerifiedQuote) {
     let Some(td) = verified.td() else {

@@ -9,8 +9,8 @@ use crate::{
 
 use super::steps::{Steps, Verdict, chain, list};
 
-const PLATFORM: u8 = 9;
-const CLAIMS: u8 = 11;
+pub(super) const PLATFORM: u8 = 9;
+pub(super) const CLAIMS: u8 = 11;
 /// The claimed library that speaks for the driver. NVML refuses to work beside any other driver than its own.
 const DRIVER_LIBRARY: &str = "libnvidia-ml";
 /// What an auditor sees in place of the register of workers.

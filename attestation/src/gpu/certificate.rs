@@ -23,6 +23,7 @@ use x509_cert::{
 };
 
 use super::memo::SignatureMemo;
+use crate::rfc_3339;
 
 const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -266,7 +267,10 @@ pub enum CertificateError {
     #[error("the next certificate's key did not sign it")]
     Signature,
     /// Not in date.
-    #[error("it is valid from {not_before_s} to {not_after_s}, which {now_s} is not in")]
+    #[error(
+        "it is valid from {} to {}, which {} is not in",
+        rfc_3339(*not_before_s), rfc_3339(*not_after_s), rfc_3339(*now_s)
+    )]
     OutOfDate {
         /// Its start, in seconds since the Unix epoch.
         not_before_s: u64,

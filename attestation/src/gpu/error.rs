@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::ErrorCode;
+use crate::{ErrorCode, rfc_3339};
 
 use super::{
     Architecture, ChainError, DeviceEvidenceError, DeviceKind, OcspError, ReportError,
@@ -70,7 +70,8 @@ pub enum GpuError {
     },
     /// A certificate's good OCSP response is out of date, beyond the policy's grace.
     #[error(
-        "the OCSP response for certificate {certificate} was good until {next_update_s}, long before {now_s}"
+        "the OCSP response for certificate {certificate} was good until {}, long before {}",
+        rfc_3339(*next_update_s), rfc_3339(*now_s)
     )]
     OcspExpired {
         /// The certificate's place in the chain.
@@ -80,8 +81,11 @@ pub enum GpuError {
         /// The time of appraisal.
         now_s: u64,
     },
-    /// A manifest of reference measurements is missing, or does not verify.
-    #[error("reference manifest {id} is missing or does not verify")]
+    /// Manifests of reference measurements are missing.
+    #[error("the reference manifests {} are not there", .0.join(", "))]
+    ReferencesMissing(Vec<String>),
+    /// A manifest of reference measurements does not verify.
+    #[error("reference manifest {id} cannot be used")]
     Reference {
         /// Its identifier.
         id: String,
@@ -127,6 +131,7 @@ impl GpuError {
             },
             Self::OcspMissing { .. } | Self::OcspUnknown { .. } => ErrorCode::GpuOcspMissing,
             Self::OcspExpired { .. } => ErrorCode::GpuOcspExpired,
+            Self::ReferencesMissing(_) => ErrorCode::GpuReferenceMissing,
             Self::Reference { source, .. } => source.code(),
             Self::ReferenceForeign { .. } | Self::ReferenceOverlap(_) | Self::ReferenceEmpty => {
                 ErrorCode::GpuReferenceInvalid

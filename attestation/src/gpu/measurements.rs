@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{
-    Architecture, Details, GpuDetails, GpuError, VerifiedGpu, VerifiedReferences,
+    Architecture, Details, GpuError, VbiosVersion, VerifiedGpu, VerifiedReferences,
     rim::{ManifestKind, ReferenceManifest, ReferenceMeasurement},
 };
 
@@ -50,41 +50,8 @@ impl VerifiedGpu {
     /// The manifests that describe this device's measurements.
     #[must_use]
     pub fn reference_ids(&self) -> Vec<ReferenceId> {
-        let firmware = self.vbios_version().digits();
-        match self.details() {
-            Details::Gpu(details) => {
-                let board = &details.board;
-                let (project, sku, chip) = (&board.project, &board.project_sku, &board.chip_sku);
-                vec![
-                    ReferenceId {
-                        kind: ManifestKind::Driver,
-                        id: self.driver_id(details),
-                    },
-                    ReferenceId {
-                        kind: ManifestKind::Vbios,
-                        id: format!("NV_GPU_VBIOS_{project}_{sku}_{chip}_{firmware}"),
-                    },
-                ]
-            }
-            // LS10 comes on one board; its report does not name it (NVIDIA attestation-sdk, switch/evidence.cpp).
-            Details::NvSwitch(_) => vec![ReferenceId {
-                kind: ManifestKind::SwitchBios,
-                id: format!("NV_SWITCH_BIOS_5612_0002_890_{firmware}"),
-            }],
-        }
-    }
-
-    /// Hopper's drivers have identifiers of their own form.
-    fn driver_id(&self, details: &GpuDetails) -> String {
-        let driver = &details.driver_version;
-        match self.architecture() {
-            Architecture::Blackwell => {
-                format!("NV_GPU_CC_DRIVER_{}_{driver}", self.reference_product())
-            }
-            Architecture::Hopper | Architecture::Ls10 => {
-                format!("NV_GPU_DRIVER_{}_{driver}", self.reference_product())
-            }
-        }
+        let product = (self.architecture(), self.reference_product());
+        reference_ids(Some(product), self.details(), self.vbios_version())
     }
 
     /// The chip that manifests are for: the one that the report names, else the certificates' one.
@@ -100,6 +67,15 @@ impl VerifiedGpu {
         now_s: u64,
     ) -> Result<MeasurementsMatched, GpuError> {
         let ids = self.reference_ids();
+        let known = references.documents();
+        let missing: Vec<_> = ids
+            .iter()
+            .filter(|reference| known.find(&reference.id).is_none())
+            .map(|reference| reference.id.clone())
+            .collect();
+        if !missing.is_empty() {
+            return Err(GpuError::ReferencesMissing(missing));
+        }
         let mut manifests = Vec::new();
         for ReferenceId { kind, id } in &ids {
             let manifest = references
@@ -151,6 +127,52 @@ impl VerifiedGpu {
     fn nvdec0_is_off(&self) -> bool {
         self.gpu().is_some_and(|details| !details.nvdec0)
     }
+}
+
+/// The manifests that describe a device of this chip, and a driver's only where the chip is known.
+pub(super) fn reference_ids(
+    product: Option<(Architecture, &str)>,
+    details: &Details,
+    vbios_version: VbiosVersion,
+) -> Vec<ReferenceId> {
+    let firmware = vbios_version.digits();
+    let (kind, id) = match details {
+        Details::Gpu(details) => {
+            let board = &details.board;
+            let (project, sku, chip) = (&board.project, &board.project_sku, &board.chip_sku);
+            let id = format!("NV_GPU_VBIOS_{project}_{sku}_{chip}_{firmware}");
+            (ManifestKind::Vbios, id)
+        }
+        Details::NvSwitch(_) => (ManifestKind::SwitchBios, switch_id(&firmware)),
+    };
+    let driver = match (details, product) {
+        (Details::Gpu(details), Some((architecture, product))) => {
+            let version = details.driver_version.to_string();
+            Some(ReferenceId {
+                kind: ManifestKind::Driver,
+                id: driver_id(architecture, product, &version),
+            })
+        }
+        _ => None,
+    };
+    driver
+        .into_iter()
+        .chain([ReferenceId { kind, id }])
+        .collect()
+}
+
+/// LS10 comes on one board; its report does not name it (NVIDIA attestation-sdk, switch/evidence.cpp).
+pub(super) fn switch_id(firmware: &str) -> String {
+    format!("NV_SWITCH_BIOS_5612_0002_890_{firmware}")
+}
+
+/// Blackwell's drivers have identifiers of their own form.
+pub(super) fn driver_id(architecture: Architecture, product: &str, version: &str) -> String {
+    let form = match architecture {
+        Architecture::Blackwell => "NV_GPU_CC_DRIVER",
+        Architecture::Hopper | Architecture::Ls10 => "NV_GPU_DRIVER",
+    };
+    format!("{form}_{product}_{version}")
 }
 
 /// What a manifest demands of a device.

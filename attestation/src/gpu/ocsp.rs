@@ -8,6 +8,7 @@
 mod staple;
 mod structure;
 
+use crate::rfc_3339;
 use der::{
     Decode, Encode,
     asn1::{GeneralizedTime, ObjectIdentifier},
@@ -290,7 +291,7 @@ pub enum OcspError {
     #[error("the response's critical extension {0} is unknown")]
     CriticalExtension(ObjectIdentifier),
     /// Made in the future.
-    #[error("the response is good from {this_update_s} on, after {now_s}")]
+    #[error("the response is good from {} on, after {}", rfc_3339(*this_update_s), rfc_3339(*now_s))]
     NotYetGood {
         /// Its start, in seconds since the Unix epoch.
         this_update_s: u64,
@@ -301,7 +302,7 @@ pub enum OcspError {
     #[error("the response does not say until when it is good")]
     NoNextUpdate,
     /// The certificate is revoked, or on hold.
-    #[error("the certificate was revoked at {revoked_at_s}")]
+    #[error("the certificate was revoked at {}", rfc_3339(*revoked_at_s))]
     Revoked {
         /// Since when, in seconds since the Unix epoch.
         revoked_at_s: u64,

@@ -17,7 +17,10 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use super::GpuTrustAnchor;
+use super::{
+    Architecture, GpuTrustAnchor,
+    measurements::{driver_id, switch_id},
+};
 use crate::digest::sha256;
 
 pub use error::RimError;
@@ -218,5 +221,18 @@ impl UnverifiedManifest {
             product: contents.product,
             version: contents.version,
         })
+    }
+
+    /// Its identifier at NVIDIA's RIM service; of a VBIOS with `*` for the board's numbers, which stand in the GPU's report alone.
+    /// `None` for a driver of a chip that is not known here.
+    #[must_use]
+    pub fn identifier(&self) -> Option<String> {
+        let firmware = self.version.replace('.', "").to_ascii_uppercase();
+        match self.kind {
+            ManifestKind::Driver => Architecture::of_chip(&self.product)
+                .map(|architecture| driver_id(architecture, &self.product, &self.version)),
+            ManifestKind::Vbios => Some(format!("NV_GPU_VBIOS_*_{firmware}")),
+            ManifestKind::SwitchBios => Some(switch_id(&firmware)),
+        }
     }
 }

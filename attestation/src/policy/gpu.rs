@@ -69,7 +69,7 @@ fn read_rules(reader: &mut Reader, mut table: Table) -> Option<GpuRules> {
     let reference_measurements = table.choice(reader, "reference_measurements", &DEMANDS);
     let ocsp = table.choice(reader, "ocsp", &DEMANDS);
     let ocsp_grace_hours = table.number(reader, "ocsp_grace_hours", 0..=OCSP_GRACE_HOURS_MAX);
-    let enrolled = table.any_or_set(reader, "enrolled", serial);
+    let enrolled = table.any_or_list(reader, "enrolled", serial);
     let revoked = table.set(reader, "revoked", serial);
     table.close(reader);
     Some(GpuRules {

@@ -8,6 +8,7 @@ use std::{
 use toml::Value;
 
 use super::Allowed;
+use crate::text::one_line_of;
 
 /// The mistakes found so far.
 #[derive(Default)]
@@ -29,6 +30,12 @@ impl Reader {
         None
     }
 }
+
+/// More of a text than this tells nobody what it is.
+const SEEN_CHARACTERS_MAX: usize = 40;
+
+/// What is wrong with a list that admits nobody.
+pub(super) const EMPTY: &str = "wants one entry at least: an empty list admits nobody";
 
 /// A table of which each key is taken once; what is left in the end is unknown.
 pub(super) struct Table {
@@ -78,10 +85,7 @@ impl Table {
             return reader.mistake(&path, "wants an array of tables");
         };
         if values.is_empty() {
-            return reader.mistake(
-                &path,
-                "wants one entry at least: an empty list admits nobody",
-            );
+            return reader.mistake(&path, EMPTY);
         }
         let entries = values
             .into_iter()
@@ -100,6 +104,24 @@ impl Table {
         entries.collect::<Vec<_>>().into_iter().collect()
     }
 
+    /// Note every entry of an array that measures what an earlier one does: a transcript could name the one or the other.
+    pub(super) fn distinct<T, K: Ord>(
+        &self,
+        reader: &mut Reader,
+        key: &str,
+        entries: Option<&[T]>,
+        measured: fn(&T) -> K,
+    ) {
+        let mut first = BTreeMap::new();
+        for (index, entry) in entries.unwrap_or_default().iter().enumerate() {
+            let earlier = *first.entry(measured(entry)).or_insert(index);
+            if earlier != index {
+                let text = format!("has the measurements of {key}[{earlier}]");
+                self.mistake(reader, &format!("{key}[{index}]"), text);
+            }
+        }
+    }
+
     pub(super) fn number(
         &mut self,
         reader: &mut Reader,
@@ -112,10 +134,16 @@ impl Table {
             .and_then(|number| u32::try_from(number).ok())
         {
             Some(number) if range.contains(&number) => Some(number),
-            _ => reader.mistake(
-                &self.path(key),
-                format!("wants a number from {} to {}", range.start(), range.end()),
-            ),
+            _ => {
+                let (start, end) = (range.start(), range.end());
+                let wanted = if start == end {
+                    start.to_string()
+                } else {
+                    format!("a number from {start} to {end}")
+                };
+                let seen = seen(&value);
+                reader.mistake(&self.path(key), format!("wants {wanted}, not {seen}"))
+            }
         }
     }
 
@@ -142,7 +170,8 @@ impl Table {
             .iter()
             .map(|(word, _)| format!("`{word}`"))
             .collect();
-        reader.mistake(&self.path(key), format!("wants {}", words.join(" or ")))
+        let (words, seen) = (words.join(" or "), seen(&value));
+        reader.mistake(&self.path(key), format!("wants {words}, not {seen}"))
     }
 
     /// A table from names to texts.
@@ -190,17 +219,28 @@ impl Table {
         set(reader, &self.path(key), value, parse)
     }
 
-    pub(super) fn any_or_set<T: Ord>(
+    /// A list of what is allowed, of which an empty one admits nobody.
+    pub(super) fn list<T: Ord>(
+        &mut self,
+        reader: &mut Reader,
+        key: &str,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Option<BTreeSet<T>> {
+        let values = self.set(reader, key, parse)?;
+        some(reader, &self.path(key), values)
+    }
+
+    pub(super) fn any_or_list<T: Ord>(
         &mut self,
         reader: &mut Reader,
         key: &str,
         parse: fn(&str) -> Result<T, String>,
     ) -> Option<Allowed<T>> {
-        self.word_or_set(reader, key, "any", parse)
+        self.word_or_list(reader, key, "any", parse)
     }
 
     /// A list, or the word that stands for [`Allowed::Any`] in its place.
-    pub(super) fn word_or_set<T: Ord>(
+    pub(super) fn word_or_list<T: Ord>(
         &mut self,
         reader: &mut Reader,
         key: &str,
@@ -209,7 +249,18 @@ impl Table {
     ) -> Option<Allowed<T>> {
         match self.take(reader, key)? {
             Value::String(text) if text == word => Some(Allowed::Any),
-            value => set(reader, &self.path(key), value, parse).map(Allowed::Listed),
+            value @ Value::Array(_) => {
+                let path = self.path(key);
+                let values = set(reader, &path, value, parse)?;
+                some(reader, &path, values).map(Allowed::Listed)
+            }
+            value => {
+                let seen = seen(&value);
+                reader.mistake(
+                    &self.path(key),
+                    format!("wants a list or `{word}`, not {seen}"),
+                )
+            }
         }
     }
 
@@ -236,12 +287,40 @@ fn set<T: Ord>(
     parse: fn(&str) -> Result<T, String>,
 ) -> Option<BTreeSet<T>> {
     let Value::Array(values) = value else {
-        return reader.mistake(path, "wants a list");
+        return reader.mistake(path, format!("wants a list, not {}", seen(&value)));
     };
     let values = values.iter().enumerate();
     let parsed =
         values.map(|(index, value)| text(reader, &format!("{path}[{index}]"), value, parse));
     parsed.collect::<Vec<_>>().into_iter().collect()
+}
+
+/// A value as a person finds it again.
+fn seen(value: &Value) -> String {
+    match value {
+        Value::String(text) => {
+            let beginning = one_line_of(text.chars().take(SEEN_CHARACTERS_MAX));
+            let more = if text.chars().count() > SEEN_CHARACTERS_MAX {
+                "…"
+            } else {
+                ""
+            };
+            format!("`{beginning}{more}`")
+        }
+        Value::Integer(number) => number.to_string(),
+        other => match other.type_str() {
+            kind @ "array" => format!("an {kind}"),
+            kind => format!("a {kind}"),
+        },
+    }
+}
+
+/// What is not empty.
+fn some<T>(reader: &mut Reader, path: &str, values: BTreeSet<T>) -> Option<BTreeSet<T>> {
+    if values.is_empty() {
+        return reader.mistake(path, EMPTY);
+    }
+    Some(values)
 }
 
 /// What a template has where only its user knows the value. Never a value, not even where any text would be one.

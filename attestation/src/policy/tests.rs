@@ -171,16 +171,16 @@ fn all_mistakes_are_reported_at_once() {
         .replace("d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0", "d0");
     let found = mistakes(&text);
     for path in [
-        "schema: wants a number from 1 to 1",
+        "schema: wants 1, not 2",
         "tcb.statuses_allowed[0]: `uptodate` is no TCB status",
         "tcb.statuses_allowed[1]: `Revoked` is never allowed",
         "tcb.advisories_denied[0]: `SA-1` is no advisory",
-        "collateral.grace_hours: wants a number from 0 to 720",
+        "collateral.grace_hours: wants a number from 0 to 720, not 100000",
         "collateral.grace_days: unknown key",
-        "td.service_td: wants `absent`",
-        "platforms.revoked[0]: wants 16 bytes",
-        "evidence.event_log: wants `required` or `not-required`",
-        "evidence.gpu: wants `required` or `if-claimed` or `not-required`",
+        "td.service_td: wants `absent`, not `any`",
+        "platforms.revoked[0]: wants 16 bytes in hexadecimal, not 2 digits",
+        "evidence.event_log: wants `required` or `not-required`, not `wanted`",
+        "evidence.gpu: wants `required` or `if-claimed` or `not-required`, not `maybe`",
         "gpu.driver_version_min: `550` is no driver version",
         "gpu.vbios_versions_min.grasshopper: is no known architecture",
         "gpu.vbios_versions_min.grasshopper: `96.00.9F.00` is no VBIOS version",
@@ -234,7 +234,10 @@ fn contradictions_and_wrong_shapes_are_mistakes() {
         ["td.attributes_required: sets bits that attributes_mask leaves out"]
     );
     let shape = policy_toml().replacen(r#"enrolled = "any""#, r#"enrolled = "all""#, 1);
-    assert_eq!(mistakes(&shape), ["platforms.enrolled: wants a list"]);
+    assert_eq!(
+        mistakes(&shape),
+        ["platforms.enrolled: wants a list or `any`, not `all`"]
+    );
     let table = policy_toml()
         .replace("[collateral]\ngrace_hours = 2\n", "")
         .replace("schema = 1", "schema = 1\ncollateral = 3");
@@ -247,12 +250,140 @@ fn contradictions_and_wrong_shapes_are_mistakes() {
     let root = policy_toml().replace("schema = 1", "schema = 1\ndebug = true");
     assert_eq!(mistakes(&root), ["debug: unknown key"]);
     assert!(matches!(
-        AppraisalPolicy::from_toml("= 1"),
-        Err(PolicyError::Toml(_))
-    ));
-    assert!(matches!(
         AppraisalPolicy::from_toml(&" ".repeat(POLICY_BYTES_MAX + 1)),
         Err(PolicyError::TooLong(_))
     ));
     assert!(mistakes("").len() > 8);
+}
+
+#[test]
+fn what_is_no_toml_is_named_by_its_place_in_one_line() {
+    let fault = |text: &str| match AppraisalPolicy::from_toml(text) {
+        Err(PolicyError::Toml(fault)) => fault.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let unclosed = fault("schema = 1\n\n# ä\n[tcb\nx = 1");
+    assert!(unclosed.starts_with("line 4, column 5: "), "{unclosed}");
+    let twice = fault("schema = 1\nschema = 1");
+    assert!(twice.starts_with("line 2, column 1: "), "{twice}");
+    for fault in [unclosed, twice, fault("= 1"), fault("a = \"\n")] {
+        assert!(!fault.contains(char::is_control), "{fault:?}");
+    }
+}
+
+/// A list of what is allowed is never empty: nobody would pass.
+#[test]
+fn a_list_that_admits_nobody_is_a_mistake() {
+    let zeros = format!("[\"{ZERO}\"]");
+    for (from, to, path) in [
+        (
+            format!("mr_config_ids = {zeros}"),
+            "mr_config_ids = []",
+            "td.mr_config_ids",
+        ),
+        (
+            format!("mr_owners = {zeros}"),
+            "mr_owners = []",
+            "td.mr_owners",
+        ),
+        (
+            format!("mr_owner_configs = {zeros}"),
+            "mr_owner_configs = []",
+            "td.mr_owner_configs",
+        ),
+        (
+            format!("rtmr3s = [\"{RTMR3}\"]"),
+            "rtmr3s = []",
+            "td.rtmr3s",
+        ),
+        (format!("signers = {zeros}"), "signers = []", "seam.signers"),
+        (
+            "measurements = \"any\"".to_owned(),
+            "measurements = []",
+            "seam.measurements",
+        ),
+        (
+            "enrolled = \"any\"".to_owned(),
+            "enrolled = []",
+            "platforms.enrolled",
+        ),
+    ] {
+        let text = policy_toml();
+        assert!(text.contains(&from), "{from}");
+        let found = mistakes(&text.replacen(&from, to, 1));
+        assert_eq!(found, [format!("{path}: {EMPTY}")]);
+    }
+    let none = policy_toml().replace(r#"["UpToDate", "SWHardeningNeeded"]"#, "[]");
+    assert!(
+        AppraisalPolicy::from_toml(&none).is_ok(),
+        "those in grace are admitted"
+    );
+    assert_eq!(
+        mistakes(&none.replace(r#"["OutOfDate"]"#, "[]")),
+        [format!("tcb.statuses_allowed: {EMPTY}")]
+    );
+}
+
+#[test]
+fn attributes_that_every_appraisal_refuses_are_a_mistake() {
+    for (required, words) in [
+        ("0100001000000000", "demands DEBUG"),
+        ("1000001000000000", "demands profiling"),
+        ("0000003000000000", "demands MIGRATABLE"),
+        ("0000000000000000", "SEPT_VE_DISABLE (bit 28) is clear"),
+    ] {
+        let found = mistakes(&policy_toml().replace("0000001000000000", required));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("td.attributes_required: "),
+            "{found:?}"
+        );
+        assert!(found[0].contains(words), "{found:?}");
+    }
+}
+
+#[test]
+fn a_release_or_profile_that_is_there_twice_is_a_mistake() {
+    let release =
+        format!("[[releases]]\nname = \"again\"\nrtmr1 = \"{ZERO}\"\nrtmr2 = \"{ZERO}\"\n");
+    let text = policy_toml().replace("[platforms]", &format!("{release}[platforms]"));
+    assert_eq!(
+        mistakes(&text),
+        ["releases[1]: has the measurements of releases[0]"]
+    );
+    let other = text.replace(
+        &format!("again\"\nrtmr1 = \"{ZERO}\""),
+        &format!("again\"\nrtmr1 = \"{RTMR3}\""),
+    );
+    assert!(AppraisalPolicy::from_toml(&other).is_ok());
+    let profile =
+        format!("[[platform_profiles]]\nname = \"again\"\nmrtd = \"{ZERO}\"\nrtmr0 = \"{ZERO}\"\n");
+    let text = policy_toml().replace("[[releases]]", &format!("{profile}[[releases]]"));
+    assert_eq!(
+        mistakes(&text),
+        ["platform_profiles[1]: has the measurements of platform_profiles[0]"]
+    );
+}
+
+#[test]
+fn a_mistake_shows_what_was_seen() {
+    for (to, words) in [
+        (&ZERO[2..], "not 94 digits"),
+        (&*format!("z{}", &ZERO[1..]), "not 'z' at digit 1"),
+        ("", "not an empty text"),
+    ] {
+        let text =
+            policy_toml().replace(&format!("mrtd = \"{ZERO}\""), &format!("mrtd = \"{to}\""));
+        let found = mistakes(&text);
+        assert_eq!(
+            found,
+            [format!(
+                "platform_profiles[0].mrtd: wants 48 bytes in hexadecimal, {words}"
+            )]
+        );
+    }
+    let found = mistakes(&policy_toml().replace("\"UpToDate\"", "\"uptodate\""));
+    assert!(!found[0].contains("Revoked"), "{found:?}");
+    let long = policy_toml().replace("\"if-claimed\"", &format!("\"{}\"", "é\\n".repeat(100)));
+    assert!(mistakes(&long)[0].len() < 300);
 }

@@ -16,6 +16,7 @@ pub(super) fn status(text: &str) -> Result<TcbStatus, String> {
             "`{text}` is no TCB status; one of {}",
             TcbStatus::ALL
                 .iter()
+                .filter(|status| **status != TcbStatus::Revoked)
                 .map(|status| status.as_str())
                 .collect::<Vec<_>>()
                 .join(", ")
@@ -47,9 +48,26 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 
 pub(super) fn bytes<const N: usize>(text: &str) -> Result<[u8; N], String> {
     let mut bytes = [0; N];
-    hex::decode_to_slice(text, &mut bytes)
-        .map_err(|_| format!("wants {N} bytes in hexadecimal"))?;
-    Ok(bytes)
+    match hex::decode_to_slice(text, &mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(_) => Err(format!(
+            "wants {N} bytes in hexadecimal, not {}",
+            flaw(text)
+        )),
+    }
+}
+
+/// What is wrong with hexadecimal: the first digit that is none, or else the length.
+fn flaw(text: &str) -> String {
+    let mut digits = (1_usize..).zip(text.chars());
+    match digits.find(|(_, digit)| !digit.is_ascii_hexdigit()) {
+        Some((position, digit)) => format!("{digit:?} at digit {position}"),
+        None => match text.len() {
+            0 => "an empty text".to_owned(),
+            1 => "1 digit".to_owned(),
+            length => format!("{length} digits"),
+        },
+    }
 }
 
 pub(super) fn measurements(values: BTreeSet<[u8; 48]>) -> BTreeSet<Measurement> {

@@ -4,7 +4,7 @@
 //! not here is [`VerifyError::Unclassified`]: still a refusal, only a nameless one.
 
 use super::error::{CertificateChain, ChainFault, Details, VerifyError};
-use crate::collateral::CollateralPart;
+use crate::{collateral::CollateralPart, rfc_3339};
 
 /// The two signatures that [`super::failing_chain`] spoils.
 const TCB_INFO_SIGNATURE: &str = "Signature is invalid for tcb_info";
@@ -141,14 +141,14 @@ pub(super) fn classify(
     text: &str,
     failing_chain: impl FnOnce() -> CertificateChain,
 ) -> VerifyError {
-    let details = Details(text.to_owned());
     if let Some(error) = text.strip_prefix(CHAIN) {
         return VerifyError::Chain {
             chain: failing_chain(),
             fault: fault(error),
-            source: details,
+            source: Details(dated(error).unwrap_or_else(|| text.to_owned())),
         };
     }
+    let details = Details(text.to_owned());
     if text.starts_with("Too many intermediate certificates") {
         return chain(failing_chain(), details);
     }
@@ -182,6 +182,16 @@ fn fault(error: &str) -> ChainFault {
         .iter()
         .find(|(beginning, _)| error.starts_with(beginning));
     known.map_or(ChainFault::Untrusted, |(_, fault)| *fault)
+}
+
+/// In words what reads `CertExpired { time: UnixTime(2), not_after: UnixTime(1) }`.
+fn dated(error: &str) -> Option<String> {
+    let (_, fields) = error.split_once("{ time: UnixTime(")?;
+    let (now, bound) = fields.split_once("), ")?;
+    let (name, bound) = bound.split_once(": UnixTime(")?;
+    let (bound, _) = bound.split_once(')')?;
+    let [now, bound] = [now.parse().ok()?, bound.parse().ok()?].map(rfc_3339);
+    Some(format!("{} {bound}, at {now}", name.replace('_', " ")))
 }
 
 #[cfg(test)]
@@ -231,6 +241,9 @@ mod tests {
             ChainFault::Expired
         );
         assert_eq!(fault_of("UnknownIssuer"), ChainFault::Untrusted);
+        let error = "CertExpired { time: UnixTime(1769860801), not_after: UnixTime(1769860800) }";
+        let words = "not after 2026-01-31T12:00:00Z, at 2026-01-31T12:00:01Z";
+        assert_eq!(dated(error).as_deref(), Some(words));
         let many = named("Too many intermediate certificates: 9");
         assert!(matches!(
             many,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{ErrorCode, QuoteError, collateral::CollateralPart};
+use crate::{ErrorCode, QuoteError, collateral::CollateralPart, rfc_3339};
 
 /// What the verification library said, word for word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub enum VerifyError {
     #[error("the collateral is for another kind of TEE than the quote")]
     CollateralKind,
     /// A part of the collateral is issued in the future.
-    #[error("the {part} is issued at {issued_s}, after {now_s}")]
+    #[error("the {part} is issued at {}, after {}", rfc_3339(*issued_s), rfc_3339(*now_s))]
     NotYetValid {
         /// Which part.
         part: CollateralPart,
@@ -87,7 +87,7 @@ pub enum VerifyError {
         now_s: u64,
     },
     /// A part of the collateral is past its next update.
-    #[error("the {part} was due for an update at {next_update_s}, before {now_s}")]
+    #[error("the {part} was due for an update at {}, before {}", rfc_3339(*next_update_s), rfc_3339(*now_s))]
     Expired {
         /// Which part.
         part: CollateralPart,

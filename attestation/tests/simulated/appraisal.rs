@@ -2,7 +2,7 @@
 
 use attestation::{
     Appraiser, Binding, ErrorCode, Evidence, ExecutorKind, Outcome, PlatformStanding, ReportData,
-    Role, TcbStatus,
+    Role, TcbStatus, rfc_3339,
 };
 use simulator::{QuoteVersion, SimulatedPlatform};
 
@@ -165,11 +165,11 @@ fn superseded(days: u64) -> Scene {
 
 #[test]
 fn the_grace_for_an_outdated_tcb_counts_down_and_ends() {
-    for (days, left_days) in [(0, 30), (12, 18), (29, 1)] {
+    for (days, left_days, left) in [(0, 30, "30 days"), (12, 18, "18 days"), (29, 1, "1 day")] {
         let result = superseded(days).appraise().unwrap();
         assert_eq!(result.tcb_grace_left_s(), Some(left_days * DAY_S));
         let transcript = result.transcript().to_string();
-        let seen = format!("{left_days} days of grace left");
+        let seen = format!(", {left} of grace left");
         assert!(transcript.contains(&seen), "{transcript}");
     }
     for days in [30, 31, 3000] {
@@ -408,7 +408,7 @@ fn nothing_behind_an_unverified_quote_is_looked_at() {
             .steps
             .iter()
             .filter(|step| step.outcome == Outcome::Skip && step.required);
-        assert_eq!(skipped.count(), 7, "steps 5 to 11: {}", refusal.transcript);
+        assert_eq!(skipped.count(), 8, "steps 4 to 11: {}", refusal.transcript);
     }
 }
 
@@ -424,8 +424,9 @@ fn expired_collateral_counts_for_the_policys_grace_and_no_longer() {
     scene.replace_policy("grace_hours = 0", "grace_hours = 1");
     let result = scene.appraise().unwrap();
     assert_eq!(result.collateral_grace_used_s(), 3600);
+    let words = format!("ended at {}, within", rfc_3339(ended_s));
     assert!(
-        result.transcript().to_string().contains("ended 3600 s ago"),
+        result.transcript().to_string().contains(&words),
         "{}",
         result.transcript()
     );

@@ -11,6 +11,8 @@ mod event_log;
 #[cfg(test)]
 mod gpu;
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod record;
 #[cfg(test)]
 mod rim;

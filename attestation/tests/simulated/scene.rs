@@ -127,13 +127,20 @@ impl Scene {
         &self,
         evidence: &Evidence,
     ) -> Result<AttestationResult, Refusal> {
-        let (verifier, policy, collateral) =
-            (self.verifier(), self.appraisal_policy(), self.collateral());
+        self.appraise_under(evidence, &self.collateral())
+    }
+
+    pub(crate) fn appraise_under(
+        &self,
+        evidence: &Evidence,
+        collateral: &Collateral,
+    ) -> Result<AttestationResult, Refusal> {
+        let (verifier, policy) = (self.verifier(), self.appraisal_policy());
         let appraiser = Appraiser {
             verifier: &verifier,
             gpu_verifier: &self.gpu_verifier(),
             policy: &policy,
-            collateral: &collateral,
+            collateral,
             references: &self.references,
         };
         appraiser.appraise(evidence, &self.binding, &self.register, self.now_s)

@@ -41,6 +41,16 @@ fn flipped(at: usize) -> VerifyError {
 /// The refusal under collateral of which one statement was changed and signed again.
 fn restated(statement: &str, change: impl FnOnce(&mut Value)) -> VerifyError {
     let scene = Scene::new();
+    let collateral = restated_collateral(&scene, statement, change);
+    verify(&scene, &scene.evidence().quote, &collateral)
+}
+
+/// Collateral of which one statement was changed and signed again.
+pub(crate) fn restated_collateral(
+    scene: &Scene,
+    statement: &str,
+    change: impl FnOnce(&mut Value),
+) -> Collateral {
     let mut collateral: Value =
         serde_json::from_str(&scene.platform.collateral_json(&scene.collateral)).unwrap();
     let mut value: Value = serde_json::from_str(collateral[statement].as_str().unwrap()).unwrap();
@@ -49,8 +59,7 @@ fn restated(statement: &str, change: impl FnOnce(&mut Value)) -> VerifyError {
     collateral[format!("{statement}_signature")] =
         hex::encode(scene.platform.sign_statement(&text)).into();
     collateral[statement] = text.into();
-    let collateral = Collateral::from_json(collateral.to_string().as_bytes()).unwrap();
-    verify(&scene, &scene.evidence().quote, &collateral)
+    Collateral::from_json(collateral.to_string().as_bytes()).unwrap()
 }
 
 /// The refusal under collateral of which one member of the JSON was replaced.

@@ -157,13 +157,18 @@ Access token of user `operator`, role operator. It is shown this once and stored
   {access_token}
 
 Next:
-  1. Complete {dir}/appraisal-policy.toml: every FILL-IN.
-  2. Collateral: set pccs_urls in {dir}/gateway.toml, or put a file for each of your platforms into
-     {dir}/collateral/ (`cocoon-attest collateral fetch --store {dir}/collateral`).
-  3. cocoon-gateway config check --config {dir}/gateway.toml
-  4. cocoon-gateway run --config {dir}/gateway.toml
-  5. Enrol workers: POST https://{hostname}:{api_port}/v1/workers (`cocoon-admin worker create`); clients and operators
-     trust {dir}/tls/api-ca.pem.
+  1. Complete {dir}/appraisal-policy.toml: every FILL-IN. What is still amiss:
+       cocoon-attest policy lint {dir}/appraisal-policy.toml
+  2. Collateral: set pccs_urls in {dir}/gateway.toml; or fetch it yourself, with a quote of a machine of each kind:
+       cocoon-attest collateral fetch --quote quote.bin --store {dir}/collateral
+  3. Workers with GPUs: put NVIDIA's reference manifests into a folder, and set gpu_references_dir in
+     {dir}/gateway.toml to it. Which ones a machine's GPU evidence wants:
+       cocoon-attest inspect evidence.json
+  4. Find every mistake, then run:
+       cocoon-gateway config check --config {dir}/gateway.toml
+       cocoon-gateway run --config {dir}/gateway.toml
+  5. Enrol workers; clients and operators trust {dir}/tls/api-ca.pem:
+       cocoon-admin worker create --id worker-1 --gateway https://{hostname}:{api_port} --ca-file {dir}/tls/api-ca.pem
   6. Workers dial {hostname}:{worker_port} and pin {dir}/tls/pool-ca.pem.
 Keep tls/pool-ca.key and tls/api-ca.key off this machine: the gateway does not need them.
 "

@@ -59,6 +59,11 @@ fn mistakes_in_the_configuration_have_an_exit_code_of_their_own() {
         "{}",
         text(&check.stderr)
     );
+    let said = text(&check.stderr);
+    assert!(
+        said.starts_with("cocoon-gateway: the appraisal policy "),
+        "{said}"
+    );
     complete_policy(dir.path());
     let check = gateway(&["config", "check", "--config", &config]);
     let said = text(&check.stdout);

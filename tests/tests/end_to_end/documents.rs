@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use tests::fleet::write_environment;
+use tests::fleet::{binary, write_environment};
 use tests::sources::workspace_root;
 
 use crate::pool::Pool;
@@ -62,6 +62,55 @@ async fn every_command_of_the_documents_works() {
         }
     }
     assert!(run > 0, "the documents show nothing that a user could try");
+}
+
+/// A program's help and hints name commands of the others: each stands whole on a line of its own, and is understood.
+#[test]
+fn every_command_that_a_program_hints_at_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = folder.path().join("pool");
+    let pool = pool.to_str().unwrap();
+    let init = ["init", "--dir", pool, "--hostname", "localhost"];
+    let simulate = ["policy", "simulate", "--help"];
+    let mut hints = Vec::new();
+    for (program, arguments) in [("cocoon-gateway", &init[..]), ("cocoon-attest", &simulate)] {
+        let said = says(program, arguments);
+        let lines = said.lines().map(str::trim);
+        hints.extend(
+            lines
+                .filter(|line| line.starts_with("cocoon-"))
+                .map(str::to_owned),
+        );
+    }
+    let of = |program: &str| {
+        hints
+            .iter()
+            .filter(|hint| hint.starts_with(program))
+            .count()
+    };
+    assert!(
+        of("cocoon-admin ") >= 2 && of("cocoon-attest ") >= 3,
+        "{hints:#?}"
+    );
+    for hint in &hints {
+        let mut words = hint.split_whitespace();
+        let program = words.next().unwrap();
+        // Help is printed only behind arguments that are understood.
+        says(program, &words.chain(["--help"]).collect::<Vec<_>>());
+    }
+}
+
+/// What a run that must succeed prints.
+fn says(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(binary(program).unwrap())
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {output:?}"
+    );
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// As a user would paste it, in the repository's root, with a home of its own.

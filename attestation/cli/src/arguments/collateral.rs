@@ -69,7 +69,7 @@ pub(crate) struct CollateralFetch {
 #[derive(Debug, Args)]
 #[command(after_help = help!(
     yes: "all of it verifies and is in date",
-    findings: "some of it does not verify, or is out of date",
+    findings: "some of it does not verify, or is out of date; or there is none",
     examples:
         "cocoon-attest collateral show collateral/",
         "cocoon-attest collateral show collateral.json --time 2026-01-31T12:00:00Z",
@@ -79,7 +79,7 @@ pub(crate) struct CollateralShow {
     #[arg(value_name = "FILE|FOLDER")]
     pub(crate) path: PathBuf,
 
-    /// The time to look at it from: RFC 3339, seconds since the epoch, or `now`.
+    /// The time to look at it from: RFC 3339, a date, seconds since the epoch, or `now`.
     #[arg(long, value_name = "TIME", default_value = "now")]
     pub(crate) time: String,
 }
@@ -88,7 +88,7 @@ pub(crate) struct CollateralShow {
 #[derive(Debug, Args)]
 #[command(after_help = help!(
     yes: "all of it is in the store",
-    findings: "an entry does not verify, or is older than what is there",
+    findings: "an entry does not verify, or is older than what is there; or there is none",
     examples: "cocoon-attest collateral import store.json --store collateral/",
 ))]
 pub(crate) struct CollateralImport {

@@ -37,7 +37,7 @@ pub(crate) struct PolicyLint {
 /// Compare two appraisal policies by meaning: what becomes stricter, what laxer.
 ///
 /// Order, comments and spelling do not count. `stricter` refuses more and accepts nothing more; `laxer` the reverse; `other` is
-/// both, or neither can be said.
+/// both, or neither can be said; `neutral` changes no verdict.
 #[derive(Debug, Args)]
 #[command(after_help = help!(
     yes: "the comparison was printed, whether they differ or not",
@@ -55,20 +55,21 @@ pub(crate) struct PolicyDiff {
     #[arg(value_name = "NEW", value_hint = ValueHint::FilePath)]
     pub(crate) new: PathBuf,
 
-    /// Treat every rule that does not only become stricter as a finding.
+    /// Treat every rule that becomes laxer or other as a finding.
     #[arg(long)]
     pub(crate) deny_laxer: bool,
 }
 
 /// Appraise stored evidence under a policy: whom would it cut?
 ///
-/// Reads every `*.json` of a folder, each an attestation record (`cocoon-admin worker attestation ID`, `cocoon attestation
-/// TASK`) or a bundle. `before` is the verdict under the file's own policy, reached again here, not the gateway's word.
+/// Reads every `*.json` of a folder, each an attestation record (of a worker from `cocoon-admin`, as in the first example, of a
+/// task from `cocoon attestation`) or a bundle. `before` is the verdict under the file's own policy, reached again here, not the gateway's word.
 #[derive(Debug, Args)]
 #[command(after_help = help!(
     yes: "the policy would cut nobody who is accepted now",
-    findings: "it would cut somebody",
+    findings: "it would cut somebody; or neither policy had its say, as no evidence verifies",
     examples:
+        "cocoon-admin worker attestation --id worker-1 --output records/worker-1.json",
         "cocoon-attest policy simulate new-policy.toml --evidence-dir records/",
         "cocoon-attest policy simulate new.toml --evidence-dir records/ --time now --json",
 ))]
@@ -81,7 +82,7 @@ pub(crate) struct PolicySimulate {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) evidence_dir: PathBuf,
 
-    /// Appraise at this time instead of each file's own: RFC 3339, seconds since the epoch, or `now`. Both verdicts are of it.
+    /// Appraise at this time instead of each file's own: RFC 3339, a date, seconds since the epoch, or `now`. Both verdicts are of it.
     #[arg(long, value_name = "TIME")]
     pub(crate) time: Option<String>,
 }

@@ -32,7 +32,7 @@ pub(crate) struct ReceiptVerify {
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
 
-    /// Appraise at this time instead of the record's own: RFC 3339, seconds since the epoch, or `now`.
+    /// Appraise at this time instead of the record's own: RFC 3339, a date, seconds since the epoch, or `now`.
     #[arg(long, value_name = "TIME")]
     pub(crate) time: Option<String>,
 }

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueHint};
 
+/// What names evidence that `--gpu` is not. Options of `--gpu` conflict with these instead of requiring it: clap forgives what
+/// is required and missing where it conflicts with something that is there.
+const OF_QUOTES: [&str; 4] = ["quote", "evidence", "record", "bundle"];
+
 /// Verify evidence and appraise it by a policy; print the transcript.
 ///
 /// Every step is shown with what was seen and what was wanted. A record or a bundle brings collateral, policy and time; each
@@ -15,6 +19,7 @@ use clap::{ArgGroup, Args, ValueHint};
     after_help = help!(
         yes: "every required step passed",
         findings: "the evidence was refused; the transcript names step, code and remedy",
+        undecided: "undecided: GPU evidence is signed, and its nonce or its measurements were not looked at",
         examples:
             "cocoon-attest verify --quote q.bin --collateral c.json --policy p.toml --time now",
             "cocoon-attest verify --evidence e.cbor --collateral c.json --policy p.toml --time now",
@@ -32,12 +37,13 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["collateral", "policy"], value_hint = ValueHint::FilePath)]
     pub(crate) gpu: Option<PathBuf>,
 
-    /// The certificates (PEM) of a bare report.
-    #[arg(long, value_name = "FILE", requires = "gpu", value_hint = ValueHint::FilePath)]
+    /// The certificates (PEM) of a bare report, which brings none.
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_QUOTES, value_hint = ValueHint::FilePath)]
     pub(crate) gpu_chain: Option<PathBuf>,
 
-    /// The nonce that GPU evidence must answer, 64 hexadecimal digits. Without it, its freshness is not judged.
-    #[arg(long, value_name = "HEX", requires = "gpu")]
+    /// The nonce that GPU evidence must answer, 64 hexadecimal digits. Without it, its freshness is not judged, and the exit
+    /// code is 5.
+    #[arg(long, value_name = "HEX", conflicts_with_all = OF_QUOTES)]
     pub(crate) nonce: Option<String>,
 
     #[command(flatten)]
@@ -76,12 +82,12 @@ pub(crate) struct Given {
     #[arg(long, value_name = "FILE", required_unless_present = "complete", value_hint = ValueHint::FilePath)]
     pub(crate) policy: Option<PathBuf>,
 
-    /// NVIDIA's reference manifest (RIM) of a GPU's driver or VBIOS; may be repeated. Named by its identifier, such as
+    /// NVIDIA's reference manifest (RIM) of a GPU's driver or VBIOS, for evidence that has GPUs; may be repeated. Named by its identifier, such as
     /// `NV_GPU_DRIVER_GH100_550.90.07`, or by the file's name where that is the identifier.
-    #[arg(long = "rim", value_name = "[ID=]FILE", value_parser = Manifest::parse, value_hint = ValueHint::FilePath)]
+    #[arg(long = "rim", value_name = "[ID=]FILE", value_parser = Manifest::parse, conflicts_with = "quote", value_hint = ValueHint::FilePath)]
     pub(crate) manifests: Vec<Manifest>,
 
-    /// The time to verify at: RFC 3339, seconds since the epoch, or `now`. A record or bundle brings its own.
+    /// The time to verify at: RFC 3339, a date, seconds since the epoch, or `now`. A record or bundle brings its own.
     #[arg(long, value_name = "TIME", required_unless_present = "complete")]
     pub(crate) time: Option<String>,
 }
@@ -99,6 +105,9 @@ pub(crate) struct Manifest {
 impl Manifest {
     fn parse(text: &str) -> Result<Self, String> {
         if let Some((id, path)) = text.split_once('=') {
+            if path.is_empty() {
+                return Err("names no file; write ID=FILE".to_owned());
+            }
             return Ok(Self {
                 id: id.to_owned(),
                 path: PathBuf::from(path),
@@ -135,6 +144,8 @@ mod tests {
             let manifest = Manifest::parse(text).unwrap();
             assert_eq!((&*manifest.id, manifest.path.to_str().unwrap()), (id, path));
         }
-        assert!(Manifest::parse("..").is_err());
+        for wrong in ["..", "NV_A_1.02=", ""] {
+            assert!(Manifest::parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -37,8 +37,9 @@ pub(crate) fn run(arguments: &CollateralFetch, world: &mut World<'_>) -> anyhow:
 fn family(arguments: &CollateralFetch, world: &mut World<'_>) -> anyhow::Result<Family> {
     match (&arguments.quote, &arguments.fmspc) {
         (Some(path), _) => {
-            let bytes = input::decode_binary("quote", input::read(path, world.input)?)?;
-            let quote = Quote::parse(&bytes).context("the quote cannot be parsed")?;
+            let bytes = input::read_binary("quote", path, world.input)?;
+            let quote =
+                Quote::parse(&bytes).with_context(|| format!("{} is no quote", path.display()))?;
             Ok(quote.family()?)
         }
         (None, Some(digits)) => Ok(Family {

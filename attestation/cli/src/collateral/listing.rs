@@ -1,11 +1,11 @@
 //! What a command says of collateral: one entry a set, each part with its dates; as a table or as one JSON object.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
-use attestation::{Collateral, Family, Verifier, collateral::Validity, one_line};
+use attestation::{Collateral, Family, Verifier, collateral::Validity, one_line, rfc_3339};
 use serde_json::{Value, json};
 
-use crate::{Exit, checks::chain, input::format_time};
+use crate::{Exit, checks::chain, output::counted};
 
 const SCHEMA: &str = "cocoon-attest/collateral/1";
 const DAY_S: u64 = 86_400;
@@ -53,6 +53,8 @@ pub(crate) enum Outcome {
     Refused(String),
     /// Nobody had it.
     Unreachable(String),
+    /// There is none.
+    Empty,
 }
 
 impl Outcome {
@@ -63,6 +65,7 @@ impl Outcome {
             Self::Unchanged => "unchanged",
             Self::Refused(_) => "refused",
             Self::Unreachable(_) => "unreachable",
+            Self::Empty => "empty",
         }
     }
 
@@ -80,6 +83,7 @@ impl Outcome {
             Self::Unchanged => "verified, and there already".to_owned(),
             Self::Refused(reason) => format!("REFUSED: {reason}"),
             Self::Unreachable(reason) => format!("NOT FETCHED: {reason}"),
+            Self::Empty => "holds NO COLLATERAL".to_owned(),
         }
     }
 }
@@ -132,8 +136,8 @@ impl Entry {
                 ca,
                 number.unwrap_or_default().to_string(),
                 part.part.to_string(),
-                format_time(part.issued_s),
-                format_time(part.next_update_s),
+                rfc_3339(part.issued_s),
+                rfc_3339(part.next_update_s),
                 left(part.next_update_s, now_s),
             ]
         };
@@ -144,8 +148,8 @@ impl Entry {
         let part = |part: &Validity| {
             json!({
                 "part": part.part.to_string(),
-                "issued": format_time(part.issued_s),
-                "next_update": format_time(part.next_update_s),
+                "issued": rfc_3339(part.issued_s),
+                "next_update": rfc_3339(part.next_update_s),
                 "days_left": part.next_update_s.saturating_sub(now_s) / DAY_S,
                 "expired": now_s >= part.next_update_s,
             })
@@ -165,10 +169,23 @@ impl Entry {
 }
 
 impl Listing {
+    /// Everything that a file or folder holds; that it holds nothing is an entry of its own.
+    pub(crate) fn of(path: &Path, now_s: u64, mut entries: Vec<Entry>) -> Self {
+        if entries.is_empty() {
+            entries.push(Entry {
+                origin: path.display().to_string(),
+                family: None,
+                collateral: None,
+                outcome: Outcome::Empty,
+            });
+        }
+        Self::new(now_s, entries)
+    }
+
     /// The exit follows from the worst entry.
     pub(crate) fn new(now_s: u64, entries: Vec<Entry>) -> Self {
         let has = |is: fn(&Outcome) -> bool| entries.iter().any(|entry| is(&entry.outcome));
-        let exit = if has(|outcome| matches!(outcome, Outcome::Refused(_))) {
+        let exit = if has(|outcome| matches!(outcome, Outcome::Refused(_) | Outcome::Empty)) {
             Exit::Findings
         } else if has(|outcome| matches!(outcome, Outcome::Unreachable(_))) {
             Exit::Unreachable
@@ -190,7 +207,7 @@ impl Listing {
         let entries = self.entries.iter().map(|entry| entry.to_json(self.now_s));
         json!({
             "schema": SCHEMA,
-            "time": format_time(self.now_s),
+            "time": rfc_3339(self.now_s),
             "entries": entries.collect::<Vec<_>>(),
         })
     }
@@ -211,9 +228,6 @@ impl Listing {
             let outcome = one_line(&entry.outcome.text());
             let _ = writeln!(text, "{}: {outcome}", one_line(&entry.origin));
         }
-        if self.entries.is_empty() {
-            text.push_str("there is no collateral\n");
-        }
         text
     }
 }
@@ -227,9 +241,9 @@ fn names(family: Option<Family>) -> (String, String) {
 fn left(next_update_s: u64, now_s: u64) -> String {
     if now_s >= next_update_s {
         let days = now_s.saturating_sub(next_update_s) / DAY_S;
-        format!("EXPIRED {days} days ago")
+        format!("EXPIRED {} ago", counted(days, "day"))
     } else {
-        format!("{} days", next_update_s.saturating_sub(now_s) / DAY_S)
+        counted(next_update_s.saturating_sub(now_s) / DAY_S, "day")
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &CollateralShow, world: &mut World<'_>) -> anyhow::
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         }
     };
-    Ok(Listing::new(now_s, entries))
+    Ok(Listing::of(path, now_s, entries))
 }
 
 pub(super) fn open(path: &Path) -> anyhow::Result<File> {

@@ -45,7 +45,7 @@ pub(crate) fn import(
             Err(error) => Outcome::Refused(chain(&error)),
         },
     });
-    Ok(Listing::new(now_s, entries.collect()))
+    Ok(Listing::of(path, now_s, entries.collect()))
 }
 
 /// Writes everything that the store holds for TDs, and says of each whether it would be taken now.

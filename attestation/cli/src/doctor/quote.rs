@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use attestation::{Binding, Collateral, Preimage, Quote, Role, SuiteHash, Verifier};
+use attestation::{Binding, Collateral, Preimage, Quote, Role, SuiteHash, Verifier, rfc_3339};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     trust_domain::REPORTS_DIR,
     tsm,
 };
-use crate::{Machine, checks::chain, input::format_time};
+use crate::{Machine, checks::chain};
 
 const ROUND_TRIP: &str = "quote round trip";
 const STRUCTURE: &str = "quote";
@@ -163,9 +163,9 @@ fn clock(collateral: Option<&Collateral>, now_s: u64) -> Examination {
     );
     let seen = format!(
         "{}; the collateral is of {} to {}",
-        format_time(now_s),
-        format_time(from_s),
-        format_time(until_s)
+        rfc_3339(now_s),
+        rfc_3339(from_s),
+        rfc_3339(until_s)
     );
     if now_s < from_s {
         Examination::fail(

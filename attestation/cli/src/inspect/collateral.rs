@@ -1,9 +1,9 @@
 //! What collateral says: for which platforms it is, from when until when.
 
-use attestation::{Collateral, CollateralPart, Tee};
+use attestation::{Collateral, CollateralPart, Tee, rfc_3339};
 
 use super::NOT_VERIFIED;
-use crate::{input::format_time, output::Section};
+use crate::output::Section;
 
 pub(super) fn section(bytes: &[u8]) -> anyhow::Result<Section> {
     Ok(describe(&Collateral::from_json(bytes)?))
@@ -29,11 +29,11 @@ pub(super) fn describe(collateral: &Collateral) -> Section {
         .fold(section, |section, validity| {
             let (issued, next_update) = names(validity.part);
             section
-                .field(issued, format_time(validity.issued_s))
-                .field(next_update, format_time(validity.next_update_s))
+                .field(issued, rfc_3339(validity.issued_s))
+                .field(next_update, rfc_3339(validity.next_update_s))
         });
     section
-        .field("next_update", format_time(collateral.next_update_s()))
+        .field("next_update", rfc_3339(collateral.next_update_s()))
         .field("verified", NOT_VERIFIED)
 }
 

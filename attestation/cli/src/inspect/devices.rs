@@ -1,20 +1,22 @@
 //! What GPUs and switches say of themselves, and what NVIDIA's manifests say of what they should measure.
 
 use anyhow::Context;
-use attestation::gpu::{Details, DeviceReport, UnverifiedReport, rim::UnverifiedManifest};
+use attestation::{
+    gpu::{Details, DeviceReport, UnverifiedReport, rim::UnverifiedManifest},
+    rfc_3339,
+};
 use serde_json::{Value, json};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use crate::{
-    devices::{self, Devices},
-    input::format_time,
+    devices::{self, Devices, Form},
     output::Section,
 };
 
 const NOT_VERIFIED: &str = "no; `cocoon-attest verify --gpu` does that";
 
 pub(super) fn sections(bytes: &[u8]) -> anyhow::Result<Vec<Section>> {
-    let devices = devices::parse(bytes.to_vec(), None)?;
+    let devices = devices::parse(bytes.to_vec())?;
     let mut sections = vec![
         Section::new("device_evidence")
             .field("devices", devices.reports.len())
@@ -29,8 +31,7 @@ pub(super) fn sections(bytes: &[u8]) -> anyhow::Result<Vec<Section>> {
 }
 
 fn device(index: usize, device: &DeviceReport, devices: &Devices) -> anyhow::Result<Section> {
-    let report = UnverifiedReport::inspect(&device.report, device.kind)
-        .context("its report cannot be parsed")?;
+    let report = UnverifiedReport::inspect(device).context("its report cannot be parsed")?;
     let certificates: Vec<Value> = device
         .certificates
         .iter()
@@ -54,9 +55,12 @@ fn device(index: usize, device: &DeviceReport, devices: &Devices) -> anyhow::Res
             .field("mode", json!(gpu.mode)),
         Details::NvSwitch(_) => section,
     };
-    let mode = devices.has_mode.then(|| json!(device.mode));
+    let manifests: Vec<_> = report.reference_ids.into_iter().map(|one| one.id).collect();
+    let mode = (devices.form == Form::Worker).then(|| json!(device.mode));
     Ok(section
+        .field("enrol_as", report.device_serial)
         .field("measurements", report.measurements.len())
+        .field("manifests_wanted", manifests)
         .field("certificates", certificates)
         .field("ocsp_responses", device.ocsp_responses.len())
         .field("nvml_says", mode.unwrap_or(Value::Null)))
@@ -74,16 +78,11 @@ pub(super) fn chain(pem: &[u8]) -> anyhow::Result<Section> {
         .field("verified", NOT_VERIFIED))
 }
 
-/// `99991231235959Z`, in seconds since the Unix epoch.
-const NO_END_S: u64 = 253_402_300_799;
-
 fn certificate(der: &[u8]) -> anyhow::Result<Value> {
     let (_, certificate) =
         X509Certificate::from_der(der).context("a certificate cannot be parsed")?;
     let date = |seconds: i64| match u64::try_from(seconds) {
-        // RFC 5280, section 4.1.2.5: no end is meant. The calendar used here ends a day before.
-        Ok(NO_END_S) => "9999-12-31T23:59:59Z".to_owned(),
-        Ok(seconds) => format_time(seconds),
+        Ok(seconds) => rfc_3339(seconds),
         Err(_) => seconds.to_string(),
     };
     Ok(json!({
@@ -98,17 +97,15 @@ fn certificate(der: &[u8]) -> anyhow::Result<Value> {
 pub(super) fn manifest(bytes: &[u8]) -> anyhow::Result<Section> {
     let manifest = UnverifiedManifest::inspect(bytes).context("the manifest cannot be parsed")?;
     Ok(Section::new("reference_manifest")
+        .field("identifier", manifest.identifier())
         .field("describes", manifest.kind.to_string())
         .field("product", manifest.product)
         .field("version", manifest.version)
         .field("measurements", manifest.measurements_count)
         .field("active_measurements", manifest.active_measurements_count)
         .field("signer", manifest.signer_subject)
-        .field(
-            "signer_not_before",
-            format_time(manifest.signer_not_before_s),
-        )
-        .field("signer_not_after", format_time(manifest.signer_not_after_s))
+        .field("signer_not_before", rfc_3339(manifest.signer_not_before_s))
+        .field("signer_not_after", rfc_3339(manifest.signer_not_after_s))
         .field("length_bytes", bytes.len())
         .field("verified", NOT_VERIFIED))
 }

@@ -4,7 +4,7 @@ mod certificate;
 mod enclave;
 mod layout;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use dcap_qvl::quote::{
     AuthData, EnclaveReport, Header, Quote, Report, TDReport10, TDReport15, TDReport15Ex,
 };
@@ -17,13 +17,16 @@ const TEE_TYPE_TDX: u32 = 0x81;
 
 /// The sections that describe the quote in `bytes`.
 pub(super) fn sections(bytes: &[u8]) -> anyhow::Result<Vec<Section>> {
-    let quote = Quote::parse(bytes).with_context(|| match layout::first_misfit(bytes) {
-        Some((offset, part)) => format!(
-            "{part} at byte {offset} does not fit into {} bytes",
-            bytes.len()
-        ),
-        None => "the quote cannot be parsed".to_owned(),
-    })?;
+    let quote =
+        Quote::parse(bytes).map_err(in_one_line).with_context(|| {
+            match layout::first_misfit(bytes) {
+                Some((offset, part)) => format!(
+                    "{part} at byte {offset} does not fit into {} bytes",
+                    bytes.len()
+                ),
+                None => "the quote cannot be parsed".to_owned(),
+            }
+        })?;
     let mut sections = vec![summary(&quote, bytes), header(&quote.header)];
     sections.extend(body(&quote.report));
     sections.push(certification(&quote)?);
@@ -31,6 +34,12 @@ pub(super) fn sections(bytes: &[u8]) -> anyhow::Result<Vec<Section>> {
         sections.push(section);
     }
     Ok(sections)
+}
+
+/// The parser's words on what is cut short fill several lines, with tabs.
+fn in_one_line(error: impl std::fmt::Debug + Into<anyhow::Error>) -> anyhow::Error {
+    let text = format!("{:#}", error.into());
+    anyhow!(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn summary(quote: &Quote, bytes: &[u8]) -> Section {

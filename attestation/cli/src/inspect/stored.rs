@@ -1,13 +1,12 @@
 //! What an attestation record or a bundle holds.
 
 use anyhow::Context;
-use attestation::{AttestationRecord, Binding};
+use attestation::{AttestationRecord, Binding, rfc_3339};
 use serde_json::json;
 
 use super::{NOT_VERIFIED, collateral, collection, quote};
 use crate::{
     bundle::{Bundle, Subject},
-    input::format_time,
     output::Section,
 };
 
@@ -17,7 +16,7 @@ pub(super) fn record(bytes: &[u8]) -> anyhow::Result<Vec<Section>> {
     let refusal = record.transcript().refusal();
     let summary = Section::new("record")
         .field("attestation_id", record.attestation_id().to_string())
-        .field("time", format_time(record.time_s()))
+        .field("time", rfc_3339(record.time_s()))
         .field("policy_digest", record.transcript().policy_digest.clone())
         .field("trust_anchor_claimed", record.transcript().trust_anchor.clone())
         .field("verdict_claimed", refusal.map_or("accepted", |_| "refused"))
@@ -35,7 +34,7 @@ pub(super) fn bundle(bytes: &[u8]) -> anyhow::Result<Vec<Section>> {
     let id = bundle.attestation_id().map(|id| id.to_string());
     let summary = Section::new("bundle")
         .field("attestation_id", id)
-        .field("time", format_time(bundle.time_s))
+        .field("time", rfc_3339(bundle.time_s))
         .field("policy_digest", hex::encode(policy.digest()))
         .field("whose_word", "policy, binding and time are its author's; the quote is the platform's, the collateral Intel's")
         .field("verified", NOT_VERIFIED);

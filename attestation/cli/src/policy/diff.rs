@@ -22,7 +22,7 @@ pub(crate) fn diff(arguments: &PolicyDiff, world: &mut World<'_>) -> anyhow::Res
     let changes = old.changes(&new);
     let laxer = changes
         .iter()
-        .any(|change| change.direction != Direction::Stricter);
+        .any(|change| matches!(change.direction, Direction::Laxer | Direction::Other));
     let paint = Paint(world.machine.colour);
     Ok(Answer::Findings(Findings {
         json: json!({
@@ -32,6 +32,7 @@ pub(crate) fn diff(arguments: &PolicyDiff, world: &mut World<'_>) -> anyhow::Res
             "stricter": count(&changes, Direction::Stricter),
             "laxer": count(&changes, Direction::Laxer),
             "other": count(&changes, Direction::Other),
+            "neutral": count(&changes, Direction::Neutral),
             "changes": changes,
         }),
         text: shown(&changes, paint),
@@ -62,10 +63,15 @@ fn shown(changes: &[RuleChange], paint: Paint) -> String {
             );
         }
     }
-    let counts = [Direction::Stricter, Direction::Laxer, Direction::Other]
-        .map(|direction| count(changes, direction));
-    let [stricter, laxer, other] = counts;
-    let _ = writeln!(text, "{stricter} stricter, {laxer} laxer, {other} other");
+    let count = |direction| count(changes, direction);
+    let _ = writeln!(
+        text,
+        "{} stricter, {} laxer, {} other, {} neutral",
+        count(Direction::Stricter),
+        count(Direction::Laxer),
+        count(Direction::Other),
+        count(Direction::Neutral)
+    );
     text
 }
 
@@ -73,6 +79,7 @@ fn word(direction: Direction, paint: Paint) -> String {
     match direction {
         Direction::Stricter => paint.word(Outcome::Pass, "stricter"),
         Direction::Laxer => paint.word(Outcome::Fail, "laxer   "),
-        Direction::Other => paint.word(Outcome::Skip, "other   "),
+        Direction::Other => paint.warning("other   "),
+        Direction::Neutral => paint.word(Outcome::Skip, "neutral "),
     }
 }

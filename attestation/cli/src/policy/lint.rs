@@ -13,7 +13,7 @@ use crate::{
     arguments::PolicyLint,
     checks::chain,
     input,
-    output::Paint,
+    output::{Paint, counted},
 };
 
 /// Something about one key.
@@ -80,7 +80,7 @@ fn shown(mistakes: &[Remark], warnings: &[Remark], paint: Paint) -> String {
         .chain(
             warnings
                 .iter()
-                .map(|remark| (paint.word(Outcome::Skip, "warning"), remark)),
+                .map(|remark| (paint.warning("warning"), remark)),
         );
     for (word, Remark { path, text: said }) in rows {
         let path = if path.is_empty() { "policy" } else { path };
@@ -89,9 +89,9 @@ fn shown(mistakes: &[Remark], warnings: &[Remark], paint: Paint) -> String {
     }
     let _ = writeln!(
         text,
-        "{} mistakes, {} warnings",
-        mistakes.len(),
-        warnings.len()
+        "{}, {}",
+        counted(mistakes.len(), "mistake"),
+        counted(warnings.len(), "warning")
     );
     text
 }

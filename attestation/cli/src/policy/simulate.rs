@@ -5,7 +5,7 @@ mod table;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use attestation::{AppraisalPolicy, Claims, ErrorCode, Transcript};
+use attestation::{AppraisalPolicy, Claims, ErrorCode, Outcome, Transcript};
 use serde::Serialize;
 use serde_json::json;
 
@@ -41,10 +41,15 @@ pub(crate) struct Row {
     pub(crate) effect: Effect,
 }
 
+/// The step of the platform's enrolment: it is the policy's, and taken of all evidence that verifies.
+const POLICY_STEP: u8 = 9;
+
 /// How an appraisal ended.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Opinion {
     pub(crate) accepted: bool,
+    /// Whether the policy had its say.
+    pub(crate) appraised: bool,
     pub(crate) code: Option<ErrorCode>,
     pub(crate) step: Option<String>,
 }
@@ -61,6 +66,8 @@ pub(crate) enum Effect {
     Gained,
     /// Refused before and after.
     Refused,
+    /// Refused before either policy had its say: it does not verify.
+    Unappraised,
 }
 
 /// A file that holds no evidence.
@@ -93,7 +100,7 @@ pub(crate) fn simulate(
         }
     }
     let count = |effect| rows.iter().filter(|row| row.effect == effect).count();
-    let cut = count(Effect::Cut);
+    let (cut, unappraised) = (count(Effect::Cut), count(Effect::Unappraised));
     Ok(Answer::Findings(Findings {
         json: json!({
             "schema": "cocoon-attest/policy-simulate/1",
@@ -103,14 +110,16 @@ pub(crate) fn simulate(
             "cut": cut,
             "gained": count(Effect::Gained),
             "refused": count(Effect::Refused),
+            "unappraised": unappraised,
             "rows": rows,
             "unreadable": unreadable,
         }),
         text: table::shown(&rows, &unreadable, Paint(world.machine.colour)),
         exit: match (cut, unreadable.len()) {
-            (0, 0) => Exit::Success,
+            // Of evidence that no policy looked at, none can be cut.
+            (0, 0) if unappraised < rows.len() => Exit::Success,
             // What could not be read might be cut too: that is no "nobody".
-            (0, _) => Exit::Error,
+            (0, 1..) => Exit::Error,
             _ => Exit::Findings,
         },
     }))
@@ -136,7 +145,8 @@ fn files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     }
     ensure!(
         !files.is_empty(),
-        "{name} holds no *.json; fill it with `cocoon-admin worker attestation ID` for each worker"
+        "{name} holds no *.json; for each worker: `cocoon-admin worker attestation --id WORKER --output {}`",
+        dir.join("WORKER.json").display()
     );
     files.sort_unstable();
     Ok(files)
@@ -158,7 +168,8 @@ fn row(
         (true, true) => Effect::Kept,
         (true, false) => Effect::Cut,
         (false, true) => Effect::Gained,
-        (false, false) => Effect::Refused,
+        (false, false) if before.appraised || after.appraised => Effect::Refused,
+        (false, false) => Effect::Unappraised,
     };
     let evidence = bundle.evidence();
     let claims = evidence.and_then(|evidence| Claims::decode(&evidence.claims).ok());
@@ -176,6 +187,8 @@ fn opinion(transcript: &Transcript) -> Opinion {
     let code = transcript.refusal();
     Opinion {
         accepted: code.is_none(),
+        appraised: (transcript.steps.iter())
+            .any(|step| step.number == POLICY_STEP && step.outcome != Outcome::Skip),
         code,
         step: code.and_then(|_| refused_step(transcript).map(|step| step.name.clone())),
     }

@@ -22,14 +22,59 @@ const UPDATES_MISSING: [&str; 4] = [
     "TDRelaunchAdvisedConfigurationNeeded",
 ];
 
-/// The warnings on `rules`, in their order.
+/// The warnings on `rules`, in their order; then those that only show beside other rules.
 pub(super) fn of(rules: &[Rule]) -> Vec<Remark> {
-    rules
-        .iter()
-        .flat_map(|rule| {
-            texts(rule)
-                .into_iter()
-                .map(|text| Remark::new(rule.path, text))
+    let alone = rules.iter().flat_map(|rule| {
+        let texts = texts(rule).into_iter();
+        texts.map(|text| Remark::new(rule.path, text))
+    });
+    alone
+        .chain(tcb_grace(rules))
+        .chain(revoked(rules))
+        .collect()
+}
+
+fn constraint<'a>(rules: &'a [Rule], path: &str) -> Option<&'a Constraint> {
+    let rule = rules.iter().find(|rule| rule.path == path)?;
+    Some(&rule.constraint)
+}
+
+/// Statuses and days of the grace mean nothing without each other.
+fn tcb_grace(rules: &[Rule]) -> Option<Remark> {
+    let statuses = constraint(rules, "tcb.statuses_in_grace")?;
+    let days = constraint(rules, "tcb.grace_days")?;
+    match (statuses, days) {
+        (Constraint::OneOf(statuses), Constraint::GraceS(0)) if !statuses.is_empty() => Some(
+            Remark::new("tcb.statuses_in_grace", "never allowed: grace_days is 0"),
+        ),
+        (Constraint::OneOf(statuses), Constraint::GraceS(1..)) if statuses.is_empty() => {
+            Some(Remark::new(
+                "tcb.grace_days",
+                "nothing has this grace: statuses_in_grace is empty",
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Lists whose every entry is revoked again.
+fn revoked(rules: &[Rule]) -> Vec<Remark> {
+    let pairs = [
+        ("platforms.enrolled", "platforms.revoked"),
+        ("gpu.enrolled", "gpu.revoked"),
+    ];
+    let useless = pairs.into_iter().filter(|(enrolled, revoked)| {
+        match (constraint(rules, enrolled), constraint(rules, revoked)) {
+            (Some(Constraint::OneOf(enrolled)), Some(Constraint::NoneOf(revoked))) => {
+                enrolled.is_subset(revoked)
+            }
+            _ => false,
+        }
+    });
+    useless
+        .map(|(enrolled, revoked)| {
+            let text = format!("nothing is admitted: {revoked} names every entry");
+            Remark::new(enrolled, text)
         })
         .collect()
 }
@@ -44,7 +89,7 @@ fn texts(rule: &Rule) -> Vec<String> {
         (Constraint::Any, "gpu.enrolled") => {
             vec!["any GPU of NVIDIA's is admitted; list the serials of yours".to_owned()]
         }
-        (Constraint::OneOf(values), path) => one_of(path, values),
+        (Constraint::OneOf(values), "tcb.statuses_allowed") => updates_missing(values),
         (Constraint::NoneOf(values), "tcb.advisories_denied") if values.is_empty() => {
             vec!["no advisory is denied: the status alone decides".to_owned()]
         }
@@ -62,16 +107,7 @@ fn texts(rule: &Rule) -> Vec<String> {
     }
 }
 
-fn one_of(path: &str, values: &BTreeSet<String>) -> Vec<String> {
-    if path == "tcb.statuses_in_grace" {
-        return Vec::new();
-    }
-    if values.is_empty() {
-        return vec!["the list is empty, so nothing is admitted".to_owned()];
-    }
-    if path != "tcb.statuses_allowed" {
-        return Vec::new();
-    }
+fn updates_missing(values: &BTreeSet<String>) -> Vec<String> {
     let wide = UPDATES_MISSING
         .iter()
         .filter(|status| values.contains(**status));

@@ -8,7 +8,7 @@ use simulator::{
 };
 use tokio::runtime::Runtime;
 
-use crate::harness::{Files, NOW_S, Said, shipped, simulated, text};
+use crate::harness::{Files, NOW_S, Said, shipped, shipped_in, simulated, text};
 
 const DAY_S: u64 = 86_400;
 
@@ -220,6 +220,34 @@ fn a_store_is_exported_and_imported() {
         "{entry}"
     );
     assert_eq!(fs::read_to_string(other.join(&name)).unwrap(), newer);
+}
+
+#[test]
+fn a_store_that_holds_nothing_is_no_yes() {
+    let scene = Scene::new();
+    let store = scene.files.path("store");
+    fs::create_dir(&store).unwrap();
+    let said = scene.run(&["show", text(&store)]);
+    assert_eq!(said.exit, 2, "{said:?}");
+    assert_eq!(
+        said.output,
+        format!("{}: holds NO COLLATERAL\n", text(&store))
+    );
+    let json = scene.run(&["show", text(&store), "--json"]).json();
+    assert_eq!(json["entries"][0]["outcome"], "empty");
+}
+
+/// A bare name has no folder before it; it is written into the one that the command runs in.
+#[test]
+fn an_export_may_have_a_bare_name() {
+    let scene = Scene::new();
+    scene.fetch(&[]);
+    let arguments = ["--store", "store", "--output", "bundle.json"];
+    let arguments = [&["collateral", "export"][..], &arguments].concat();
+    let said = shipped_in(&scene.files.path(""), &arguments);
+    // The shipped binary says that the simulator's collateral does not verify, and no more.
+    assert_eq!((said.exit, said.errors.as_str()), (2, ""), "{said:?}");
+    assert!(scene.files.path("bundle.json").is_file());
 }
 
 #[test]

@@ -131,6 +131,7 @@ fn a_td_report_serves_as_well_as_a_quote() {
         let said = boot.explain(&["member", "--report", name]);
         assert_eq!(said.exit, 1, "{said:?}");
         assert!(said.errors.contains("no TD report"), "{said:?}");
+        assert!(said.errors.contains("; it has "), "{said:?}");
     }
 }
 

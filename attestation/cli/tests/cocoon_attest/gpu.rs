@@ -10,6 +10,11 @@ use simulator::{
 use crate::harness::{Files, GPU_SEED, NOW_S, Said, shipped, simulated, text};
 
 const NONCE: [u8; 32] = [0x5a; 32];
+/// The manifests that describe the simulated GPU.
+const WANTED: [&str; 2] = [
+    "NV_GPU_DRIVER_GH100_550.90.07",
+    "NV_GPU_VBIOS_1010_0200_882_96009F0001",
+];
 
 struct Scene {
     files: Files,
@@ -114,14 +119,35 @@ fn what_was_not_judged_is_said() {
     let time = NOW_S.to_string();
     let arguments = ["verify", "--gpu", text(&path), "--time", &time];
     let said = simulated(&SimulatedPlatform::from_seed(7), &arguments);
-    assert_eq!(said.exit, 0, "{said:?}");
+    assert_eq!(said.exit, 5, "{said:?}");
     for words in [
         "no nonce was given",
         "no --rim was given",
         "no policy",
         "SKIP  measurements",
+        "SIGNED under NOT NVIDIA",
+        "; nonce and measurements were not looked at\n",
     ] {
         assert!(said.output.contains(words), "{words}: {}", said.output);
+    }
+    assert!(!said.output.contains("ACCEPTED"), "{}", said.output);
+    for (options, words) in [
+        (
+            vec!["--nonce".to_owned(), hex::encode(NONCE)],
+            "the measurements were not",
+        ),
+        (scene.manifests(), "the nonce was not"),
+    ] {
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        let run = |more: &[&str]| {
+            let arguments = [&arguments[..], &options, more].concat();
+            simulated(&SimulatedPlatform::from_seed(7), &arguments)
+        };
+        let said = run(&[]);
+        assert!(said.output.contains(words), "{words}: {}", said.output);
+        let json = run(&["--json"]).json();
+        assert_eq!(json["verdict"], "signed");
+        assert_eq!(json["devices"][0]["verdict"], "signed");
     }
     let shipped = shipped(&arguments);
     assert_eq!(
@@ -129,6 +155,33 @@ fn what_was_not_judged_is_said() {
         "the shipped binary trusts NVIDIA: {shipped:?}"
     );
     assert!(!shipped.output.contains("SIMULATED"), "{}", shipped.output);
+}
+
+/// All that is missing is named at once, and as options of this very command.
+#[test]
+fn manifests_that_are_missing_are_named_together() {
+    let scene = Scene::new();
+    let (path, time) = (scene.files.path("gpu.cbor"), NOW_S.to_string());
+    let foreign = scene.files.path("NV_GPU_DRIVER_GH100_550.90.07.xml");
+    let option = format!("NV_GPU_DRIVER_GH100_1.2={}", text(&foreign));
+    let arguments = [
+        "verify",
+        "--gpu",
+        text(&path),
+        "--time",
+        &time,
+        "--rim",
+        &option,
+    ];
+    let said = simulated(&SimulatedPlatform::from_seed(7), &arguments);
+    assert_eq!(said.exit, 2, "{said:?}");
+    let options = WANTED.map(|id| format!("--rim {id}=FILE"));
+    let remedy = format!(
+        "What to do: Name NVIDIA's manifests: {}. ",
+        options.join(" ")
+    );
+    assert!(said.output.contains(&remedy), "{}", said.output);
+    assert!(said.output.contains("are not there"), "{}", said.output);
 }
 
 #[test]
@@ -155,11 +208,17 @@ fn nvidias_own_forms_are_read() {
         let known = ["verify", "--json", "--time", &time, "--gpu"];
         simulated(&platform, &[&known[..], arguments].concat())
     };
-    assert_eq!(run(&[text(&sdk)]).exit, 0);
-    assert_eq!(run(&[text(&hex), "--gpu-chain", text(&pem)]).exit, 0);
+    assert_eq!(run(&[text(&sdk)]).exit, 5);
+    assert_eq!(run(&[text(&hex), "--gpu-chain", text(&pem)]).exit, 5);
     let alone = run(&[text(&hex)]);
-    assert_eq!(alone.exit, 2, "{alone:?}");
-    assert_eq!(alone.json()["verdict"], "refused");
+    assert_eq!(alone.exit, 1, "{alone:?}");
+    assert!(alone.errors.contains("--gpu-chain FILE"), "{alone:?}");
+    let twice = run(&[text(&sdk), "--gpu-chain", text(&pem)]);
+    assert_eq!(twice.exit, 1, "{twice:?}");
+    assert!(
+        twice.errors.contains("brings its own certificates"),
+        "{twice:?}"
+    );
     for (path, kind) in [
         (&sdk, "gpu-evidence"),
         (&hex, "gpu-evidence"),
@@ -183,10 +242,70 @@ fn evidence_and_manifests_are_shown_without_a_verdict() {
     assert_eq!(json["device_0"]["nvml_says"]["feature_on"], true);
     let serials = json["device_0"]["certificates"].to_string();
     assert!(serials.contains(&scene.gpu.serial()), "{serials}");
+    assert_eq!(json["device_0"]["enrol_as"], scene.gpu.serial());
+    assert_eq!(
+        json["device_0"]["manifests_wanted"],
+        serde_json::json!(WANTED)
+    );
     let manifest = scene.files.path("NV_GPU_DRIVER_GH100_550.90.07.xml");
     let json = shipped(&["inspect", "--json", text(&manifest)]).json();
     assert_eq!(json["kind"], "manifest");
     assert_eq!(json["reference_manifest"]["version"], "550.90.07");
+    assert_eq!(
+        json["reference_manifest"]["identifier"],
+        "NV_GPU_DRIVER_GH100_550.90.07"
+    );
+    let manifest = scene.files.path(&format!("{}.xml", WANTED[1]));
+    let json = shipped(&["inspect", "--json", text(&manifest)]).json();
+    assert_eq!(
+        json["reference_manifest"]["identifier"],
+        "NV_GPU_VBIOS_*_96009F0001"
+    );
+}
+
+/// An option that nothing would look at is refused, not forgotten.
+#[test]
+fn options_of_gpus_alone_are_refused_beside_other_evidence() {
+    let quote = &[
+        "--quote",
+        "q",
+        "--collateral",
+        "c",
+        "--policy",
+        "p",
+        "--time",
+        "now",
+    ][..];
+    for evidence in [quote, &["--record", "r"], &["--bundle", "b"]] {
+        for option in [["--nonce", "00"], ["--gpu-chain", "c.pem"]] {
+            let said = shipped(&[&["verify"], evidence, &option].concat());
+            assert_eq!(said.exit, 1, "{said:?}");
+            assert!(said.errors.contains("cannot be used with"), "{said:?}");
+        }
+    }
+    let said = shipped(&[&["verify"], quote, &["--rim", "x.xml"]].concat());
+    assert!(said.errors.contains("cannot be used with"), "{said:?}");
+}
+
+#[test]
+fn what_is_no_manifest_is_named_when_it_is_read() {
+    let scene = Scene::new();
+    let known = scene.files.path("NV_GPU_DRIVER_GH100_550.90.07.xml");
+    let nonsense = scene.files.write("NV_GPU_DRIVER_GH100_1.2.xml", "<a/>");
+    let unnamed = scene
+        .files
+        .write("my manifest.xml", std::fs::read(known).unwrap());
+    for (path, words) in [
+        (
+            &nonsense,
+            "NV_GPU_DRIVER_GH100_1.2.xml is no reference manifest",
+        ),
+        (&unnamed, "my manifest.xml has no identifier"),
+    ] {
+        let said = scene.verify(&["--rim", text(path)]);
+        assert_eq!(said.exit, 1, "{said:?}");
+        assert!(said.errors.contains(words), "{said:?}");
+    }
 }
 
 #[test]

@@ -77,8 +77,14 @@ impl Files {
 
 /// Runs the shipped binary, which trusts Intel.
 pub(crate) fn shipped(arguments: &[&str]) -> Said {
+    shipped_in(Path::new("."), arguments)
+}
+
+/// The same, in a folder.
+pub(crate) fn shipped_in(folder: &Path, arguments: &[&str]) -> Said {
     let output = Command::new(env!("CARGO_BIN_EXE_cocoon-attest"))
         .args(arguments)
+        .current_dir(folder)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -125,6 +131,7 @@ pub(crate) fn simulated_on(
         Exit::Error => 1,
         Exit::Findings => 2,
         Exit::Unreachable => 3,
+        Exit::Undecided => 5,
     };
     Said {
         exit,

@@ -123,9 +123,34 @@ fn a_kind_that_is_given_is_tried_whatever_the_looks() {
     let said = inspect(&claims, &["--kind", "td-report"]);
     assert_eq!(said.exit, 1, "{said:?}");
     assert!(
-        said.errors.contains("looks like a TD report"),
+        said.errors.contains("file cannot be read as a TD report: "),
         "{}",
         said.errors
     );
     assert_eq!(inspect(&claims, &["--kind", "nonsense"]).exit, 1);
+}
+
+/// The chain stands in the middle of a quote, its first certificate behind bytes that end no line.
+#[test]
+fn the_chain_of_a_quote_is_shown_whole() {
+    let platform = SimulatedPlatform::from_seed(7);
+    let quote = platform.quote(QuoteVersion::V4, &platform.td(), &[0; 64]);
+    let said = inspect(&quote, &["--kind", "certificate-chain"]);
+    assert_eq!(said.exit, 0, "{said:?}");
+    let json = said.json();
+    let first = &json["certificate_chain"]["certificates"][0]["subject"];
+    assert!(
+        first.as_str().unwrap().contains("PCK Certificate"),
+        "{json}"
+    );
+}
+
+/// What a library says of malformed bytes may have lines and tabs of its own.
+#[test]
+fn a_refusal_is_one_line() {
+    let platform = SimulatedPlatform::from_seed(7);
+    let quote = platform.quote(QuoteVersion::V4, &platform.td(), &[0; 64]);
+    let said = inspect(&quote[..100], &[]);
+    let line = said.errors.trim_end();
+    assert!(!line.contains(char::is_control), "{line:?}");
 }

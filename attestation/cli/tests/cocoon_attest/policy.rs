@@ -52,6 +52,11 @@ fn what_is_no_toml_is_one_mistake_of_the_whole_file() {
     let said = lint("= 1", &["--json"]);
     assert_eq!(said.exit, 2, "{said:?}");
     assert_eq!(paths(&said.json()["mistakes"]), [""]);
+    let said = lint(&good().replace("[tcb]", "[tcb"), &[]);
+    let words = "mistake  policy: the appraisal policy is not TOML: line 4, column 5: ";
+    assert!(said.output.contains(words), "{}", said.output);
+    assert!(!said.output.contains("\\u{a}"), "{}", said.output);
+    assert!(said.output.ends_with("1 mistake, 0 warnings\n"), "{said:?}");
     assert_eq!(shipped(&["policy", "lint", "/nonexistent"]).exit, 1);
 }
 
@@ -132,6 +137,49 @@ fn what_is_wide_open_is_a_warning() {
     }
 }
 
+/// Each rule that is well by itself and means nothing beside another.
+#[test]
+fn what_only_shows_beside_another_rule_is_a_warning() {
+    let warned = |policy: &str, path: &str, words: &str| {
+        let said = lint(policy, &[]);
+        assert_eq!(said.exit, 0, "{said:?}");
+        let line = format!("warning  {path}: {words}");
+        assert!(said.output.contains(&line), "{line}: {}", said.output);
+    };
+    assert!(
+        good().contains("statuses_in_grace = []\ngrace_days = 0"),
+        "{}",
+        good()
+    );
+    warned(
+        &good().replace(
+            "statuses_in_grace = []",
+            "statuses_in_grace = [\"OutOfDate\"]",
+        ),
+        "tcb.statuses_in_grace",
+        "never allowed",
+    );
+    warned(
+        &good().replace("grace_days = 0", "grace_days = 1"),
+        "tcb.grace_days",
+        "nothing has this grace",
+    );
+    let (ppid, other) = ("a0".repeat(16), "b0".repeat(16));
+    let listed = |revoked: &str| {
+        let (before, after) = (
+            good(),
+            format!("[platforms]\nenrolled = [\"{ppid}\"]\nrevoked = [{revoked}]\n"),
+        );
+        let (head, tail) = before.split_once("[platforms]").unwrap();
+        let (_, tail) = tail.split_once("[evidence]").unwrap();
+        format!("{head}{after}[evidence]{tail}")
+    };
+    let both = format!("\"{other}\", \"{ppid}\"");
+    warned(&listed(&both), "platforms.enrolled", "nothing is admitted");
+    let one = lint(&listed(&format!("\"{other}\"")), &[]);
+    assert!(!one.output.contains("nothing is admitted"), "{one:?}");
+}
+
 #[test]
 fn warnings_are_findings_on_demand() {
     let open = good().replace(
@@ -187,6 +235,13 @@ fn a_laxer_policy_is_a_finding_on_demand() {
     let new = good().replace("\"UpToDate\"", "\"UpToDate\", \"OutOfDate\"");
     assert_eq!(diff(&good(), &new, &["--deny-laxer"]).exit, 2);
     assert_eq!(diff(&new, &good(), &["--deny-laxer"]).exit, 0);
+    // A profile that is called something else admits whom it did.
+    let renamed = good().replacen("name = \"simulated\"", "name = \"another\"", 1);
+    let said = diff(&good(), &renamed, &["--deny-laxer", "--json"]);
+    assert_eq!(said.exit, 0, "{said:?}");
+    let json = said.json();
+    assert_eq!((&json["neutral"], &json["other"]), (&1.into(), &0.into()));
+    assert_eq!(json["changes"][0]["direction"], "neutral");
     let broken = diff(&good(), "", &[]);
     assert_eq!(broken.exit, 1, "{broken:?}");
     assert!(broken.errors.contains("new.toml"), "{}", broken.errors);
@@ -290,17 +345,24 @@ fn what_cannot_be_read_is_no_yes() {
         text(&empty.path("")),
     ]);
     assert_eq!(said.exit, 1);
-    assert!(
-        said.errors.contains("cocoon-admin worker attestation"),
-        "{}",
-        said.errors
-    );
+    let words = "`cocoon-admin worker attestation --id WORKER --output ";
+    assert!(said.errors.contains(words), "{}", said.errors);
 }
 
 #[test]
 fn both_verdicts_can_be_of_another_time() {
     let pool = Pool::new();
-    let said = pool.simulate(&good(), &["--json", "--time", "2030-01-01T00:00:00Z"]);
-    assert_eq!(said.exit, 0, "{said:?}");
-    assert_eq!(said.json()["refused"], 2);
+    let late = ["--time", "2030-01-01T00:00:00Z"];
+    let said = pool.simulate(&good(), &[&late[..], &["--json"]].concat());
+    assert_eq!(said.exit, 2, "{said:?}");
+    let json = said.json();
+    assert_eq!(
+        (&json["refused"], &json["unappraised"]),
+        (&0.into(), &2.into())
+    );
+    assert_eq!(json["rows"][0]["before"]["appraised"], false);
+    // That nobody is cut is no clean bill.
+    let said = pool.simulate(&good(), &late);
+    let words = "\nNothing was appraised by either policy: E904 ";
+    assert!(said.output.contains(words), "{}", said.output);
 }

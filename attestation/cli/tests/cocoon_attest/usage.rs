@@ -107,6 +107,44 @@ fn bad_usage_is_an_error_and_not_a_finding() {
     }
 }
 
+/// A program that asks for JSON gets it, whatever is wrong.
+#[test]
+fn bad_usage_is_json_where_json_is_asked_for() {
+    for (arguments, words) in [
+        (
+            &["frobnicate", "--json"][..],
+            "unrecognized subcommand 'frobnicate'",
+        ),
+        (
+            &["verify", "--json"],
+            "required arguments were not provided",
+        ),
+        (&["--json", "completions", "bash"], "no JSON"),
+        (&["man", "--json"], "no JSON"),
+    ] {
+        let said = shipped(arguments);
+        assert_eq!(said.exit, 1, "{arguments:?}: {said:?}");
+        let json = said.json();
+        assert_eq!(json["schema"], "cocoon-attest/error/1");
+        let error = json["error"][0].as_str().unwrap();
+        assert!(error.contains(words), "{error}");
+        assert!(!said.errors.is_empty(), "{said:?}");
+    }
+}
+
+/// On a full disk there is no answer, and somebody should know why.
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error_with_a_reason() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_cocoon-attest"))
+        .arg("schema")
+        .stdout(std::fs::File::create("/dev/full").unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("cannot write the answer: "), "{errors}");
+}
+
 #[test]
 fn no_command_takes_a_root() {
     for command in COMMANDS {

@@ -205,6 +205,36 @@ fn each_fault_is_refused_with_its_own_code() {
     refused("E905", |case| case.time = "2026-09-21T00:00:00Z".to_owned());
 }
 
+/// A reader of files has no gateway whose refresh could have failed.
+#[test]
+fn out_of_date_collateral_names_the_times_that_it_is_for() {
+    let mut case = Case::new();
+    case.time = (NOW_S + 31 * 86_400).to_string();
+    let said = case.simulated(&[]);
+    assert!(
+        said.output.contains("REFUSED E904 at step \"collateral in date\": the TCB info was due for an update at 2026-10-21T14:13:20Z, before 2026-10-22T14:13:20Z\n"),
+        "{}",
+        said.output
+    );
+    let remedy =
+        "Verify at a time from 2026-09-21T13:13:20Z until 2026-10-21T14:13:20Z with --time";
+    assert!(said.output.contains(remedy), "{}", said.output);
+    assert!(said.output.contains("SKIP  not reached"), "{}", said.output);
+    let remedied = case.json()["remedy"].as_str().unwrap().to_owned();
+    assert!(remedied.starts_with(remedy), "{remedied}");
+}
+
+#[test]
+fn all_that_failed_is_counted() {
+    let case = Case::new();
+    case.quote(|td| td.rtmrs[2] = [1; 48]);
+    let one = case.simulated(&[]).output;
+    assert!(one.contains("REFUSED E515 at step \"release\": "), "{one}");
+    case.quote(|td| td.rtmrs = [[1; 48]; 4]);
+    let several = case.simulated(&[]).output;
+    assert!(several.contains("\" (and 2 more): "), "{several}");
+}
+
 #[test]
 fn wrong_report_data_is_refused() {
     let said = Case::new().simulated(&["--json", "--report-data", &"43".repeat(64)]);
@@ -256,6 +286,21 @@ fn a_record_whose_evidence_was_exchanged_is_refused() {
     );
     assert_eq!(said.exit, 2);
     assert_eq!(said.json()["code"], "E206");
+}
+
+/// Which of several files is meant, its error says.
+#[test]
+fn a_file_that_cannot_be_used_is_named() {
+    for (contents, words) in [
+        ("", "quote.bin: the quote is empty"),
+        ("no quote!", "quote.bin: the quote is text, but"),
+    ] {
+        let case = Case::new();
+        case.files.write("quote.bin", contents);
+        let said = case.simulated(&[]);
+        assert_eq!(said.exit, 1, "{said:?}");
+        assert!(said.errors.contains(words), "{words}: {said:?}");
+    }
 }
 
 #[test]

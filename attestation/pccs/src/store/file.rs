@@ -51,7 +51,9 @@ pub(super) fn read(path: &Path) -> Result<Collateral, CollateralFault> {
 /// Writes a file whole or not at all. The bytes are on disk under a name that nobody reads before they take the name's place, and the folder is on disk before
 /// anybody is told: a crash leaves the old file or the new one.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    // The folder of a bare name is the empty path, which no system call takes.
+    let named = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = named.unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(".collateral-")
         .suffix(".new")

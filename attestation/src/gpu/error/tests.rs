@@ -6,25 +6,22 @@ use super::*;
 
 #[test]
 fn a_manifest_that_is_missing_and_one_that_does_not_verify_are_told_apart() {
-    for (source, code, why) in [
-        (
-            RimError::Missing("NV_GPU".to_owned()),
-            ErrorCode::GpuReferenceMissing,
-            "there is no reference integrity manifest NV_GPU",
-        ),
-        (
-            RimError::DigestMismatch,
-            ErrorCode::GpuReferenceInvalid,
-            "the manifest's contents are not those that were signed",
-        ),
-    ] {
-        let id = "NV_GPU".to_owned();
-        let error = GpuError::Reference { id, source };
-        let text = "reference manifest NV_GPU is missing or does not verify";
-        assert_eq!(error.to_string(), text);
-        assert_eq!(error.source().unwrap().to_string(), why);
-        assert_eq!(error.code(), code);
-    }
+    let missing = GpuError::ReferencesMissing(vec!["NV_GPU_A".to_owned(), "NV_GPU_B".to_owned()]);
+    let text = "the reference manifests NV_GPU_A, NV_GPU_B are not there";
+    assert_eq!(missing.to_string(), text);
+    assert!(missing.source().is_none());
+    assert_eq!(missing.code(), ErrorCode::GpuReferenceMissing);
+    let forged = GpuError::Reference {
+        id: "NV_GPU".to_owned(),
+        source: RimError::DigestMismatch,
+    };
+    assert_eq!(
+        forged.to_string(),
+        "reference manifest NV_GPU cannot be used"
+    );
+    let why = "the manifest's contents are not those that were signed";
+    assert_eq!(forged.source().unwrap().to_string(), why);
+    assert_eq!(forged.code(), ErrorCode::GpuReferenceInvalid);
 }
 
 #[test]

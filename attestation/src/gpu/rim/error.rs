@@ -1,6 +1,6 @@
 //! Why a reference integrity manifest is refused: one variant per refusal.
 
-use crate::{ErrorCode, gpu::CertificateError, verify::Details};
+use crate::{ErrorCode, gpu::CertificateError, rfc_3339, verify::Details};
 
 /// Why a reference integrity manifest is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +65,7 @@ pub enum RimError {
     #[error("the certificate of the manifest's signer is not for signing code")]
     SignerPurpose,
     /// A certificate of the signer's chain is not valid yet.
-    #[error("the manifest's signer is valid from {not_before_s} on, after {now_s}")]
+    #[error("the manifest's signer is valid from {} on, after {}", rfc_3339(*not_before_s), rfc_3339(*now_s))]
     SignerNotYetValid {
         /// When the last certificate becomes valid, in seconds since the Unix epoch.
         not_before_s: u64,
@@ -73,7 +73,7 @@ pub enum RimError {
         now_s: u64,
     },
     /// A certificate of the signer's chain is past its end.
-    #[error("the manifest's signer was valid until {not_after_s}, before {now_s}")]
+    #[error("the manifest's signer was valid until {}, before {}", rfc_3339(*not_after_s), rfc_3339(*now_s))]
     SignerExpired {
         /// When the first certificate ends, in seconds since the Unix epoch.
         not_after_s: u64,

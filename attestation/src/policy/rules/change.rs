@@ -17,6 +17,8 @@ pub enum Direction {
     Laxer,
     /// Both, or neither can be said.
     Other,
+    /// Changes no verdict, such as a new name.
+    Neutral,
 }
 
 /// One consequence of a change.
@@ -85,19 +87,14 @@ fn change(
     })
 }
 
-/// The direction that all of them share. What has no effect on a verdict, such as a new name, does not count beside others.
+/// The direction that all of them share. What changes no verdict does not count beside others.
 fn together(effects: &[Effect]) -> Direction {
-    let all = |direction| {
-        let mut decisive = effects.iter().map(|effect| effect.direction);
-        effects.iter().any(|effect| effect.direction == direction)
-            && decisive.all(|seen| seen == direction)
-    };
-    if all(Direction::Stricter) {
-        Direction::Stricter
-    } else if all(Direction::Laxer) {
-        Direction::Laxer
-    } else {
-        Direction::Other
+    let directions = effects.iter().map(|effect| effect.direction);
+    let mut decisive = directions.filter(|direction| *direction != Direction::Neutral);
+    match decisive.next() {
+        None => Direction::Neutral,
+        Some(first) if decisive.all(|direction| direction == first) => first,
+        Some(_) => Direction::Other,
     }
 }
 
@@ -165,7 +162,9 @@ fn references(before: &BTreeMap<String, String>, after: &BTreeMap<String, String
         let text = match after.get(values) {
             Some(same) if same == name => return None,
             Some(renamed) => {
-                return Some(other(format!("calls {name} {renamed}: no verdict changes")));
+                return Some(neutral(format!(
+                    "calls {name} {renamed}: no verdict changes"
+                )));
             }
             None => format!("no longer allows {name} ({values})"),
         };
@@ -220,6 +219,10 @@ const fn laxer(text: String) -> Effect {
 
 const fn other(text: String) -> Effect {
     effect(Direction::Other, text)
+}
+
+const fn neutral(text: String) -> Effect {
+    effect(Direction::Neutral, text)
 }
 
 const fn effect(direction: Direction, text: String) -> Effect {

@@ -60,5 +60,5 @@ pub(super) fn section(quote: &Quote) -> anyhow::Result<Option<Section>> {
 }
 
 fn date(seconds: i64) -> String {
-    u64::try_from(seconds).map_or_else(|_| seconds.to_string(), crate::input::format_time)
+    u64::try_from(seconds).map_or_else(|_| seconds.to_string(), attestation::rfc_3339)
 }

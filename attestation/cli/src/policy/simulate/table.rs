@@ -1,6 +1,6 @@
 //! The table of a simulation, for people.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use attestation::{Outcome, one_line};
 
@@ -35,13 +35,23 @@ pub(super) fn shown(rows: &[Row], unreadable: &[Unreadable], paint: Paint) -> St
     let count = |effect| rows.iter().filter(|row| row.effect == effect).count();
     let _ = writeln!(
         text,
-        "\n{} would be cut, {} kept, {} gained, {} refused either way, {} unreadable",
+        "\n{} would be cut, {} kept, {} gained, {} refused either way, {} not appraised, {} unreadable",
         count(Effect::Cut),
         count(Effect::Kept),
         count(Effect::Gained),
         count(Effect::Refused),
+        count(Effect::Unappraised),
         unreadable.len()
     );
+    if !rows.is_empty() && count(Effect::Unappraised) == rows.len() {
+        let reasons: BTreeSet<_> = rows.iter().map(|row| opinion(&row.before)).collect();
+        let reasons: Vec<_> = reasons.into_iter().collect();
+        let _ = writeln!(
+            text,
+            "Nothing was appraised by either policy: {}",
+            reasons.join(", ")
+        );
+    }
     text
 }
 
@@ -51,6 +61,7 @@ fn cells(row: &Row) -> Cells {
         Effect::Cut => "CUT",
         Effect::Gained => "gained",
         Effect::Refused => "refused",
+        Effect::Unappraised => "-",
     };
     let id = row.attestation.as_deref().unwrap_or("-");
     let worker = row.worker.as_deref().unwrap_or(&row.file);

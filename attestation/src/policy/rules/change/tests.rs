@@ -25,7 +25,7 @@ fn goes(from: &str, to: &str, path: &'static str, direction: Direction) {
     let reverse = match direction {
         Direction::Stricter => Direction::Laxer,
         Direction::Laxer => Direction::Stricter,
-        Direction::Other => Direction::Other,
+        same @ (Direction::Other | Direction::Neutral) => same,
     };
     assert_eq!(back.len(), 1, "{back:?}");
     assert_eq!(back[0].direction, reverse, "{to} -> {from}");
@@ -76,7 +76,7 @@ fn each_kind_of_rule_on_platforms_knows_which_way_is_stricter() {
     );
     goes(
         r#"measurements = "any""#,
-        "measurements = []",
+        &format!("measurements = [\"{RTMR3}\"]"),
         "seam.measurements",
         Stricter,
     );
@@ -84,7 +84,7 @@ fn each_kind_of_rule_on_platforms_knows_which_way_is_stricter() {
 
 #[test]
 fn each_kind_of_rule_on_evidence_knows_which_way_is_stricter() {
-    use Direction::{Laxer, Other, Stricter};
+    use Direction::{Laxer, Neutral, Other, Stricter};
     goes(
         r#"gpu = "if-claimed""#,
         r#"gpu = "required""#,
@@ -119,13 +119,28 @@ fn each_kind_of_rule_on_evidence_knows_which_way_is_stricter() {
         r#"name = "release""#,
         r#"name = "another""#,
         "releases",
-        Other,
+        Neutral,
     );
     goes(
         &format!("rtmr3s = [\"{RTMR3}\"]"),
         "rtmr3s = \"replayed\"",
         "td.rtmr3s",
         Other,
+    );
+}
+
+#[test]
+fn a_new_name_beside_a_new_value_does_not_count() {
+    let zero = "0".repeat(96);
+    let release = format!("[[releases]]\nname = \"release\"\nrtmr1 = \"{zero}\"");
+    let more = format!(
+        "[[releases]]\nname = \"next\"\nrtmr1 = \"{}\"\nrtmr2 = \"{zero}\"\n{}",
+        "1".repeat(96),
+        release.replace("\"release\"", "\"former\"")
+    );
+    assert_eq!(
+        changed(&release, &more),
+        [("releases", Direction::Laxer, 2)]
     );
 }
 
@@ -140,7 +155,7 @@ fn bits_are_compared_by_what_they_let_through() {
     );
     goes(
         r#"attributes_required = "0000001000000000""#,
-        r#"attributes_required = "0000000000000000""#,
+        r#"attributes_required = "0000001100000000""#,
         "td.attributes",
         Other,
     );
