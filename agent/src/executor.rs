@@ -378,6 +378,7 @@ fn answer(
             busy_ms,
         },
         Outcome::TaskFault(message) => Answer::TaskFault(message),
+        Outcome::NotHere(message) => Answer::NotHere(message),
         Outcome::ExecutorFault(message) | Outcome::Lost(message) if alone => Answer::Lost(message),
         Outcome::ExecutorFault(message) | Outcome::Lost(message) => Answer::Suspect(message),
         Outcome::NotRun => Answer::NotRun,

@@ -259,7 +259,9 @@ impl Held {
                 self.nack_task(lease, fault(FaultKind::Released, "the worker is stopping"));
                 return false;
             }
-            Answer::Lost(message) | Answer::Suspect(message) => self.fail(lease, &message),
+            Answer::NotHere(message) | Answer::Lost(message) | Answer::Suspect(message) => {
+                self.fail(lease, &message);
+            }
         }
         true
     }

@@ -80,6 +80,9 @@ pub enum Fault {
     /// The task's own: it would fail the same way again. The child stays.
     #[error("{0}")]
     Task(String),
+    /// This machine's, as it is now: the task may succeed on another one, or here later. The child stays.
+    #[error("{0}")]
+    Here(String),
     /// The executor's: whatever the device holds now is not to be relied on. The child is replaced.
     #[error("{0}")]
     Executor(String),
@@ -91,6 +94,7 @@ impl Fault {
     fn clipped(self) -> Self {
         match self {
             Self::Task(text) => Self::Task(clip(&text)),
+            Self::Here(text) => Self::Here(clip(&text)),
             Self::Executor(text) => Self::Executor(clip(&text)),
         }
     }

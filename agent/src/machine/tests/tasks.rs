@@ -176,6 +176,11 @@ fn faults_are_told_apart() {
             Some(FaultKind::Failed),
             1,
         ),
+        (
+            Answer::NotHere("no memory".to_owned()),
+            Some(FaultKind::Failed),
+            1,
+        ),
         (Answer::NotRun, None, 0),
     ];
     for (answer, wanted, failed) in cases {

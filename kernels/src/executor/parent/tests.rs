@@ -215,6 +215,36 @@ fn faults_are_told_apart() {
     assert_eq!(seen, [lost(&error), faults[1].clone(), lost(&error)]);
 }
 
+/// Has no memory for the first work of a run.
+struct Full;
+
+impl Executor for Full {
+    fn identity(&self) -> Identity {
+        identity(true)
+    }
+
+    fn run(&mut self, works: &mut [PlacedWork<'_>], answer: Answer<'_>) {
+        answer(0, Err(Fault::Here("no\tmemory".to_owned())));
+        for index in 1..works.len() {
+            answer(index, Ok(()));
+        }
+    }
+}
+
+#[test]
+fn a_child_that_cannot_here_and_now_stays() {
+    let (socket, other) = UnixStream::pair().unwrap();
+    let child = thread::spawn(move || serve(&other, &mut Full));
+    let mut connection = Connection::open(socket, clock(), LIMIT).unwrap();
+    for _ in 0..2 {
+        let (seen, end) = outcomes(&mut connection, &works(2), LIMIT);
+        end.unwrap();
+        assert_eq!(seen, [Outcome::NotHere("no memory".to_owned()), zeros()]);
+    }
+    connection.shutdown(LIMIT).unwrap();
+    child.join().unwrap().unwrap();
+}
+
 #[test]
 fn malformed_replies_are_refused() {
     let replied = |bytes: &'static [u8]| {
