@@ -28,7 +28,7 @@ impl Bench {
         let mut bench = Self::leasing();
         for number in 1..4 {
             bench.lose_child(number);
-            assert!(!bench.machine.quarantine().is_some());
+            assert!(bench.machine.quarantine().is_none());
             bench.restart();
         }
         bench.lose_child(4);
@@ -81,7 +81,7 @@ fn a_canary_that_runs_well_ends_it() {
     assert!(!canaries(&bench.poll()), "one for each child");
     assert!(bench.machine.quarantine().is_some() && !bench.machine.is_ready());
     let actions = bench.handle(Event::CanaryEnded { passed: true });
-    assert!(!bench.machine.quarantine().is_some() && bench.machine.is_ready());
+    assert!(bench.machine.quarantine().is_none() && bench.machine.is_ready());
     assert!(has_lease(&actions), "{actions:?}");
     assert_eq!(runs(&bench.lease(&[9])), [lease(9)]);
 }
@@ -120,7 +120,7 @@ fn children_that_the_worker_kills_itself_do_not_count() {
         assert!(has(&actions, |action| matches!(action, Action::KillRunner)));
         bench.answered(number, Answer::Lost("killed".to_owned()));
         let actions = bench.handle(Event::RunEnded { child_lost: true });
-        assert!(starts(&actions) && !bench.machine.quarantine().is_some());
+        assert!(starts(&actions) && bench.machine.quarantine().is_none());
         bench.handle(Event::RunnerStarted { in_order: true });
     }
 }
