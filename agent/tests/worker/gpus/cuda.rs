@@ -210,12 +210,26 @@ async fn a_child_that_is_lost_is_replaced_and_tasks_beside_it_lose_nothing() {
     pool.stop().await;
 }
 
+/// With the model, where there is one: a canary takes a text then.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test asks where the model lies"
+)]
+fn with_model(config: String) -> String {
+    let Some(folder) = std::env::var_os("COCOON_MODEL").map(PathBuf::from) else {
+        println!("SKIPPED a canary's text: COCOON_MODEL names no folder with the model");
+        return config;
+    };
+    let folder = folder.display();
+    format!("{config}\n[model]\ndirectory = \"{folder}\"\n")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gpu_that_keeps_failing_is_in_quarantine_until_a_canary_ran_well() {
     let Some(gpus) = Gpus::start(1, "") else {
         return;
     };
-    let configured = |config: String| gpus.configured(&config);
+    let configured = |config: String| with_model(gpus.configured(&config));
     let mut pool = Pool::start_in(gpus.world(), configured, |_| {}).await;
     gpus.set_cuda("FAKE_CUDA_FAULT=sha256_batch");
     for number in 1..=4 {
