@@ -2,6 +2,7 @@
 //! key; an unknown key is a mistake. Nothing is read from the environment.
 
 mod event_log;
+mod gpu;
 mod keys;
 mod model;
 mod secret;
@@ -178,14 +179,7 @@ fn read(keys: &mut Keys, digest: Sha256Digest) -> Option<Config> {
     } else {
         None
     };
-    let gpu_device = keys
-        .has("gpu.device")
-        .then(|| keys.text("gpu.device"))
-        .flatten();
-    let cuda_libraries = keys
-        .has("gpu.cuda_libraries")
-        .then(|| keys.path("gpu.cuda_libraries"))
-        .flatten();
+    let (gpu_device, cuda_libraries) = gpu::gpu(keys, executor);
     Some(Config {
         worker_id: worker_id?,
         enrolment_secret: enrolment_secret?,

@@ -216,7 +216,7 @@ impl Driver {
             tasks_held: self.machine.tasks_held(),
             connected: self.machine.is_connected(),
             ready: self.machine.is_ready(),
-            quarantined: self.machine.is_quarantined(),
+            quarantine: self.machine.quarantine(),
         };
         self.parts.health.turned(tick.now, shown);
         self.parts.gauges.set(shown, self.machine.counts());

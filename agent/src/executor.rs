@@ -6,6 +6,7 @@ mod loaded;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +16,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kernels::executor::{
-    Clock, ExecutorChild, ExecutorKind, Identity, Killer, Outcome, Program, SpawnError, Work,
+    Clock, ExecutorChild, ExecutorKind, Identity, Killer, Outcome, Program, SpawnError,
+    StartedProcess, Work,
 };
 use protocol::Sha256Digest;
 use protocol::lease::LeaseRef;
@@ -248,7 +250,6 @@ impl Supervisor {
             Ok(child) => {
                 let in_order = child.identity().in_order;
                 tracing::info!(process = child.process_id(), executor = %child.identity().kind, "executor child started");
-                self.set_killer(Some(child.killer()));
                 if self.libraries.set(&child.identity().libraries) {
                     tracing::warn!("the executor child loaded other libraries than the one before");
                     self.tell(Event::DevicesChanged);
@@ -257,6 +258,7 @@ impl Supervisor {
                 self.tell(Event::RunnerStarted { in_order });
             }
             Err(error) => {
+                self.set_killer(None);
                 tracing::error!(error = chain(&error), "no executor child");
                 self.tell(Event::RunnerStartFailed);
             }
@@ -264,8 +266,11 @@ impl Supervisor {
     }
 
     fn spawn(&self) -> Result<ExecutorChild, StartError> {
-        let program = self.settings.program();
-        let child = ExecutorChild::spawn(&program, Arc::clone(&self.clock), START_LIMIT)
+        let process = StartedProcess::start(&self.settings.program()).map_err(StartError::Spawn)?;
+        // A worker that stops does not wait for a greeting.
+        self.set_killer(Some(process.killer()));
+        let child = process
+            .greet(Arc::clone(&self.clock), START_LIMIT)
             .map_err(StartError::Spawn)?;
         compare(child.identity(), &self.settings)?;
         Ok(child)
@@ -282,17 +287,19 @@ impl Supervisor {
             }
             return self.tell(Event::RunEnded { child_lost: true });
         };
-        let in_order = child.identity().in_order;
+        let in_order = child.identity().runs_in_order(&works);
         let alone = in_order || works.len() == 1;
-        let mut started_ms = (self.wall_ms)();
-        let mut before_ms = started_ms;
-        let ended = child.run(
+        let mut before_ms = (self.wall_ms)();
+        // A batch may be cut into several runs; the works of one start together.
+        let started_ms = Cell::new(before_ms);
+        let ended = child.run_observed(
             &works,
             self.settings.task_time_limit,
+            &mut || started_ms.set((self.wall_ms)()),
             &mut |index, outcome| {
                 let finished_ms = (self.wall_ms)();
                 if let Some(&lease) = leases.get(index) {
-                    let times = [started_ms, finished_ms];
+                    let times = [started_ms.get(), finished_ms];
                     let busy_ms = finished_ms.saturating_sub(before_ms);
                     let answer = answer(outcome, times, busy_ms, alone);
                     self.tell(Event::Answered { lease, answer });
@@ -300,7 +307,7 @@ impl Supervisor {
                 before_ms = finished_ms;
                 if in_order {
                     // Works run one after another: the next one starts where this one ended.
-                    started_ms = finished_ms;
+                    started_ms.set(finished_ms);
                 }
             },
         );
@@ -378,6 +385,7 @@ fn answer(
             busy_ms,
         },
         Outcome::TaskFault(message) => Answer::TaskFault(message),
+        Outcome::NotHere(message) => Answer::NotHere(message),
         Outcome::ExecutorFault(message) | Outcome::Lost(message) if alone => Answer::Lost(message),
         Outcome::ExecutorFault(message) | Outcome::Lost(message) => Answer::Suspect(message),
         Outcome::NotRun => Answer::NotRun,

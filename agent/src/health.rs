@@ -6,8 +6,8 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +23,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use gauges::{Gauges, Shown};
+
+use crate::machine::QuarantineReason;
 
 /// A scraper, a health probe and a person.
 const CONNECTIONS_MAX: usize = 16;
@@ -41,7 +43,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Debug, Default)]
 pub struct Health {
     ready: AtomicBool,
-    quarantined: AtomicBool,
+    quarantine: Mutex<Option<QuarantineReason>>,
     /// Milliseconds since the agent's start.
     turned_ms: AtomicU64,
 }
@@ -50,8 +52,14 @@ impl Health {
     /// The driver turned at `now`.
     pub fn turned(&self, now: Duration, shown: Shown) {
         self.turned_ms.store(millis(now), Ordering::Relaxed);
-        self.quarantined.store(shown.quarantined, Ordering::Relaxed);
+        *self.quarantine() = shown.quarantine;
         self.ready.store(shown.ready, Ordering::Relaxed);
+    }
+
+    fn quarantine(&self) -> MutexGuard<'_, Option<QuarantineReason>> {
+        self.quarantine
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_alive(&self, now: Duration) -> bool {
@@ -145,18 +153,23 @@ impl Probes {
             "/readyz" if self.health.ready.load(Ordering::Relaxed) => {
                 text(StatusCode::OK, "ready\n")
             }
-            "/readyz" if self.health.quarantined.load(Ordering::Relaxed) => text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not ready: the executor is in quarantine, because too many of its children were lost\n",
-            ),
-            "/readyz" => text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not ready: no admitted connection, no executor, or stopping\n",
-            ),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, self.not_ready()),
             _ => text(
                 StatusCode::NOT_FOUND,
                 "there is /metrics, /healthz and /readyz\n",
             ),
+        }
+    }
+}
+
+impl Probes {
+    fn not_ready(&self) -> String {
+        match *self.health.quarantine() {
+            Some(reason) => format!(
+                "not ready: the executor is in quarantine, because {}\n",
+                reason.as_str()
+            ),
+            None => "not ready: no admitted connection, no executor, or stopping\n".to_owned(),
         }
     }
 }
@@ -217,14 +230,17 @@ mod tests {
                 .await
                 .starts_with("HTTP/1.1 503")
         );
-        let shown = |ready, quarantined| Shown {
+        let shown = |ready, quarantine| Shown {
             ready,
-            quarantined,
+            quarantine,
             ..Shown::default()
         };
-        health.turned(Duration::ZERO, shown(false, true));
-        assert!(get(address, &path("/readyz")).await.contains("quarantine"));
-        health.turned(Duration::ZERO, shown(true, false));
+        for reason in [QuarantineReason::ChildrenLost, QuarantineReason::NoStart] {
+            health.turned(Duration::ZERO, shown(false, Some(reason)));
+            let answer = get(address, &path("/readyz")).await;
+            assert!(answer.contains("quarantine") && answer.contains(reason.as_str()));
+        }
+        health.turned(Duration::ZERO, shown(true, None));
         assert!(
             get(address, &path("/readyz"))
                 .await

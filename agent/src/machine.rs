@@ -32,6 +32,7 @@ pub use event::{Action, Answer, Event, Failure, FetchFailure, Finished, Session,
 use held::Held;
 use link::Link;
 use pace::Pace;
+pub use quarantine::QuarantineReason;
 use runner::Runner;
 use stop::Stop;
 
@@ -159,10 +160,10 @@ impl Machine {
             && !self.stop.is_requested()
     }
 
-    /// Whether the executor lost too many children and has not passed a canary since.
+    /// Why the executor takes no work until it has passed a canary.
     #[must_use]
-    pub fn is_quarantined(&self) -> bool {
-        self.runner.is_quarantined()
+    pub fn quarantine(&self) -> Option<QuarantineReason> {
+        self.runner.quarantine()
     }
 
     #[must_use]
@@ -326,16 +327,16 @@ impl Machine {
     }
 
     fn runner_failed(&mut self, tick: Tick) {
-        if self.runner.start_failed(tick) {
-            self.held
-                .release_not_begun("the worker's executor does not start");
-        }
+        let before = self.runner.quarantine();
+        self.runner.start_failed(tick);
+        self.quarantine_may_begin(before);
     }
 
     fn answered(&mut self, tick: Tick, lease: &LeaseRef, answer: Answer) {
-        self.runner.answered(lease);
+        self.runner.answered(tick.now, lease);
         if let Answer::Done { busy_ms, .. } = &answer {
             self.pace.took(*busy_ms);
+            self.runner.work_done(tick.now);
         }
         let released = self.stop.is_killing();
         if self.held.answered(tick.now, lease, answer, released) {
@@ -344,13 +345,13 @@ impl Machine {
     }
 
     fn run_ended(&mut self, tick: Tick, child_lost: bool) {
-        self.held.run_ended();
+        let repeats = self.held.run_ended();
         if child_lost {
             self.counts.executor_restarts = self.counts.executor_restarts.saturating_add(1);
         }
-        if self.runner.run_ended(tick, child_lost) {
-            self.quarantined();
-        }
+        let before = self.runner.quarantine();
+        self.runner.run_ended(tick, child_lost, repeats);
+        self.quarantine_may_begin(before);
         if self.stop.is_requested() {
             self.held.release_not_begun("the worker is stopping");
         }
@@ -369,7 +370,7 @@ impl Machine {
             if self.link.abandon_lease() {
                 actions.push(Action::AbandonLease);
             }
-            if self.runner.is_on_trial() {
+            if self.runner.is_preparing() {
                 actions.push(Action::KillRunner);
             }
         }
@@ -408,10 +409,12 @@ impl Machine {
         self.held.admit();
         // What ran on other devices than the attestation in force names could not be reported under it.
         if self.runner.is_idle() && !self.link.is_leaving() {
-            let works = self.held.next_run(tick.now);
+            let apart = self.runner.is_in_order();
+            let works = self.held.next_run(tick.now, apart);
             if !works.is_empty() {
-                self.runner
-                    .run(works.iter().map(|(lease, _)| *lease).collect());
+                let leases = works.iter().map(|(lease, _)| *lease).collect();
+                let has_model = works.iter().any(|(_, work)| work.has_model());
+                self.runner.run(tick.now, leases, has_model);
                 actions.push(Action::Run(works));
             }
         }

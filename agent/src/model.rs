@@ -108,13 +108,24 @@ async fn download(base: &str, pinned: &Model, file: &ModelFile) -> Result<Vec<u8
     verified.map(|()| bytes).map_err(FetchError::Model)
 }
 
-/// Writes beside the place and moves it there: no reader sees half a file.
+/// Writes beside the place and moves it there: no reader sees half a file, and nothing half is left behind.
 fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = path.with_added_extension("part");
-    let mut file = File::create(&part)?;
+    let moved = write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
+    if let Err(error) = moved {
+        // What was the matter is told; that it could not be tidied away as well says no more.
+        let _ = std::fs::remove_file(&part);
+        return Err(error);
+    }
+    // The new name, too, outlasts a loss of power.
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&part, path)
+    file.sync_all()
 }
 
 #[cfg(test)]

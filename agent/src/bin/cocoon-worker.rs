@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 use kernels::executor::cuda::CudaExecutor;
 use kernels::executor::{CpuExecutor, serve_stdin};
 use protocol::catalogue::models::ALL_MINILM_L6_V2;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -143,6 +144,11 @@ fn executor(arguments: &ExecutorArguments) -> ExitCode {
 
 fn run(arguments: &RunArguments) -> ExitCode {
     logging::start(&arguments.log);
+    // Before any secret is read. The executor child runs as the same user, and so do its GPU's libraries: without this they
+    // could read and write this process's memory (ptrace(2), "Ptrace access mode checking").
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        return fail(&error);
+    }
     let config = match Config::load(&arguments.config) {
         Ok(config) => config,
         Err(error) => return refuse(&error),

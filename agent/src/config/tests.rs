@@ -77,18 +77,27 @@ fn a_complete_file_is_read() {
 #[test]
 fn the_gpu_that_computes_is_read() {
     let folder = Folder::new();
+    let complete = folder.complete().replace("\"cpu\"", "\"cuda\"");
     let gpu = "[gpu]\ndevice = \"GPU-1\"\ncuda_libraries = \"/opt/cuda\"\n";
-    let config = folder
-        .load(&format!("{}\n{gpu}", folder.complete()))
-        .unwrap();
+    let config = folder.load(&format!("{complete}\n{gpu}")).unwrap();
     assert_eq!(config.gpu_device.as_deref(), Some("GPU-1"));
     assert_eq!(config.cuda_libraries, Some(PathBuf::from("/opt/cuda")));
     let numbers = "[gpu]\ndevice = 1\ncuda_libraries = 2\n";
-    let mistaken = folder.load(&format!("{}\n{numbers}", folder.complete()));
-    let Err(ConfigError::Mistakes { mistakes, .. }) = mistaken else {
-        panic!("{mistaken:?}")
+    let mistakes = |complete: &str, gpu: &str| {
+        let mistaken = folder.load(&format!("{complete}\n{gpu}"));
+        let Err(ConfigError::Mistakes { mistakes, .. }) = mistaken else {
+            panic!("{mistaken:?}")
+        };
+        let keys = mistakes.into_iter().map(|mistake| mistake.key);
+        keys.collect::<Vec<_>>()
     };
-    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+    let both = ["gpu.device", "gpu.cuda_libraries"];
+    assert_eq!(mistakes(&complete, numbers), both);
+    assert_eq!(mistakes(&folder.complete(), gpu), both, "on the CPU");
+    for folders in ["/opt/cuda:/tmp", "/opt/cuda;/tmp", "/opt/$ORIGIN"] {
+        let gpu = format!("[gpu]\ncuda_libraries = \"{folders}\"\n");
+        assert_eq!(mistakes(&complete, &gpu), both[1..], "{folders}");
+    }
 }
 
 #[test]

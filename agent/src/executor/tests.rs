@@ -1,5 +1,7 @@
 //! The supervisor's thread where no child can be had; with a real child see `tests/worker`.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::*;
@@ -34,6 +36,29 @@ async fn an_executable_that_is_none_is_a_failed_start() {
             "{executable}"
         );
     }
+}
+
+/// It takes what it is told and never greets.
+#[tokio::test]
+async fn a_child_that_does_not_greet_can_be_killed() {
+    let world = World::real(attestation::gpu::GpuTrustAnchor::nvidia());
+    let folder = tempfile::tempdir().unwrap();
+    let silent = folder.path().join("silent");
+    std::fs::write(&silent, "#!/bin/sh\nexec /bin/sleep 600\n").unwrap();
+    std::fs::set_permissions(&silent, Permissions::from_mode(0o700)).unwrap();
+    let (executor, mut events) = Executor::new(settings(silent.to_str().unwrap()), &world).unwrap();
+    executor.start();
+    let killed = async {
+        loop {
+            executor.kill();
+            let waited = tokio::time::timeout(Duration::from_millis(10), events.recv());
+            if let Ok(event) = waited.await {
+                return event;
+            }
+        }
+    };
+    let event = tokio::time::timeout(START_LIMIT / 2, killed).await.unwrap();
+    assert!(matches!(event, Some(Event::RunnerStartFailed)));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use metrics::{
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use protocol::telemetry::GpuTelemetry;
 
-use crate::machine::Counts;
+use crate::machine::{Counts, QuarantineReason};
 
 /// The machine's state, as gauges show it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,7 +17,7 @@ pub struct Shown {
     pub tasks_held: usize,
     pub connected: bool,
     pub ready: bool,
-    pub quarantined: bool,
+    pub quarantine: Option<QuarantineReason>,
 }
 
 /// A recorder of its own, so that two agents in one process (tests) do not share one.
@@ -95,7 +95,8 @@ impl Gauges {
         self.tasks_held.set(f64::from(held));
         self.connected.set(f64::from(u8::from(shown.connected)));
         self.ready.set(f64::from(u8::from(shown.ready)));
-        self.quarantined.set(f64::from(u8::from(shown.quarantined)));
+        let quarantined = shown.quarantine.is_some();
+        self.quarantined.set(f64::from(u8::from(quarantined)));
         self.tasks_succeeded.absolute(counts.tasks_succeeded);
         self.tasks_failed.absolute(counts.tasks_failed);
         self.executor_restarts.absolute(counts.executor_restarts);
@@ -243,7 +244,7 @@ mod tests {
         let shown = Shown {
             tasks_held: 3,
             connected: true,
-            quarantined: true,
+            quarantine: Some(QuarantineReason::ChildrenLost),
             ..Shown::default()
         };
         gauges.set(shown, counts);

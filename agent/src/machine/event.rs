@@ -61,6 +61,8 @@ pub enum Answer {
     },
     /// The task's own fault: it would fail the same way again.
     TaskFault(String),
+    /// This machine could not, as it is now: another may.
+    NotHere(String),
     /// The executor failed or died under it.
     Lost(String),
     /// The executor failed or died under it or under one that ran beside it.

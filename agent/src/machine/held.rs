@@ -145,7 +145,8 @@ impl Held {
         }
     }
 
-    /// Gives back every task that the executor has not been handed.
+    /// Gives back every task that the executor does not have. One under suspicion was begun: its attempt failed, or one that
+    /// takes children along would be handed out for ever.
     pub(super) fn release_not_begun(&mut self, message: &str) {
         let not_begun: Vec<_> = self
             .tasks
@@ -156,10 +157,15 @@ impl Held {
                     Stage::Waiting | Stage::ToFetch | Stage::Fetching | Stage::Ready(_)
                 )
             })
-            .map(|(lease, _)| *lease)
+            .map(|(lease, task)| (*lease, task.is_suspect))
             .collect();
-        for lease in not_begun {
-            self.nack_task(&lease, fault(FaultKind::Released, message));
+        for (lease, is_suspect) in not_begun {
+            let kind = if is_suspect {
+                FaultKind::Failed
+            } else {
+                FaultKind::Released
+            };
+            self.nack_task(&lease, fault(kind, message));
         }
     }
 
@@ -259,7 +265,9 @@ impl Held {
                 self.nack_task(lease, fault(FaultKind::Released, "the worker is stopping"));
                 return false;
             }
-            Answer::Lost(message) | Answer::Suspect(message) => self.fail(lease, &message),
+            Answer::NotHere(message) | Answer::Lost(message) | Answer::Suspect(message) => {
+                self.fail(lease, &message);
+            }
         }
         true
     }
@@ -279,12 +287,14 @@ impl Held {
     }
 
     /// Works that were handed over and never begun run first in the next run, in their old order; those under suspicion
-    /// behind what is ready, each in a run of its own.
-    pub(super) fn run_ended(&mut self) {
+    /// behind what is ready, each in a run of its own. Whether there are such.
+    pub(super) fn run_ended(&mut self) -> bool {
+        let repeats = !self.queues.suspects.is_empty();
         self.queues.ready.extend(self.queues.suspects.drain(..));
         for lease in std::mem::take(&mut self.queues.not_run).into_iter().rev() {
             self.queues.ready.push_front(lease);
         }
+        repeats
     }
 }
 

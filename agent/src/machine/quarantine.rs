@@ -1,49 +1,97 @@
-//! Quarantine: an executor that keeps losing its children computes nothing for anybody until a canary ran well in a new
-//! one. A GPU that is broken fails every task that it gets, and fast, so that it would draw the whole queue to itself.
+//! Quarantine: an executor that keeps losing its children, or that does not start, computes nothing for anybody until a
+//! canary ran well in a new one. A GPU that is broken fails every task that it gets, and fast, so that it would draw the
+//! whole queue to itself.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{Action, Machine};
 
-/// So many children lost …
-const LOSSES_MAX: usize = 4;
-/// … within this: more often than tasks by themselves take a child along, even if a few of them hang.
-const WINDOW: Duration = Duration::from_mins(10);
+/// So many children lost with no work done in between, however long that took: a GPU that hangs loses one in each time
+/// limit of a task. Tasks by themselves take a child along, but hardly so many in a row.
+const LOSSES_MAX: u32 = 4;
+/// So many starts failed in a row: whatever is missing does not come by itself.
+const STARTS_FAILED_MAX: u32 = 3;
 /// The first canary comes after this, each further one after twice as long …
 const PAUSE_FIRST: Duration = Duration::from_secs(10);
 /// … up to this: about as often as a person would look.
 const PAUSE_MAX: Duration = Duration::from_mins(15);
+/// Pauses begin small again where works are still done so long after the last quarantine.
+const STEADY: Duration = Duration::from_mins(10);
 
-/// Losses, and what follows from them.
+/// Why an executor is in quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuarantineReason {
+    ChildrenLost,
+    NoStart,
+}
+
+impl QuarantineReason {
+    /// Completes "the executor is in quarantine, because …".
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChildrenLost => "too many of its children were lost",
+            Self::NoStart => "its child does not start",
+        }
+    }
+}
+
+/// Losses and failed starts, and what follows from them.
 #[derive(Debug, Default)]
 pub(super) struct Quarantine {
-    losses: VecDeque<Duration>,
-    is_on: bool,
+    /// Since the last work was done.
+    losses: u32,
+    /// In a row.
+    starts_failed: u32,
+    reason: Option<QuarantineReason>,
     /// Pauses since all was well.
     pauses: u32,
     ended_at: Option<Duration>,
 }
 
 impl Quarantine {
+    pub(super) fn reason(&self) -> Option<QuarantineReason> {
+        self.reason
+    }
+
     pub(super) fn is_on(&self) -> bool {
-        self.is_on
+        self.reason.is_some()
     }
 
     /// Until when there is to be no child, if this was one loss too many.
     pub(super) fn child_lost(&mut self, now: Duration) -> Option<Duration> {
-        let since = now.saturating_sub(WINDOW);
-        self.losses.retain(|at| *at >= since);
-        self.losses.push_back(now);
-        if self.losses.len() < LOSSES_MAX {
-            return None;
+        self.losses = self.losses.saturating_add(1);
+        (self.losses >= LOSSES_MAX).then(|| self.begins(now, QuarantineReason::ChildrenLost))
+    }
+
+    /// Until when the next start waits, if there is a quarantine or this was one failure too many.
+    pub(super) fn start_failed(&mut self, now: Duration) -> Option<Duration> {
+        if self.is_on() {
+            return Some(self.goes_on(now));
         }
-        // Pauses go on growing for one that is back soon.
-        if self.ended_at.is_none_or(|at| at < since) {
+        self.starts_failed = self.starts_failed.saturating_add(1);
+        (self.starts_failed >= STARTS_FAILED_MAX)
+            .then(|| self.begins(now, QuarantineReason::NoStart))
+    }
+
+    pub(super) fn started(&mut self) {
+        self.starts_failed = 0;
+    }
+
+    /// The executor gave an output.
+    pub(super) fn work_done(&mut self, now: Duration) {
+        self.losses = 0;
+        if self
+            .ended_at
+            .is_none_or(|at| now >= at.saturating_add(STEADY))
+        {
             self.pauses = 0;
         }
-        self.is_on = true;
-        Some(self.goes_on(now))
+    }
+
+    fn begins(&mut self, now: Duration, reason: QuarantineReason) -> Duration {
+        self.reason = Some(reason);
+        self.goes_on(now)
     }
 
     /// Until when the next child waits.
@@ -55,18 +103,24 @@ impl Quarantine {
 
     /// A canary ran well.
     pub(super) fn ended(&mut self, now: Duration) {
-        self.is_on = false;
-        self.losses.clear();
+        self.reason = None;
+        self.losses = 0;
+        self.starts_failed = 0;
         self.ended_at = Some(now);
     }
 }
 
 /// What follows for tasks.
 impl Machine {
-    pub(super) fn quarantined(&mut self) {
+    /// `before`: why there was one already.
+    pub(super) fn quarantine_may_begin(&mut self, before: Option<QuarantineReason>) {
+        let (None, Some(reason)) = (before, self.runner.quarantine()) else {
+            return;
+        };
         self.counts.quarantines = self.counts.quarantines.saturating_add(1);
         tracing::error!(
-            "the executor is in quarantine: too many of its children were lost; no tasks are leased until a canary ran well"
+            "the executor is in quarantine, because {}; no tasks are leased until a canary ran well",
+            reason.as_str()
         );
     }
 
@@ -80,7 +134,7 @@ impl Machine {
         if self.link.abandon_lease() {
             actions.push(Action::AbandonLease);
         }
-        if self.runner.canary_due() {
+        if !self.stop.is_requested() && self.runner.canary_due() {
             actions.push(Action::Canary);
         }
     }
@@ -93,11 +147,13 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_few_losses_in_a_long_time_are_nothing() {
+    fn losses_between_works_that_are_done_are_nothing() {
         let mut quarantine = Quarantine::default();
         for count in 0..100 {
-            let now = WINDOW / 3 * count + SECOND * count;
-            assert_eq!(quarantine.child_lost(now), None);
+            if count % (LOSSES_MAX - 1) == 0 {
+                quarantine.work_done(SECOND * count);
+            }
+            assert_eq!(quarantine.child_lost(SECOND * count), None);
         }
         assert!(!quarantine.is_on());
     }
@@ -109,7 +165,7 @@ mod tests {
             assert_eq!(quarantine.child_lost(SECOND), None);
         }
         assert_eq!(quarantine.child_lost(SECOND), Some(SECOND * 11));
-        assert!(quarantine.is_on());
+        assert_eq!(quarantine.reason(), Some(QuarantineReason::ChildrenLost));
         let pauses_s: Vec<_> = (0..8)
             .map(|_| quarantine.goes_on(Duration::ZERO).as_secs())
             .collect();
@@ -120,9 +176,29 @@ mod tests {
     }
 
     #[test]
-    fn pauses_begin_small_again_only_after_a_good_while() {
+    fn starts_that_fail_in_a_row_begin_it() {
         let mut quarantine = Quarantine::default();
-        let mut lose_all = |now| {
+        for _ in 0..10 {
+            assert_eq!(quarantine.start_failed(SECOND), None);
+            assert_eq!(quarantine.start_failed(SECOND), None);
+            quarantine.started();
+        }
+        for _ in 1..STARTS_FAILED_MAX {
+            assert_eq!(quarantine.start_failed(SECOND), None);
+        }
+        assert_eq!(quarantine.start_failed(SECOND), Some(SECOND * 11));
+        assert_eq!(quarantine.reason(), Some(QuarantineReason::NoStart));
+        assert_eq!(quarantine.start_failed(SECOND), Some(SECOND * 21));
+    }
+
+    /// One that passes canaries and does nothing else well is seen ever less often.
+    #[test]
+    fn pauses_begin_small_again_only_where_works_are_done_a_good_while_later() {
+        let mut quarantine = Quarantine::default();
+        let mut lose_all = |now, done_at: Option<Duration>| {
+            if let Some(at) = done_at {
+                quarantine.work_done(at);
+            }
             let mut until = None;
             for _ in 0..LOSSES_MAX {
                 until = quarantine.child_lost(now);
@@ -130,9 +206,11 @@ mod tests {
             quarantine.ended(now);
             until.map(|until: Duration| until.saturating_sub(now))
         };
-        assert_eq!(lose_all(SECOND), Some(PAUSE_FIRST));
-        assert_eq!(lose_all(SECOND * 60), Some(PAUSE_FIRST * 2));
-        assert_eq!(lose_all(SECOND * 120), Some(PAUSE_FIRST * 4));
-        assert_eq!(lose_all(SECOND * 121 + WINDOW), Some(PAUSE_FIRST));
+        let at = |seconds| SECOND * seconds;
+        assert_eq!(lose_all(at(1), None), Some(PAUSE_FIRST));
+        assert_eq!(lose_all(at(60), Some(at(30))), Some(PAUSE_FIRST * 2));
+        assert_eq!(lose_all(at(2_000), None), Some(PAUSE_FIRST * 4));
+        assert_eq!(lose_all(at(4_000), Some(at(2_599))), Some(PAUSE_FIRST * 8));
+        assert_eq!(lose_all(at(6_000), Some(at(4_600))), Some(PAUSE_FIRST));
     }
 }

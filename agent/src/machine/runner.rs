@@ -7,16 +7,16 @@ use protocol::lease::LeaseRef;
 
 use super::backoff::Backoff;
 use super::event::Tick;
-use super::quarantine::Quarantine;
+use super::quarantine::{Quarantine, QuarantineReason};
 
 /// A child that dies at once is started again after at most this, doubling …
 const RESTART_FIRST: Duration = Duration::from_millis(100);
 /// … up to this.
 const RESTART_MAX: Duration = Duration::from_secs(30);
-/// After so many failed starts in a row the tasks are better off with another worker.
-const STARTS_FAILED_MAX: u32 = 3;
 /// A cancelled task may finish by itself within this; killing a child costs about as much.
 const CANCEL_GRACE: Duration = Duration::from_secs(1);
+/// A run that gave no answer for this long hangs, as far as anybody can tell: a work takes a few seconds at most.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Where the child is in its life.
 #[derive(Debug)]
@@ -46,9 +46,23 @@ enum State {
 
 #[derive(Debug)]
 struct Busy {
+    /// Of the child.
     in_order: bool,
+    /// Of this run: works with a model run together.
+    runs_in_order: bool,
     unanswered: VecDeque<LeaseRef>,
-    killed: bool,
+    /// When it began or gave its latest answer.
+    heard_at: Duration,
+    killed: Option<Killed>,
+}
+
+/// Killed because nobody wants what it runs …
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    /// … while it was at work, …
+    Working,
+    /// … or after it had said nothing for [`SILENCE_MAX`].
+    Silent,
 }
 
 impl Default for Runner {
@@ -65,6 +79,7 @@ impl Default for Runner {
 
 impl Runner {
     pub(super) fn started(&mut self, in_order: bool) {
+        self.quarantine.started();
         self.state = if self.quarantine.is_on() {
             State::Trial {
                 in_order,
@@ -102,16 +117,15 @@ impl Runner {
         self.quarantine.is_on()
     }
 
-    /// Whether so many starts failed that waiting tasks should go elsewhere.
-    pub(super) fn start_failed(&mut self, tick: Tick) -> bool {
+    pub(super) fn quarantine(&self) -> Option<QuarantineReason> {
+        self.quarantine.reason()
+    }
+
+    pub(super) fn start_failed(&mut self, tick: Tick) {
         let wait = self.restart.failed(tick.random);
-        let retry_at = if self.quarantine.is_on() {
-            self.quarantine.goes_on(tick.now)
-        } else {
-            tick.now.saturating_add(wait)
-        };
+        let quarantined_until = self.quarantine.start_failed(tick.now);
+        let retry_at = quarantined_until.unwrap_or_else(|| tick.now.saturating_add(wait));
         self.state = State::Stopped { retry_at };
-        self.restart.failures() >= STARTS_FAILED_MAX
     }
 
     pub(super) fn start_due(&mut self, now: Duration) -> bool {
@@ -122,18 +136,31 @@ impl Runner {
         due
     }
 
-    pub(super) fn run(&mut self, leases: VecDeque<LeaseRef>) {
+    /// Whether the child runs works without a model in order, so that they are better kept apart from those with one.
+    pub(super) fn is_in_order(&self) -> bool {
+        matches!(self.state, State::Idle { in_order: true })
+    }
+
+    /// `has_model`: of one of the works at least.
+    pub(super) fn run(&mut self, now: Duration, leases: VecDeque<LeaseRef>, has_model: bool) {
         if let State::Idle { in_order } = self.state {
             self.state = State::Busy(Busy {
                 in_order,
+                runs_in_order: in_order && !has_model,
                 unanswered: leases,
-                killed: false,
+                heard_at: now,
+                killed: None,
             });
         }
     }
 
-    pub(super) fn answered(&mut self, lease: &LeaseRef) {
+    pub(super) fn work_done(&mut self, now: Duration) {
+        self.quarantine.work_done(now);
+    }
+
+    pub(super) fn answered(&mut self, now: Duration, lease: &LeaseRef) {
         if let State::Busy(busy) = &mut self.state {
+            busy.heard_at = now;
             // In order, so the first one is nearly always it.
             if let Some(position) = busy
                 .unanswered
@@ -145,30 +172,30 @@ impl Runner {
         }
     }
 
-    /// A child that we killed ourselves is replaced at once; one that died waits, and counts. True where it was one too
-    /// many.
-    pub(super) fn run_ended(&mut self, tick: Tick, child_lost: bool) -> bool {
+    /// A child that we killed at work is replaced at once; one that died or hung waits, and counts, unless `repeats`:
+    /// what it ran runs again, each work alone, and a child lost then counts.
+    pub(super) fn run_ended(&mut self, tick: Tick, child_lost: bool, repeats: bool) {
         let State::Busy(busy) = &self.state else {
-            return false;
+            return;
         };
         let (in_order, killed) = (busy.in_order, busy.killed);
         if !child_lost {
             self.restart.succeeded();
             self.state = State::Idle { in_order };
-            return false;
+            return;
         }
-        let quarantined_until = if killed {
+        let at_work = killed == Some(Killed::Working);
+        let quarantined_until = if at_work || repeats {
             None
         } else {
             self.quarantine.child_lost(tick.now)
         };
         let retry_at = match quarantined_until {
             Some(until) => until,
-            None if killed => tick.now,
+            None if at_work => tick.now,
             None => tick.now.saturating_add(self.restart.failed(tick.random)),
         };
         self.state = State::Stopped { retry_at };
-        quarantined_until.is_some()
     }
 
     pub(super) fn closed(&mut self) {
@@ -188,14 +215,21 @@ impl Runner {
         let unwanted = |lease: &LeaseRef| {
             dropped_at(lease).is_some_and(|at| now >= at.saturating_add(CANCEL_GRACE))
         };
-        let due = match (busy.in_order, busy.unanswered.front()) {
+        let due = match (busy.runs_in_order, busy.unanswered.front()) {
             (_, None) => false,
             (true, Some(running)) => unwanted(running),
             (false, Some(_)) => busy.unanswered.iter().all(unwanted),
         };
-        let kill = due && !busy.killed;
-        busy.killed |= due;
-        kill
+        if !due || busy.killed.is_some() {
+            return false;
+        }
+        let is_silent = now >= busy.heard_at.saturating_add(SILENCE_MAX);
+        busy.killed = Some(if is_silent {
+            Killed::Silent
+        } else {
+            Killed::Working
+        });
+        true
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -206,9 +240,12 @@ impl Runner {
         matches!(self.state, State::Busy(_))
     }
 
-    /// Whether a canary runs, which nobody waits for when the worker stops.
-    pub(super) fn is_on_trial(&self) -> bool {
-        matches!(self.state, State::Trial { begun: true, .. })
+    /// Whether a child gets ready or a canary runs, which nobody waits for when the worker stops.
+    pub(super) fn is_preparing(&self) -> bool {
+        matches!(
+            self.state,
+            State::Starting | State::Trial { begun: true, .. }
+        )
     }
 
     /// There is a child, or there was one a moment ago and the next is on its way.

@@ -64,6 +64,17 @@ async fn other_files_are_put_nowhere() {
     }
 }
 
+/// A folder is in the place of the second file, so that it cannot be moved there.
+#[tokio::test]
+async fn a_file_that_cannot_be_put_in_place_leaves_nothing_beside_it() {
+    let (from, to) = (folder(b"{}", b"1234"), tempfile::tempdir().unwrap());
+    std::fs::create_dir(to.path().join("weights")).unwrap();
+    let source = Source::Folder(from.path().to_owned());
+    let refused = fetch(&source, to.path(), &pinned()).await.unwrap_err();
+    assert!(matches!(refused, FetchError::Write { path, .. } if path.ends_with("weights")));
+    assert_eq!(names(to.path()), ["config.json", "weights"]);
+}
+
 /// Serves until the set is dropped.
 async fn serve(router: Router) -> (JoinSet<()>, SocketAddr) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -171,6 +171,52 @@ fn start(config: &Path, environment: &[(&str, &str)]) -> Child {
         .unwrap()
 }
 
+/// A program without privileges, as the executor child of a service is one: what root reads proves nothing.
+fn unprivileged(program: &str) -> Command {
+    if !rustix::process::getuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all", "--inh-caps=-all", program]);
+    command
+}
+
+/// Whether another process of the same user may open the file of this one.
+fn opens(child: &Child, file: &str) -> bool {
+    let path = format!("/proc/{}/{file}", child.id());
+    let mut head = unprivileged("head");
+    let opened = head.args(["-c", "0", &path]).stderr(Stdio::null()).status();
+    opened.unwrap().success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_process_of_the_same_user_reads_the_agents_memory() {
+    let (folder, config) = complete().await;
+    let path = folder.path().join("worker.toml");
+    std::fs::write(&path, config).unwrap();
+    // Of this one everything may be read: it is not that the test may open nothing.
+    let mut other = unprivileged("sleep").arg("600").spawn().unwrap();
+    let mut worker = unprivileged(env!("CARGO_BIN_EXE_cocoon-worker"))
+        .args(["--config", path.to_str().unwrap()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !folder.path().join("listening.json").exists() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for file in ["mem", "maps", "environ"] {
+        assert!(!opens(&worker, file), "{file}");
+    }
+    // What is public stays so.
+    assert!(opens(&worker, "stat"));
+    signal(&worker, Signal::TERM);
+    assert_eq!(worker.wait().unwrap().code(), Some(0));
+    assert!(opens(&other, "environ"));
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_logged_with_its_title_and_remedy() {
     let folder = tempfile::tempdir().unwrap();

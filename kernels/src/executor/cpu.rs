@@ -66,8 +66,7 @@ impl Executor for CpuExecutor {
             kind: ExecutorKind::Cpu,
             module_digest: self.module_digest,
             model_digest: self.model.as_deref().map(Model::digest),
-            // Texts of several works are computed together.
-            in_order: self.model.is_none(),
+            in_order: true,
             device: None,
             libraries: Vec::new(),
         }
@@ -160,7 +159,6 @@ mod tests {
     #[test]
     fn texts_of_several_works_are_computed_together_and_one_bad_text_spoils_its_own_work_alone() {
         let mut executor = CpuExecutor::new(Sha256Digest::of(b"")).with_model(model());
-        assert!(!executor.identity().in_order);
         let long = "zebra ".repeat(300);
         let many = vec![long.as_bytes(); 70];
         let works: &[(&str, &[&[u8]])] = &[
@@ -194,7 +192,7 @@ mod tests {
     #[test]
     fn without_a_model_embed_is_refused() {
         let mut executor = CpuExecutor::new(Sha256Digest::of(b""));
-        assert!(executor.identity().in_order && executor.identity().model_digest.is_none());
+        assert_eq!(executor.identity().model_digest, None);
         let mut output = vec![0; 385 * 4];
         let work = PlacedWork {
             call: call("embed", &[1]),

@@ -6,7 +6,7 @@ use super::arena::ArenaRange;
 use super::{FAULT_BYTES_MAX, Fault, Identity};
 
 /// Grows with any change here. Both ends come from one executable; a mismatch means that it was replaced in between.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// A run of a thousand small works takes about 400 KiB.
 pub(super) const COMMAND_BYTES_MAX: usize = 1024 * 1024;

@@ -44,7 +44,7 @@ pub use child::{ServeError, serve, serve_stdin};
 pub use cpu::{CpuExecutor, CpuStartError};
 pub use frame::FrameError;
 pub use parent::{Clock, Connection, ConnectionError, Outcome};
-pub use process::{ExecutorChild, Exit, Killer, Program, SpawnError};
+pub use process::{ExecutorChild, Exit, Killer, Program, SpawnError, StartedProcess};
 pub use run::{BATCH_WORKS_MAX, RUN_BYTES_MAX};
 pub use sandbox::ConfineError;
 pub use work::{Work, WorkError};
@@ -57,7 +57,7 @@ pub trait Executor {
     fn identity(&self) -> Identity;
 
     /// Runs the works and calls `answer` once for each, with its index, as soon as its output is complete. An executor
-    /// that says [`Identity::in_order`] answers in order. After a [`Fault::Executor`] the process is not used again, so
+    /// that says [`Identity::in_order`] answers works without a model in order. After a [`Fault::Executor`] the process is not used again, so
     /// the rest needs no answer.
     fn run(&mut self, works: &mut [PlacedWork<'_>], answer: Answer<'_>);
 }
@@ -80,6 +80,9 @@ pub enum Fault {
     /// The task's own: it would fail the same way again. The child stays.
     #[error("{0}")]
     Task(String),
+    /// This machine's, as it is now: the task may succeed on another one, or here later. The child stays.
+    #[error("{0}")]
+    Here(String),
     /// The executor's: whatever the device holds now is not to be relied on. The child is replaced.
     #[error("{0}")]
     Executor(String),
@@ -91,6 +94,7 @@ impl Fault {
     fn clipped(self) -> Self {
         match self {
             Self::Task(text) => Self::Task(clip(&text)),
+            Self::Here(text) => Self::Here(clip(&text)),
             Self::Executor(text) => Self::Executor(clip(&text)),
         }
     }
@@ -125,12 +129,21 @@ pub struct Identity {
     /// Of the model that `embed` computes with, if the executor has one; see [`crate::embed`].
     pub model_digest: Option<Sha256Digest>,
     /// Works run one after another in the order given: when the child dies, the first without an answer was running and
-    /// those behind it were never begun.
+    /// those behind it were never begun. But for works with a model, which are computed together with their neighbours;
+    /// see [`Identity::runs_in_order`].
     pub in_order: bool,
     /// UUID of the device that computes (`GPU-…`); nothing on the CPU.
     pub device: Option<String>,
     /// Libraries that compute beside the module, as they were loaded.
     pub libraries: Vec<Library>,
+}
+
+impl Identity {
+    /// Whether these works, as one batch, run one after another.
+    #[must_use]
+    pub fn runs_in_order(&self, works: &[Work]) -> bool {
+        self.in_order && !works.iter().any(Work::has_model)
+    }
 }
 
 /// A library that was loaded: the file that is mapped.

@@ -27,6 +27,8 @@ pub enum Outcome {
     Done(Vec<u8>),
     /// The task's own fault: it would fail the same way again.
     TaskFault(String),
+    /// This machine could not, as it is now: another may, or this one later. The child stays.
+    NotHere(String),
     /// The executor could not; the child is gone.
     ExecutorFault(String),
     /// It was running, or may have been, when the child died, hung or misbehaved.
@@ -119,11 +121,22 @@ impl Connection {
         time_limit: Duration,
         answer: &mut dyn FnMut(usize, Outcome),
     ) -> Result<(), ConnectionError> {
-        let mut batch = Batch::new(works.len(), answer);
-        let end = self.run_batch(works, time_limit, &mut batch);
+        self.run_observed(works, time_limit, &mut || {}, answer)
+    }
+
+    /// As [`Connection::run`]; `submitted` is called as each run is handed to the child, when its inputs lie in the arena.
+    pub fn run_observed(
+        &mut self,
+        works: &[Work],
+        time_limit: Duration,
+        submitted: &mut dyn FnMut(),
+        answer: &mut dyn FnMut(usize, Outcome),
+    ) -> Result<(), ConnectionError> {
+        let mut batch = Batch::new(works.len(), self.identity.runs_in_order(works), answer);
+        let end = self.run_batch(works, time_limit, submitted, &mut batch);
         if let Err(error) = &end {
             self.ended = true;
-            batch.abandon(error, self.identity.in_order);
+            batch.abandon(error);
         }
         end
     }
@@ -132,6 +145,7 @@ impl Connection {
         &mut self,
         works: &[Work],
         time_limit: Duration,
+        submitted: &mut dyn FnMut(),
         batch: &mut Batch<'_>,
     ) -> Result<(), ConnectionError> {
         if self.ended {
@@ -141,7 +155,7 @@ impl Connection {
         while let Some(rest) = works.get(first..).filter(|rest| !rest.is_empty()) {
             match run::next(rest) {
                 Ok(run) => {
-                    self.submit(&run, rest, time_limit)?;
+                    self.submit(&run, rest, time_limit, submitted)?;
                     batch.begin(first, run.placements.len());
                     self.collect(&run, first, time_limit, batch)?;
                     self.arena.wipe(run.bytes).map_err(ConnectionError::Arena)?;
@@ -161,6 +175,7 @@ impl Connection {
         run: &Run,
         works: &[Work],
         time_limit: Duration,
+        submitted: &mut dyn FnMut(),
     ) -> Result<(), ConnectionError> {
         for (placement, work) in run.placements.iter().zip(works) {
             for (range, input) in placement.inputs.iter().zip(work.inputs()) {
@@ -174,6 +189,7 @@ impl Connection {
             request: self.request,
             works: run.placements.clone(),
         };
+        submitted();
         self.send(&command, time_limit)
     }
 
@@ -212,7 +228,7 @@ impl Connection {
                 return Err(out_of_place);
             };
             let work = first.saturating_add(within);
-            if !batch.expects(work, self.identity.in_order) {
+            if !batch.expects(work) {
                 return Err(out_of_place);
             }
             match fault {
@@ -221,6 +237,7 @@ impl Connection {
                     batch.settle(work, Outcome::Done(output.map_err(ConnectionError::Arena)?));
                 }
                 Some(Fault::Task(text)) => batch.settle(work, Outcome::TaskFault(text)),
+                Some(Fault::Here(text)) => batch.settle(work, Outcome::NotHere(text)),
                 Some(Fault::Executor(text)) => {
                     batch.settle(work, Outcome::ExecutorFault(text.clone()));
                     return Err(ConnectionError::ExecutorFault(text));

@@ -52,23 +52,48 @@ pub struct ExecutorChild {
     connection: Connection,
 }
 
+/// A process that was started and has said nothing yet. Dropped, it is killed and reaped.
+#[derive(Debug)]
+pub struct StartedProcess {
+    process: Process,
+    socket: UnixStream,
+}
+
+impl StartedProcess {
+    /// Executes the program with one end of a new socket as its standard input. Its standard error is the caller's; it
+    /// has its own process group, so that a terminal's Ctrl-C stops the caller only, which then decides how its child
+    /// ends.
+    pub fn start(program: &Program) -> Result<Self, SpawnError> {
+        let (socket, child_socket) = UnixStream::pair().map_err(SpawnError::Process)?;
+        let process = Process::start(program, child_socket).map_err(SpawnError::Process)?;
+        Ok(Self { process, socket })
+    }
+
+    /// Kills it from any thread, also while somebody waits for its greeting.
+    #[must_use]
+    pub fn killer(&self) -> Killer {
+        self.process.killer.clone()
+    }
+
+    /// Waits until it is ready.
+    pub fn greet(self, clock: Clock, limit: Duration) -> Result<ExecutorChild, SpawnError> {
+        let connection =
+            Connection::open(self.socket, clock, limit).map_err(SpawnError::Handshake)?;
+        Ok(ExecutorChild {
+            process: self.process,
+            connection,
+        })
+    }
+}
+
 impl ExecutorChild {
-    /// Executes the program with one end of a new socket as its standard input, and waits until it is ready. Its
-    /// standard error is the caller's; it has its own process group, so that a terminal's Ctrl-C stops the caller only,
-    /// which then decides how its child ends.
+    /// [Starts](StartedProcess::start) the program and waits until it is ready.
     pub fn spawn(
         program: &Program,
         clock: Clock,
         start_limit: Duration,
     ) -> Result<Self, SpawnError> {
-        let (socket, child_socket) = UnixStream::pair().map_err(SpawnError::Process)?;
-        let process = Process::start(program, child_socket).map_err(SpawnError::Process)?;
-        let connection =
-            Connection::open(socket, clock, start_limit).map_err(SpawnError::Handshake)?;
-        Ok(Self {
-            process,
-            connection,
-        })
+        StartedProcess::start(program)?.greet(clock, start_limit)
     }
 
     #[must_use]
@@ -94,7 +119,20 @@ impl ExecutorChild {
         time_limit: Duration,
         answer: &mut dyn FnMut(usize, Outcome),
     ) -> Result<(), ConnectionError> {
-        let end = self.connection.run(works, time_limit, answer);
+        self.run_observed(works, time_limit, &mut || {}, answer)
+    }
+
+    /// As [`Connection::run_observed`], and as [`ExecutorChild::run`].
+    pub fn run_observed(
+        &mut self,
+        works: &[Work],
+        time_limit: Duration,
+        submitted: &mut dyn FnMut(),
+        answer: &mut dyn FnMut(usize, Outcome),
+    ) -> Result<(), ConnectionError> {
+        let end = self
+            .connection
+            .run_observed(works, time_limit, submitted, answer);
         if end.is_err() {
             self.process.end();
         }

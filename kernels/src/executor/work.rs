@@ -63,6 +63,12 @@ impl Work {
         &self.call
     }
 
+    /// Whether a model computes it, which takes neighbouring works together.
+    #[must_use]
+    pub fn has_model(&self) -> bool {
+        self.call.operation().model().is_some()
+    }
+
     #[must_use]
     pub fn inputs(&self) -> &[Bytes] {
         &self.inputs

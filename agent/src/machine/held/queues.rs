@@ -148,11 +148,16 @@ impl Held {
 
 /// Runs.
 impl Held {
-    /// The next works for the executor: all that are ready, up to a limit, or one that is under suspicion. A lease that may have run out meanwhile waits
-    /// for its renewal.
-    pub(in crate::machine) fn next_run(&mut self, now: Duration) -> Vec<(LeaseRef, Work)> {
-        let mut works = Vec::new();
-        let mut expired = Vec::new();
+    /// The next works for the executor: all that are ready, up to a limit, or one that is under suspicion. `apart`: with a
+    /// model or without one, as the first is; the others come next. A lease that may have run out meanwhile waits for its
+    /// renewal.
+    pub(in crate::machine) fn next_run(
+        &mut self,
+        now: Duration,
+        apart: bool,
+    ) -> Vec<(LeaseRef, Work)> {
+        let mut works: Vec<(LeaseRef, Work)> = Vec::new();
+        let (mut expired, mut others) = (Vec::new(), Vec::new());
         while works.len() < RUN_WORKS_MAX {
             let Some(lease) = self.queues.ready.pop_front() else {
                 break;
@@ -167,9 +172,15 @@ impl Held {
                 expired.push(lease);
                 continue;
             }
-            if task.is_suspect && !works.is_empty() {
-                self.queues.ready.push_front(lease);
-                break;
+            if let Some((_, first)) = works.first() {
+                if task.is_suspect {
+                    self.queues.ready.push_front(lease);
+                    break;
+                }
+                if apart && first.has_model() != work.has_model() {
+                    others.push(lease);
+                    continue;
+                }
             }
             let work = work.clone();
             task.stage = Stage::Running {
@@ -180,6 +191,9 @@ impl Held {
             if task.is_suspect {
                 break;
             }
+        }
+        for lease in others.into_iter().rev() {
+            self.queues.ready.push_front(lease);
         }
         self.queues.ready.extend(expired);
         works

@@ -28,11 +28,11 @@ impl Bench {
         let mut bench = Self::leasing();
         for number in 1..4 {
             bench.lose_child(number);
-            assert!(!bench.machine.is_quarantined());
+            assert!(bench.machine.quarantine().is_none());
             bench.restart();
         }
         bench.lose_child(4);
-        assert!(bench.machine.is_quarantined() && !bench.machine.is_ready());
+        assert!(bench.machine.quarantine().is_some() && !bench.machine.is_ready());
         bench
     }
 }
@@ -79,9 +79,9 @@ fn a_canary_that_runs_well_ends_it() {
     let actions = bench.handle(Event::RunnerStarted { in_order: false });
     assert!(canaries(&actions) && !has_lease(&actions));
     assert!(!canaries(&bench.poll()), "one for each child");
-    assert!(bench.machine.is_quarantined() && !bench.machine.is_ready());
+    assert!(bench.machine.quarantine().is_some() && !bench.machine.is_ready());
     let actions = bench.handle(Event::CanaryEnded { passed: true });
-    assert!(!bench.machine.is_quarantined() && bench.machine.is_ready());
+    assert!(bench.machine.quarantine().is_none() && bench.machine.is_ready());
     assert!(has_lease(&actions), "{actions:?}");
     assert_eq!(runs(&bench.lease(&[9])), [lease(9)]);
 }
@@ -101,7 +101,7 @@ fn canaries_and_starts_that_fail_are_repeated_with_growing_pauses() {
         } else {
             bench.handle(Event::RunnerStartFailed);
         }
-        assert!(bench.machine.is_quarantined());
+        assert!(bench.machine.quarantine().is_some());
         pause *= 2;
         assert_eq!(
             bench.wake_at().map(|at| at <= bench.now + pause),
@@ -120,9 +120,144 @@ fn children_that_the_worker_kills_itself_do_not_count() {
         assert!(has(&actions, |action| matches!(action, Action::KillRunner)));
         bench.answered(number, Answer::Lost("killed".to_owned()));
         let actions = bench.handle(Event::RunEnded { child_lost: true });
-        assert!(starts(&actions) && !bench.machine.is_quarantined());
+        assert!(starts(&actions) && bench.machine.quarantine().is_none());
         bench.handle(Event::RunnerStarted { in_order: true });
     }
+}
+
+/// A GPU that hangs loses one child in each time limit of a task.
+#[test]
+fn a_gpu_that_hangs_is_quarantined_however_long_each_loss_takes() {
+    let mut bench = Bench::leasing();
+    for number in 1..=4 {
+        assert_eq!(bench.machine.quarantine(), None);
+        bench.lease(&[number]);
+        bench.after(Duration::from_mins(5));
+        bench.answered(number, Answer::Lost("no answer within 300 s".to_owned()));
+        bench.handle(Event::RunEnded { child_lost: true });
+        if number < 4 {
+            bench.after(Duration::from_mins(1));
+            bench.restart();
+        }
+    }
+    let reason = Some(QuarantineReason::ChildrenLost);
+    assert_eq!(bench.machine.quarantine(), reason);
+    assert_eq!(bench.machine.counts().quarantines, 1);
+}
+
+#[test]
+fn works_done_in_between_keep_a_gpu_out_of_it() {
+    let mut bench = Bench::leasing();
+    for number in (1..40).step_by(2) {
+        bench.lose_child(number);
+        bench.restart();
+        bench.lease(&[number + 1]);
+        bench.done(number + 1, 8);
+        bench.run_ended();
+        bench.after(Duration::from_secs(1));
+    }
+    assert_eq!(bench.machine.quarantine(), None);
+}
+
+/// Every task is cancelled before its time is over: the worker kills the child each time.
+#[test]
+fn a_child_that_was_silent_when_it_was_killed_counts() {
+    let mut bench = Bench::leasing();
+    for number in 1..=4 {
+        assert_eq!(bench.machine.quarantine(), None);
+        bench.lease(&[number]);
+        bench.now += Duration::from_secs(20);
+        bench.handle(Event::Cancelled(vec![lease(number)]));
+        let actions = bench.after(Duration::from_secs(1));
+        assert!(has(&actions, |action| matches!(action, Action::KillRunner)));
+        bench.answered(number, Answer::Lost("killed".to_owned()));
+        bench.handle(Event::RunEnded { child_lost: true });
+        if number < 4 {
+            bench.restart();
+        }
+    }
+    assert!(bench.machine.quarantine().is_some());
+}
+
+/// The batch's loss is nobody's; the one that takes the child along again, alone, is the task's.
+#[test]
+fn a_task_that_takes_children_along_counts_once() {
+    let mut bench = Bench::leasing();
+    for first in [1, 3, 5] {
+        bench.lease(&[first, first + 1]);
+        for number in [first, first + 1] {
+            bench.answered(number, Answer::Suspect("gone".to_owned()));
+        }
+        bench.handle(Event::RunEnded { child_lost: true });
+        assert_eq!(runs(&bench.restart()), [lease(first)]);
+        bench.answered(first, Answer::Lost("gone".to_owned()));
+        bench.handle(Event::RunEnded { child_lost: true });
+        assert_eq!(runs(&bench.restart()), [lease(first + 1)]);
+        bench.answered(first + 1, Answer::TaskFault("rows".to_owned()));
+        bench.run_ended();
+        bench.handle(Event::Nacked(Ok(())));
+        bench.after(Duration::from_secs(1));
+    }
+    assert_eq!(bench.machine.counts().executor_restarts, 6);
+    assert_eq!(bench.machine.quarantine(), None, "three losses count");
+}
+
+#[test]
+fn suspects_that_quarantine_sends_away_have_failed() {
+    let mut bench = Bench::leasing();
+    for number in 1..4 {
+        bench.lose_child(number);
+        bench.restart();
+    }
+    bench.lease(&[4, 5]);
+    for number in [4, 5] {
+        bench.answered(number, Answer::Suspect("gone".to_owned()));
+    }
+    bench.handle(Event::RunEnded { child_lost: true });
+    assert_eq!(runs(&bench.restart()), [lease(4)]);
+    bench.answered(4, Answer::Lost("gone".to_owned()));
+    bench.handle(Event::RunEnded { child_lost: true });
+    assert!(bench.machine.quarantine().is_some());
+    let mut failed = nacks(&bench.handle(Event::Nacked(Ok(()))));
+    failed.extend(nacks(&bench.handle(Event::Nacked(Ok(())))));
+    assert!(
+        failed.contains(&(lease(5), FaultKind::Failed)),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn an_executor_that_does_not_start_is_quarantined_until_a_canary_ran_well() {
+    let mut bench = Bench::new();
+    bench.handle(Event::Connected(session("first")));
+    for _ in 0..3 {
+        assert_eq!(bench.machine.quarantine(), None);
+        bench.after(Duration::from_secs(1));
+        bench.handle(Event::RunnerStartFailed);
+    }
+    let reason = Some(QuarantineReason::NoStart);
+    assert_eq!(bench.machine.quarantine(), reason);
+    assert!(bench.machine.telemetry().quarantined);
+    assert_eq!(bench.machine.counts().quarantines, 1);
+    assert!(starts(&bench.after(PAUSE)));
+    assert!(canaries(&bench.restart()));
+    bench.handle(Event::CanaryEnded { passed: true });
+    assert!(bench.machine.quarantine().is_none() && bench.machine.is_ready());
+}
+
+/// Neither for one that begins, nor for the greeting before it.
+#[test]
+fn a_worker_that_stops_begins_no_canary() {
+    let mut bench = Bench::quarantined();
+    bench.handle(Event::Nacked(Ok(())));
+    // A task that cannot be reported keeps the worker from leaving.
+    bench.handle(Event::Disconnected { slow: true });
+    bench.lease(&[9]);
+    assert!(starts(&bench.after(PAUSE)));
+    let kill = |action: &Action| matches!(action, Action::KillRunner);
+    assert!(has(&bench.handle(Event::StopRequested), kill));
+    assert!(!canaries(&bench.restart()));
+    assert!(!canaries(&bench.after(Duration::from_secs(1))));
 }
 
 #[test]

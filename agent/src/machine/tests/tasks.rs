@@ -176,6 +176,11 @@ fn faults_are_told_apart() {
             Some(FaultKind::Failed),
             1,
         ),
+        (
+            Answer::NotHere("no memory".to_owned()),
+            Some(FaultKind::Failed),
+            1,
+        ),
         (Answer::NotRun, None, 0),
     ];
     for (answer, wanted, failed) in cases {
@@ -319,6 +324,49 @@ fn works_out_of_order_are_killed_only_together() {
     assert!(!kills(&bench.after(Duration::from_secs(5))));
     bench.handle(Event::Cancelled(vec![lease(2)]));
     assert!(kills(&bench.after(Duration::from_secs(1))));
+}
+
+/// A text for the model.
+fn text(number: u64) -> Offer {
+    use protocol::task::{InputDescriptor, TaskBody};
+    let mut lease = crate::session::tests::lease(number, b"a");
+    let body = TaskBody {
+        operation: "embed".to_owned(),
+        version: 1,
+        parameters: serde_json::from_str(r#"{"model": "all-MiniLM-L6-v2"}"#).unwrap(),
+        inputs: vec![InputDescriptor::of(b"a")],
+    };
+    lease.body = serde_bytes::ByteBuf::from(body.canonical().unwrap());
+    Offer::read(lease).unwrap()
+}
+
+#[test]
+fn works_with_a_model_run_apart_where_the_others_run_in_order() {
+    let leased = |in_order| {
+        let mut bench = Bench::new();
+        bench.poll();
+        bench.handle(Event::RunnerStarted { in_order });
+        bench.handle(Event::Connected(session("a")));
+        let offers = vec![offer(1, 8), text(2), offer(3, 8), text(4)];
+        let refused = Vec::new();
+        let actions = bench.handle(Event::Leased { offers, refused });
+        (bench, runs(&actions))
+    };
+    assert_eq!(leased(false).1, [1, 2, 3, 4].map(lease));
+    let (mut bench, first) = leased(true);
+    assert_eq!(first, [1, 3].map(lease));
+    // In order: the first one is killed although somebody wants the other.
+    bench.handle(Event::Cancelled(vec![lease(1)]));
+    assert!(kills(&bench.after(Duration::from_secs(1))));
+    bench.answered(1, Answer::Lost("killed".to_owned()));
+    bench.answered(3, Answer::NotRun);
+    bench.handle(Event::RunEnded { child_lost: true });
+    let next = runs(&bench.handle(Event::RunnerStarted { in_order: true }));
+    assert_eq!(next, [lease(3)]);
+    bench.done(3, 8);
+    assert_eq!(runs(&bench.run_ended()), [2, 4].map(lease));
+    bench.handle(Event::Cancelled(vec![lease(2)]));
+    assert!(!kills(&bench.after(Duration::from_secs(1))), "together");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::{ConnectionError, Outcome};
 
 /// The works of one batch, by index.
 pub(super) struct Batch<'a> {
+    in_order: bool,
     states: Vec<State>,
     answer: &'a mut dyn FnMut(usize, Outcome),
 }
@@ -16,8 +17,13 @@ enum State {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(count: usize, answer: &'a mut dyn FnMut(usize, Outcome)) -> Self {
+    pub(super) fn new(
+        count: usize,
+        in_order: bool,
+        answer: &'a mut dyn FnMut(usize, Outcome),
+    ) -> Self {
         Self {
+            in_order,
             states: vec![State::Waiting; count],
             answer,
         }
@@ -31,9 +37,9 @@ impl<'a> Batch<'a> {
     }
 
     /// The child has this work, gave no answer to it yet, and where it runs works in order, owes it first.
-    pub(super) fn expects(&self, index: usize, in_order: bool) -> bool {
+    pub(super) fn expects(&self, index: usize) -> bool {
         let begun = self.states.get(index) == Some(&State::Begun);
-        begun && (!in_order || self.first_begun() == Some(index))
+        begun && (!self.in_order || self.first_begun() == Some(index))
     }
 
     fn first_begun(&self) -> Option<usize> {
@@ -48,12 +54,12 @@ impl<'a> Batch<'a> {
     }
 
     /// The child is gone: what it may have been running is lost, the rest was not run.
-    pub(super) fn abandon(&mut self, error: &ConnectionError, in_order: bool) {
+    pub(super) fn abandon(&mut self, error: &ConnectionError) {
         let first_begun = self.first_begun();
         // A child that names its fault stops there: in order, nothing behind that work was begun.
         let named = matches!(error, ConnectionError::ExecutorFault(_));
         for index in 0..self.states.len() {
-            let suspect = if in_order {
+            let suspect = if self.in_order {
                 !named && first_begun == Some(index)
             } else {
                 self.states.get(index) == Some(&State::Begun)

@@ -1,5 +1,6 @@
 //! The agent's end against children that misbehave: each work gets one outcome, whatever happens.
 
+use std::cell::Cell;
 use std::thread;
 
 use bytes::Bytes;
@@ -215,6 +216,36 @@ fn faults_are_told_apart() {
     assert_eq!(seen, [lost(&error), faults[1].clone(), lost(&error)]);
 }
 
+/// Has no memory for the first work of a run.
+struct Full;
+
+impl Executor for Full {
+    fn identity(&self) -> Identity {
+        identity(true)
+    }
+
+    fn run(&mut self, works: &mut [PlacedWork<'_>], answer: Answer<'_>) {
+        answer(0, Err(Fault::Here("no\tmemory".to_owned())));
+        for index in 1..works.len() {
+            answer(index, Ok(()));
+        }
+    }
+}
+
+#[test]
+fn a_child_that_cannot_here_and_now_stays() {
+    let (socket, other) = UnixStream::pair().unwrap();
+    let child = thread::spawn(move || serve(&other, &mut Full));
+    let mut connection = Connection::open(socket, clock(), LIMIT).unwrap();
+    for _ in 0..2 {
+        let (seen, end) = outcomes(&mut connection, &works(2), LIMIT);
+        end.unwrap();
+        assert_eq!(seen, [Outcome::NotHere("no memory".to_owned()), zeros()]);
+    }
+    connection.shutdown(LIMIT).unwrap();
+    child.join().unwrap().unwrap();
+}
+
 #[test]
 fn malformed_replies_are_refused() {
     let replied = |bytes: &'static [u8]| {
@@ -301,6 +332,54 @@ fn no_run_finds_anothers_bytes_in_the_arena() {
     }
     connection.shutdown(LIMIT).unwrap();
     child.join().unwrap().unwrap();
+}
+
+#[test]
+fn each_run_of_a_batch_tells_when_it_is_submitted() {
+    let (socket, other) = UnixStream::pair().unwrap();
+    thread::spawn(move || serve(&other, &mut CpuExecutor::new(Sha256Digest::of(b""))));
+    let mut connection = Connection::open(socket, clock(), LIMIT).unwrap();
+    let (submitted, mut seen) = (Cell::new(0), Vec::new());
+    let count = run::BATCH_WORKS_MAX + 2;
+    let answer = &mut |_, _| seen.push(submitted.get());
+    let tell = &mut || submitted.set(submitted.get() + 1);
+    connection
+        .run_observed(&works(count), LIMIT, tell, answer)
+        .unwrap();
+    let (first, second) = seen.split_at(run::BATCH_WORKS_MAX);
+    assert!(first.iter().all(|submitted| *submitted == 1));
+    assert_eq!(second, [2, 2]);
+}
+
+/// Texts of several works are computed together, so no order is asked of their answers.
+#[test]
+fn works_with_a_model_answer_in_any_order_and_the_others_in_theirs() {
+    let text = TaskBody {
+        operation: "embed".to_owned(),
+        version: 1,
+        parameters: serde_json::from_str(r#"{"model": "all-MiniLM-L6-v2"}"#).unwrap(),
+        inputs: vec![InputDescriptor::of(b"abc")],
+    };
+    let text = text.canonical().unwrap().into();
+    let text = Work::parse(text, vec![Bytes::from_static(b"abc")]).unwrap();
+    assert!(text.has_model() && !works(1)[0].has_model());
+    let ran = |works: Vec<Work>| {
+        let socket = child_that(move |source, socket| {
+            say(socket, &ready(VERSION, true));
+            let _: Option<Command> = frame::read(source, COMMAND_BYTES_MAX).unwrap();
+            for reply in [done(1, 1), done(1, 0)] {
+                say(socket, &reply);
+            }
+            let _: Result<Option<Command>, _> = frame::read(source, COMMAND_BYTES_MAX);
+        });
+        let mut connection = Connection::open(socket, clock(), LIMIT).unwrap();
+        outcomes(&mut connection, &works, LIMIT).1
+    };
+    ran(vec![text.clone(), text]).unwrap();
+    assert!(matches!(
+        ran(works(2)),
+        Err(ConnectionError::Answer { index: 1, .. })
+    ));
 }
 
 #[test]
