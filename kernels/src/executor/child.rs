@@ -192,7 +192,7 @@ fn answer(
     reply(socket, &answered)?;
     match fault {
         Some(Fault::Executor(text)) => Err(ServeError::Executor(text)),
-        Some(Fault::Task(_)) | None => Ok(()),
+        Some(Fault::Task(_) | Fault::Here(_)) | None => Ok(()),
     }
 }
 

@@ -15,8 +15,8 @@
 //! | `Run { request, works: [{ body, inputs, output }] }`, inputs and output as ranges of the arena | `Answered { request, index, fault }` for each work |
 //! | `Shutdown` | end of stream |
 //!
-//! The child reads nothing else, and once its executor has started it is confined: no network, no other program, nothing
-//! of the kernel's that computing does not need. A panic in it is not caught: the process ends, the agent sees the end of the stream,
+//! The child reads nothing else, and once its executor has started it is confined: no network, no other program, no
+//! signal to another process, see `sandbox`. A panic in it is not caught: the process ends, the agent sees the end of the stream,
 //! reports the work as [lost](Outcome::Lost) and starts another child. If the agent ends, the child kills itself.
 
 mod arena;
@@ -83,6 +83,9 @@ pub enum Fault {
     /// The executor's: whatever the device holds now is not to be relied on. The child is replaced.
     #[error("{0}")]
     Executor(String),
+    /// This machine's, as it is now: another one may well have the output, or this one later. The child stays.
+    #[error("{0}")]
+    Here(String),
 }
 
 impl Fault {
@@ -92,6 +95,7 @@ impl Fault {
         match self {
             Self::Task(text) => Self::Task(clip(&text)),
             Self::Executor(text) => Self::Executor(clip(&text)),
+            Self::Here(text) => Self::Here(clip(&text)),
         }
     }
 }
@@ -194,6 +198,10 @@ mod tests {
         assert_eq!(fault.to_string(), "ä".repeat(FAULT_BYTES_MAX / 2));
         let fault = Fault::Executor("a\u{1b}[2Jb\n".to_owned()).clipped();
         assert_eq!(fault.to_string(), "a [2Jb ");
+        assert_eq!(
+            Fault::Here("\0".to_owned()).clipped(),
+            Fault::Here(" ".to_owned())
+        );
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub enum Outcome {
     Done(Vec<u8>),
     /// The task's own fault: it would fail the same way again.
     TaskFault(String),
+    /// Not on this machine as it is now; the child stays.
+    NotHere(String),
     /// The executor could not; the child is gone.
     ExecutorFault(String),
     /// It was running, or may have been, when the child died, hung or misbehaved.
@@ -221,6 +223,7 @@ impl Connection {
                     batch.settle(work, Outcome::Done(output.map_err(ConnectionError::Arena)?));
                 }
                 Some(Fault::Task(text)) => batch.settle(work, Outcome::TaskFault(text)),
+                Some(Fault::Here(text)) => batch.settle(work, Outcome::NotHere(text)),
                 Some(Fault::Executor(text)) => {
                     batch.settle(work, Outcome::ExecutorFault(text.clone()));
                     return Err(ConnectionError::ExecutorFault(text));
