@@ -13,8 +13,8 @@ pub const BLOB_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Inputs of one task: bounds the row and the executor's frame.
 pub const INPUTS_COUNT_MAX: usize = 256;
 
-/// One text of `embed`: a model reads 256 tokens, some 1,500 bytes of English; what lies behind is cut. Texts always
-/// travel inline.
+/// One text of `embed`: a model reads 256 tokens, some 1,500 bytes of English; what lies behind is cut. None is
+/// so long that it could not travel inline.
 pub const EMBED_TEXT_BYTES_MAX: u64 = INLINE_BYTES_MAX;
 
 /// Tasks in one submitted batch, one lease or one ack: bounds a transaction.

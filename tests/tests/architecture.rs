@@ -17,7 +17,15 @@ const TABLE_HEAD: &str = "| crate | may depend on |";
 const TOP: &str = "tests";
 
 /// What forges evidence or stands in for a vendor's library: no shipped crate reaches it by a normal edge.
-const NEVER_SHIPPED: &[&str] = &["simulator", "fuzz", "fakes", "fake-cuda", "gpu", "tests", "ci"];
+const NEVER_SHIPPED: &[&str] = &[
+    "simulator",
+    "fuzz",
+    "fakes",
+    "fake-cuda",
+    "gpu",
+    "tests",
+    "ci",
+];
 
 fn metadata() -> Metadata {
     MetadataCommand::new()

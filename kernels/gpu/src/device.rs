@@ -43,7 +43,7 @@ impl fmt::Display for Device {
         let facts = &self.facts;
         write!(
             formatter,
-            "{} ({}), {} MiB, driver for CUDA {}",
+            "{} ({}), {} MiB, driver of {}",
             facts.name,
             facts.uuid,
             facts.memory_bytes / (1024 * 1024),

@@ -94,7 +94,12 @@ mod tests {
             index: 2,
             fault: Some(Fault::Task("no".to_owned())),
         };
-        for reply in [ready, unavailable, answered] {
+        let not_here = Reply::Answered {
+            request: 1,
+            index: 3,
+            fault: Some(Fault::Here("no room".to_owned())),
+        };
+        for reply in [ready, unavailable, answered, not_here] {
             let bytes = wire::encode(&reply).unwrap();
             assert_eq!(
                 wire::decode::<Reply>(&bytes, REPLY_BYTES_MAX).unwrap(),

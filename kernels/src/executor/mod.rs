@@ -15,8 +15,8 @@
 //! | `Run { request, works: [{ body, inputs, output }] }`, inputs and output as ranges of the arena | `Answered { request, index, fault }` for each work |
 //! | `Shutdown` | end of stream |
 //!
-//! The child reads nothing else, and once its executor has started it is confined: no network, no other program, nothing
-//! of the kernel's that computing does not need. A panic in it is not caught: the process ends, the agent sees the end of the stream,
+//! The child reads nothing else, and once its executor has started it is confined: no network, no other program, no
+//! signal to another process, see `sandbox`. A panic in it is not caught: the process ends, the agent sees the end of the stream,
 //! reports the work as [lost](Outcome::Lost) and starts another child. If the agent ends, the child kills itself.
 
 mod arena;
@@ -94,8 +94,8 @@ impl Fault {
     fn clipped(self) -> Self {
         match self {
             Self::Task(text) => Self::Task(clip(&text)),
-            Self::Here(text) => Self::Here(clip(&text)),
             Self::Executor(text) => Self::Executor(clip(&text)),
+            Self::Here(text) => Self::Here(clip(&text)),
         }
     }
 }
@@ -207,6 +207,10 @@ mod tests {
         assert_eq!(fault.to_string(), "ä".repeat(FAULT_BYTES_MAX / 2));
         let fault = Fault::Executor("a\u{1b}[2Jb\n".to_owned()).clipped();
         assert_eq!(fault.to_string(), "a [2Jb ");
+        assert_eq!(
+            Fault::Here("\0".to_owned()).clipped(),
+            Fault::Here(" ".to_owned())
+        );
     }
 
     #[test]

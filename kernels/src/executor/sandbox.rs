@@ -2,8 +2,13 @@
 //! privilege gained by any program it might start (`PR_SET_NO_NEW_PRIVS`).
 //!
 //! It is a list of what is denied, not of what is allowed: libcuda's calls change with every driver, and one that is denied
-//! by mistake would end a GPU's work. Denied is what would let a child that was taken over reach anything beyond its socket,
-//! its arena and its device. Denied calls fail with `EPERM`, as they do for lack of a right, which libraries cope with.
+//! by mistake would end a GPU's work. Denied is what a child that was taken over could go on with: the network, other
+//! programs, signals to other processes, their memory and limits, memory shared with them by a key, and whatever changes
+//! the machine. Denied calls fail with `EPERM`, as they do for lack of a right, which libraries cope with.
+//!
+//! Files are not denied: libcuda opens them as it goes on. What this process's user may open, a child that was taken over may
+//! open, `/proc` included; that the agent, which has the same user, cannot be opened there is the agent's to see to
+//! (`PR_SET_DUMPABLE`).
 
 use std::collections::BTreeMap;
 
@@ -43,10 +48,30 @@ const DENIED: &[i64] = &[
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
     libc::SYS_process_madvise,
+    libc::SYS_process_mrelease,
+    libc::SYS_pidfd_open,
     libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_send_signal,
     libc::SYS_kcmp,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
+    // Signals that `OF_ITSELF` does not name: libraries send theirs by `kill` and `tgkill`.
+    libc::SYS_tkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    // What processes share by a key (System V). CUDA needs none of it without its multi-process service.
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_shmdt,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
     // The kernel itself.
     libc::SYS_init_module,
     libc::SYS_finit_module,
@@ -84,11 +109,17 @@ const DENIED: &[i64] = &[
     libc::SYS_setdomainname,
 ];
 
+/// Allowed where their first argument is this process, which kills itself when its agent ends.
+const OF_ITSELF: [i64; 2] = [libc::SYS_kill, libc::SYS_tgkill];
+
 /// Confines this process, all threads, for good.
 pub(super) fn confine() -> Result<(), ConfineError> {
     let deny = deny(errno(libc::EPERM)).map_err(ConfineError::Filter)?;
     let fall_back = fall_back().map_err(ConfineError::Filter)?;
-    for filter in [fall_back, deny] {
+    let mut filters = vec![fall_back, deny];
+    #[cfg(target_arch = "x86_64")]
+    filters.push(deny_x32(errno(libc::EPERM)));
+    for filter in filters {
         seccompiler::apply_filter_all_threads(&filter).map_err(ConfineError::Apply)?;
     }
     Ok(())
@@ -101,7 +132,49 @@ fn deny(errno: u32) -> Result<BpfProgram, seccompiler::BackendError> {
     for call in old_forks() {
         rules.insert(call, Vec::new());
     }
+    let own = u64::from(std::process::id());
+    for call in OF_ITSELF {
+        rules.insert(call, vec![first_is_none_of(&[own])?]);
+    }
+    // Zero is the caller as well, which the C library asks for its own limits with.
+    rules.insert(libc::SYS_prlimit64, vec![first_is_none_of(&[0, own])?]);
     filter(rules, errno)
+}
+
+/// A call whose first argument, a process, is another than these.
+fn first_is_none_of(processes: &[u64]) -> Result<SeccompRule, seccompiler::BackendError> {
+    let other = |process: &u64| {
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, *process)
+    };
+    SeccompRule::new(processes.iter().map(other).collect::<Result<_, _>>()?)
+}
+
+/// On x86-64 most calls have a second number, with this bit, for programs with short pointers (x32): the lists above do not
+/// know it, so every such call is denied.
+#[cfg(target_arch = "x86_64")]
+fn deny_x32(errno: u32) -> BpfProgram {
+    // linux/audit.h `AUDIT_ARCH_X86_64`, asm/unistd.h `__X32_SYSCALL_BIT`, and linux/seccomp.h.
+    const X86_64: u32 = 0xc000_003e;
+    const X32_BIT: u32 = 0x4000_0000;
+    const ALLOW: u32 = 0x7fff_0000;
+    const ERRNO: u32 = 0x0005_0000;
+    const KILL_PROCESS: u32 = 0x8000_0000;
+    // `struct seccomp_data`: the call's number, and behind it the architecture.
+    const NUMBER_AT: u32 = 0;
+    const ARCHITECTURE_AT: u32 = 4;
+    // linux/filter.h: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, BPF_JMP|BPF_JSET|BPF_K, BPF_RET|BPF_K.
+    let step = |code: u16, k: u32, jt: u8, jf: u8| seccompiler::sock_filter { code, jt, jf, k };
+    let load = |at| step(0x20, at, 0, 0);
+    let end = |with| step(0x06, with, 0, 0);
+    vec![
+        load(ARCHITECTURE_AT),
+        step(0x15, X86_64, 1, 0),
+        end(KILL_PROCESS),
+        load(NUMBER_AT),
+        step(0x45, X32_BIT, 0, 1),
+        end(ERRNO | errno),
+        end(ALLOW),
+    ]
 }
 
 /// `clone3` hides its flags in memory, where no filter sees them. The C library goes back to `clone` where the kernel has no

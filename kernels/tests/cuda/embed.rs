@@ -19,7 +19,7 @@ const COSINE_MIN: f64 = 0.9999;
     clippy::disallowed_methods,
     reason = "the model is too large to be part of the sources"
 )]
-fn folder() -> Option<PathBuf> {
+pub(crate) fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("COCOON_MODEL").map(PathBuf::from);
     if folder.is_none() {
         println!("SKIPPED: COCOON_MODEL names no folder with the model");
@@ -28,13 +28,13 @@ fn folder() -> Option<PathBuf> {
 }
 
 /// A child with the model.
-fn spawn(machine: &Machine, model: &std::path::Path) -> ExecutorChild {
+pub(crate) fn spawn(machine: &Machine, model: &std::path::Path) -> ExecutorChild {
     let mut program: Program = machine.program(UUID);
     program.environment.push((MODEL.into(), model.into()));
     ExecutorChild::spawn(&program, clock(), LIMIT).unwrap()
 }
 
-fn texts(texts: &[&[u8]]) -> Work {
+pub(crate) fn texts(texts: &[&[u8]]) -> Work {
     work("embed", json!({"model": "all-MiniLM-L6-v2"}), texts)
 }
 
@@ -123,6 +123,27 @@ fn batches_that_come_again_are_computed_anew() {
         let (seen, end) = run(&mut child, std::slice::from_ref(&work), LIMIT);
         end.unwrap();
         compare(&model, &work, &seen[0]);
+    }
+}
+
+#[test]
+fn texts_that_this_gpu_cannot_multiply_are_told_so_and_the_child_goes_on() {
+    let Some(folder) = folder() else { return };
+    let _turn = alone();
+    let model = Model::open(&folder).unwrap();
+    let machine = Machine::new("FAKE_CUDA_HEURISTIC=15");
+    let mut child = spawn(&machine, &folder);
+    let works = [texts(&[b"one", b"two"]), texts(&[b"three"])];
+    let (seen, end) = run(&mut child, &works, LIMIT);
+    end.unwrap();
+    for outcome in seen {
+        assert!(matches!(outcome, Outcome::NotHere(_)), "{outcome:?}");
+    }
+    machine.set("");
+    let (seen, end) = run(&mut child, &works, LIMIT);
+    end.unwrap();
+    for (work, outcome) in works.iter().zip(&seen) {
+        compare(&model, work, outcome);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kernels::executor::{ExecutorChild, Outcome, Work};
 use serde_json::json;
 
+use super::lots::several_lots;
 use super::{LIMIT, Machine, alone, defined, digest, run, work};
 
 const CYCLES: usize = 100;
@@ -14,6 +15,10 @@ const HANG_LIMIT: Duration = Duration::from_millis(50);
 const GROWTH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 fn batch(cycle: usize) -> Vec<Work> {
+    if how(cycle) == How::Killed {
+        // More than is under way at once, so that the first answer comes while others are computed.
+        return several_lots();
+    }
     let numbers: Vec<u8> = (0..24_u8).map(|byte| byte.wrapping_mul(7)).collect();
     let message = cycle.to_le_bytes();
     vec![
@@ -24,24 +29,44 @@ fn batch(cycle: usize) -> Vec<Work> {
     ]
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Hung,
+    Faulted,
+    Killed,
+}
+
+fn how(cycle: usize) -> How {
+    [How::Hung, How::Faulted, How::Killed][cycle % 3]
+}
+
 /// Has a child run the batch while it is killed, hangs or faults; the outcomes that came through.
 fn disturbed(machine: &Machine, cycle: usize, works: &[Work]) -> (u32, Vec<Outcome>) {
-    machine.set(match cycle % 3 {
-        0 => "FAKE_CUDA_HANG=softmax",
-        1 => "FAKE_CUDA_FAULT=softmax",
-        _ => "",
+    machine.set(match how(cycle) {
+        How::Hung => "FAKE_CUDA_HANG=softmax",
+        How::Faulted => "FAKE_CUDA_FAULT=softmax",
+        How::Killed => "",
     });
     let mut child = machine.spawn();
     let process_id = child.process_id();
-    let (seen, end) = match cycle % 3 {
-        0 => run(&mut child, works, HANG_LIMIT),
-        1 => run(&mut child, works, LIMIT),
-        _ => {
+    let (seen, end) = match how(cycle) {
+        How::Hung => run(&mut child, works, HANG_LIMIT),
+        How::Faulted => run(&mut child, works, LIMIT),
+        How::Killed => {
             let killer = child.killer();
-            killer.kill();
-            run(&mut child, works, LIMIT)
+            let mut seen = vec![Outcome::NotRun; works.len()];
+            let end = child.run(works, LIMIT, &mut |index, outcome| {
+                seen[index] = outcome;
+                killer.kill();
+            });
+            (seen, end)
         }
     };
+    let is_lost = |outcome: &Outcome| matches!(outcome, Outcome::Lost(_));
+    assert!(
+        how(cycle) == How::Faulted || seen.iter().any(is_lost),
+        "cycle {cycle}: {seen:?}"
+    );
     assert!(end.is_err(), "cycle {cycle}: {seen:?}");
     machine.set("");
     (process_id, seen)

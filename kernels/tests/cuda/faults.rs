@@ -21,7 +21,7 @@ fn large() -> super::Work {
 }
 
 #[test]
-fn memory_that_is_not_there_is_the_tasks_fault_and_the_child_goes_on() {
+fn memory_that_is_not_there_is_this_machines_fault_and_the_child_goes_on() {
     let _turn = alone();
     let machine = Machine::new("");
     let mut child = machine.spawn();
@@ -30,7 +30,7 @@ fn memory_that_is_not_there_is_the_tasks_fault_and_the_child_goes_on() {
     let (seen, end) = run(&mut child, &works, LIMIT);
     end.unwrap();
     assert_eq!((&seen[0], &seen[2]), (&digested(b"abc"), &digested(b"def")));
-    let Outcome::TaskFault(message) = &seen[1] else {
+    let Outcome::NotHere(message) = &seen[1] else {
         panic!("{:?}", seen[1])
     };
     assert!(message.contains("the device has no room"), "{message}");
@@ -38,6 +38,65 @@ fn memory_that_is_not_there_is_the_tasks_fault_and_the_child_goes_on() {
     let (seen, end) = run(&mut child, &works, LIMIT);
     end.unwrap();
     assert_eq!(seen[1], Outcome::Done(defined(&works[1])));
+}
+
+fn gemm() -> super::Work {
+    work("gemm", json!({"m": 1, "n": 1, "k": 1}), &[&[0; 4], &[0; 4]])
+}
+
+#[test]
+fn a_shape_without_an_algorithm_is_this_machines_fault_and_the_child_goes_on() {
+    let _turn = alone();
+    let machine = Machine::new("FAKE_CUDA_HEURISTIC=15");
+    let mut child = machine.spawn();
+    let works = [digest(b"abc"), gemm(), digest(b"def")];
+    let (seen, end) = run(&mut child, &works, LIMIT);
+    end.unwrap();
+    assert_eq!((&seen[0], &seen[2]), (&digested(b"abc"), &digested(b"def")));
+    assert!(
+        matches!(&seen[1], Outcome::NotHere(text) if text.contains("no algorithm")),
+        "{seen:?}"
+    );
+    machine.set("");
+    let (seen, end) = run(&mut child, &works, LIMIT);
+    end.unwrap();
+    assert_eq!(seen[1], Outcome::Done(defined(&works[1])));
+}
+
+/// Only the executor says what cuBLASLt takes for invalid.
+#[test]
+fn a_question_that_cublaslt_finds_invalid_is_the_executors_fault() {
+    let _turn = alone();
+    // A lot is under way meanwhile, and has not begun.
+    let machine = Machine::new("FAKE_CUDA_HEURISTIC=7\nFAKE_CUDA_LAZY=1");
+    let mut child = machine.spawn();
+    let mut works = super::lots::several_lots();
+    works.push(gemm());
+    let (seen, end) = run(&mut child, &works, LIMIT);
+    let ConnectionError::ExecutorFault(message) = end.unwrap_err() else {
+        panic!("{seen:?}")
+    };
+    assert!(message.contains("INVALID_VALUE"), "{message}");
+}
+
+/// Graphs save time and nothing else.
+#[test]
+fn what_cannot_be_recorded_is_begun_step_by_step() {
+    let _turn = alone();
+    let machine = Machine::new("FAKE_CUDA_CAPTURE=901");
+    let mut child = machine.spawn();
+    for message in [b"abc", b"def", b"ghi", b"jkl"] {
+        let (seen, end) = run(&mut child, &[digest(message)], LIMIT);
+        end.unwrap();
+        assert_eq!(seen, [digested(message)]);
+    }
+    // Every other error of a capture is the executor's.
+    machine.set("FAKE_CUDA_CAPTURE=700");
+    let ends = [b"abc", b"def"].map(|message| run(&mut child, &[digest(message)], LIMIT).1);
+    assert!(
+        matches!(ends.last(), Some(Err(ConnectionError::ExecutorFault(_)))),
+        "{ends:?}"
+    );
 }
 
 #[test]
@@ -48,7 +107,10 @@ fn a_fault_of_the_device_is_the_executors_and_ends_it() {
         (702, "CUDA_ERROR_LAUNCH_TIMEOUT"),
         (719, "CUDA_ERROR_LAUNCH_FAILED"),
         (214, "CUDA_ERROR_ECC_UNCORRECTABLE"),
-        (916, "CUDA_ERROR"),
+        (916, "CUDA_ERROR_KEY_ROTATION"),
+        // These came with drivers newer than the oldest that is accepted.
+        (917, "CUDA_ERROR_STREAM_DETACHED"),
+        (919, "CUDA_ERROR_FABRIC_NOT_READY"),
     ] {
         let machine = Machine::new(&format!(
             "FAKE_CUDA_FAULT=softmax\nFAKE_CUDA_FAULT_CODE={code}"
@@ -74,8 +136,7 @@ fn a_fault_of_cublaslt_ends_the_executor_too() {
     let _turn = alone();
     let machine = Machine::new("FAKE_CUDA_FAULT=matmul");
     let mut child = machine.spawn();
-    let gemm = work("gemm", json!({"m": 1, "n": 1, "k": 1}), &[&[0; 4], &[0; 4]]);
-    let (seen, end) = run(&mut child, &[gemm], LIMIT);
+    let (seen, end) = run(&mut child, &[gemm()], LIMIT);
     assert!(
         matches!(end, Err(ConnectionError::ExecutorFault(_))),
         "{seen:?}"
@@ -91,7 +152,7 @@ fn a_kernel_that_hangs_is_killed_with_its_process_at_the_deadline() {
         let process_id = child.process_id();
         let sum = json!({"rows": 1, "columns": 2, "kind": "sum"});
         let hanging = match kernel {
-            "matmul" => work("gemm", json!({"m": 1, "n": 1, "k": 1}), &[&[0; 4], &[0; 4]]),
+            "matmul" => gemm(),
             _ => work("reduce", sum, &[&[0; 8]]),
         };
         let (seen, end) = run(&mut child, &[hanging], SHORT);

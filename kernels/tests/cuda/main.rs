@@ -18,6 +18,7 @@ mod faults;
 mod lots;
 mod parity;
 mod start;
+mod traces;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,8 @@ const MAIN: &str = "child_main";
 const DEVICE: &str = "TEST_CUDA_DEVICE";
 /// The folder of the model that it is to have, if any.
 const MODEL: &str = "TEST_CUDA_MODEL";
+/// The file in which it is to say what it is refused.
+const REFUSED: &str = "TEST_CUDA_REFUSED";
 /// Longer than anything here takes on a busy machine.
 const LIMIT: Duration = Duration::from_mins(2);
 /// The first GPU of the fake, as it writes it.
@@ -49,6 +52,9 @@ fn child_main() {
     if let Ok(uuid) = std::env::var(DEVICE) {
         // How it ends is what tests are about that see it from outside.
         let model = std::env::var_os(MODEL).map(PathBuf::from);
+        if let Some(path) = std::env::var_os(REFUSED) {
+            std::thread::spawn(move || start::say_what_is_refused(std::path::Path::new(&path)));
+        }
         drop(serve_stdin(|| CudaExecutor::start(&uuid, model.as_deref())));
     }
 }

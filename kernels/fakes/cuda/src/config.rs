@@ -38,6 +38,23 @@ pub(crate) fn driver_version() -> c_int {
     number("FAKE_CUDA_DRIVER").unwrap_or(13_000)
 }
 
+/// The version that cuBLASLt says.
+pub(crate) fn blas_version() -> usize {
+    number("FAKE_CUDA_BLAS").unwrap_or(130_000)
+}
+
+/// The status that cuBLASLt answers every question for an algorithm with, if not an algorithm.
+pub(crate) fn heuristic_status() -> Option<c_int> {
+    number("FAKE_CUDA_HEURISTIC").filter(|status| *status != 0)
+}
+
+/// The code that a capture ends with, if not success.
+pub(crate) fn capture_code() -> Option<Code> {
+    number("FAKE_CUDA_CAPTURE")
+        .filter(|code| *code != 0)
+        .map(Code)
+}
+
 /// The compute capability, major and minor.
 pub(crate) fn capability() -> (c_int, c_int) {
     let written = setting("FAKE_CUDA_CAPABILITY");

@@ -74,7 +74,7 @@ exports! {
             Ok(())
         })
     }
-    fn cuDeviceGetUuid(uuid: Option<&mut [u8; 16]>, device: c_int) {
+    fn cuDeviceGetUuid_v2(uuid: Option<&mut [u8; 16]>, device: c_int) {
         get(uuid, |driver| {
             let text = config::uuid(driver.device(device)?.gpu);
             let digits = text.trim_start_matches("GPU-").replace('-', "");

@@ -1,7 +1,8 @@
 //! `libcublasLt.so`: descriptors, and one plain matrix product. Names and signatures are those of cublasLt.h.
 //!
 //! Data are binary32, binary16 or bfloat16, sums and scales binary32; column or row order, transposes, leading dimensions,
-//! strided batches and the bias epilogue. Anything else is refused as not supported.
+//! strided batches and the bias epilogue. Anything else is refused as not supported. A product takes the algorithm that
+//! was answered for it and no other, matrices that are aligned, and a workspace, which it leaves full of poison.
 #![expect(
     unsafe_code,
     reason = "exported symbols, and memory that a caller points to"
@@ -15,7 +16,9 @@ use std::ptr::with_exposed_provenance;
 use std::sync::{Mutex, PoisonError};
 
 use crate::code::SUCCESS;
+use crate::config;
 use crate::driver::{self, Handle, exports};
+use crate::memory::Memory;
 use product::{Matrix, Product};
 
 /// `cublasStatus_t`.
@@ -25,9 +28,6 @@ struct Status(c_int);
 const INVALID_VALUE: Status = Status(7);
 const EXECUTION_FAILED: Status = Status(13);
 const NOT_SUPPORTED: Status = Status(15);
-
-/// What version of cuBLAS this would be.
-const VERSION: usize = 130_000;
 
 /// `CUBLAS_COMPUTE_32F`, its pedantic form, and the forms that may round operands. All are computed as the first.
 const COMPUTE_32F: [u64; 5] = [68, 69, 74, 75, 77];
@@ -42,6 +42,13 @@ const COLUMNS: c_uint = 3;
 const STRIDE: c_uint = 4;
 const BATCHES: c_uint = 5;
 const BATCH_STRIDE: c_uint = 6;
+
+/// `CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES`.
+const WORKSPACE_BYTES_MAX: c_uint = 1;
+/// What a product uses of the workspace that it is allowed: an odd number, as the library's own often are.
+const WORKSPACE_BYTES: usize = 1_000_003;
+/// What cublasLt.h says of `CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_…`, unless it is set: matrices begin at multiples of this.
+const ALIGNMENT_BYTES: usize = 256;
 
 /// `CUBLASLT_MATMUL_DESC_…`.
 const COMPUTE_TYPE: c_uint = 0;
@@ -114,7 +121,7 @@ fn set(object: Handle, attribute: c_uint, value: usize, bytes: usize) -> c_int {
 
 #[unsafe(no_mangle)]
 extern "C" fn cublasLtGetVersion() -> usize {
-    VERSION
+    config::blas_version()
 }
 
 exports! {
@@ -147,7 +154,7 @@ exports! {
 /// `cublasLtMatmulHeuristicResult_t`.
 #[repr(C)]
 struct Heuristic {
-    algorithm: [u64; 8],
+    algorithm: Algorithm,
     workspace_bytes: usize,
     state: c_int,
     waves: f32,
@@ -156,16 +163,18 @@ struct Heuristic {
 
 exports! {
     fn cublasLtMatmulAlgoGetHeuristic(
-        _: Handle, operation: Handle, a: Handle, b: Handle, c: Handle, d: Handle, _: Handle, requested: c_int,
-        result: Option<&mut Heuristic>, count: Option<&mut c_int>
+        _: Handle, operation: Handle, a: Handle, b: Handle, c: Handle, d: Handle, preference: Handle,
+        requested: c_int, result: Option<&mut Heuristic>, count: Option<&mut c_int>
     ) {
-        number(product(operation, [a, b, c, d].map(|layout| (layout, 0))).and_then(|_| {
+        number(product(operation, [a, b, c, d].map(|layout| (layout, 0))).and_then(|product| {
+            config::heuristic_status().map_or(Ok(()), |status| Err(Status(status)))?;
+            let workspace_bytes = workspace_allowed(preference)?.min(WORKSPACE_BYTES);
             let out = result.zip(count).filter(|_| requested > 0);
             let (result, count) = out.ok_or(INVALID_VALUE)?;
             *count = 1;
             *result = Heuristic {
-                algorithm: [1; 8],
-                workspace_bytes: 0,
+                algorithm: algorithm(&product, workspace_bytes),
+                workspace_bytes,
                 state: SUCCESS,
                 waves: 1.0,
                 reserved: [0; 4],
@@ -175,18 +184,64 @@ exports! {
     }
     fn cublasLtMatmul(
         _: Handle, operation: Handle, alpha: Option<&f32>, a: usize, a_layout: Handle, b: usize, b_layout: Handle,
-        beta: Option<&f32>, c: usize, c_layout: Handle, d: usize, d_layout: Handle, _: usize, _: usize, _: usize,
-        stream: Handle
+        beta: Option<&f32>, c: usize, c_layout: Handle, d: usize, d_layout: Handle, given: Option<&Algorithm>,
+        workspace: usize, workspace_bytes: usize, stream: Handle
     ) {
         let matrices = [(a_layout, a), (b_layout, b), (c_layout, c), (d_layout, d)];
         number(product(operation, matrices).and_then(|mut product| {
             let (alpha, beta) = alpha.zip(beta).ok_or(INVALID_VALUE)?;
             (product.alpha, product.beta) = (*alpha, *beta);
-            let run = move |memory: &mut _| product.run(memory);
+            let used_bytes = workspace_of(&product, given)?;
+            let is_aligned = [a, b, c, d, workspace].iter().all(|at| at.is_multiple_of(ALIGNMENT_BYTES));
+            if !is_aligned || used_bytes > workspace_bytes {
+                return Err(INVALID_VALUE);
+            }
+            let run = move |memory: &mut Memory| {
+                product.run(memory)?;
+                memory.scribble(workspace, used_bytes)
+            };
             let code = driver::call(|driver| driver.enqueue_launch(stream, "matmul", run));
             (code == SUCCESS).then_some(()).ok_or(EXECUTION_FAILED)
         }))
     }
+}
+
+/// `cublasLtMatmulAlgo_t`, which only the library can read.
+type Algorithm = [u64; 8];
+
+/// The one that goes with this product and no other.
+fn algorithm(product: &Product, workspace_bytes: usize) -> Algorithm {
+    let Product { a, b, d, .. } = product;
+    let number = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+    let (rows, columns, sums) = (number(d.rows), number(d.columns), number(a.columns));
+    let workspace_bytes = number(workspace_bytes);
+    [
+        !0,
+        rows,
+        columns,
+        sums,
+        a.kind,
+        b.kind,
+        d.kind,
+        workspace_bytes,
+    ]
+}
+
+/// How much of the workspace the algorithm uses, where it is this product's.
+fn workspace_of(product: &Product, given: Option<&Algorithm>) -> Result<usize, Status> {
+    let given = given.ok_or(NOT_SUPPORTED)?;
+    let [.., used_bytes] = *given;
+    let used_bytes = usize::try_from(used_bytes).map_err(|_| INVALID_VALUE)?;
+    let is_own = *given == algorithm(product, used_bytes);
+    is_own.then_some(used_bytes).ok_or(INVALID_VALUE)
+}
+
+fn workspace_allowed(preference: Handle) -> Result<usize, Status> {
+    with(|objects| {
+        let preference = objects.known.get(&preference).ok_or(INVALID_VALUE)?;
+        let bytes = preference.get(&WORKSPACE_BYTES_MAX).copied().unwrap_or(0);
+        usize::try_from(bytes).map_err(|_| INVALID_VALUE)
+    })
 }
 
 /// The product that these descriptors say, of matrices at these addresses.

@@ -75,7 +75,7 @@ exports! {
             Err(Code::NOT_READY)
         })
     }
-    fn cuEventElapsedTime(milliseconds: Option<&mut f32>, start: Handle, end: Handle) {
+    fn cuEventElapsedTime_v2(milliseconds: Option<&mut f32>, start: Handle, end: Handle) {
         get(milliseconds, |driver| {
             let (start, end) = (driver.time(start)?, driver.time(end)?);
             Ok(match end.checked_duration_since(start) {

@@ -5,6 +5,7 @@ use std::ffi::{c_uint, c_ulonglong};
 use std::sync::Arc;
 
 use crate::code::Code;
+use crate::config;
 use crate::driver::{Handle, call, exports, get};
 use crate::queue::{Capture, Work};
 
@@ -36,6 +37,9 @@ exports! {
             let stream = driver.stream(stream)?;
             let capture = driver.queue(stream)?.capture.take();
             let capture = capture.ok_or(Code::ILLEGAL_STATE)?;
+            if let Some(code) = config::capture_code() {
+                return Err(code);
+            }
             if capture.is_invalid {
                 return Err(Code::STREAM_CAPTURE_INVALIDATED);
             }

@@ -18,6 +18,7 @@
 //! | `FAKE_CUDA_GPUS` | how many GPUs there are; of these, `CUDA_VISIBLE_DEVICES` chooses by index or UUID | 2 |
 //! | `FAKE_CUDA_UUID` | four digits that stand in every UUID, as in the fake NVML's | fa4e |
 //! | `FAKE_CUDA_DRIVER` | the CUDA version of the driver | 13000 |
+//! | `FAKE_CUDA_BLAS` | the version of cuBLASLt | 130000 |
 //! | `FAKE_CUDA_CAPABILITY` | the compute capability | 9.0 |
 //! | `FAKE_CUDA_INIT` | the code of `cuInit`, e.g. 100: no device, 802: GPU not ready, 803: driver too old | 0 |
 //! | `FAKE_CUDA_MEMORY_BYTES` | the memory of each GPU | 1 GiB |
@@ -26,6 +27,8 @@
 //! | `FAKE_CUDA_FAULT` | the kernel, or `matmul`, that loses the context | none |
 //! | `FAKE_CUDA_FAULT_LAUNCH` | the launch, counted from 1, that does so | none |
 //! | `FAKE_CUDA_FAULT_CODE` | with which code, e.g. 702: time-out, 719: launch failed, 916: key rotation | 700 |
+//! | `FAKE_CUDA_HEURISTIC` | the status of cuBLASLt's choice of an algorithm, e.g. 15: not supported | 0 |
+//! | `FAKE_CUDA_CAPTURE` | the code that every capture ends with, e.g. 901: invalidated | 0 |
 //! | `FAKE_CUDA_HANG` | the kernel, or `matmul`, that does not end while it is named here | none |
 //! | `FAKE_CUDA_CC` | 1: as under confidential computing, where host memory cannot be registered (801) | 0 |
 //!

@@ -16,7 +16,7 @@ const PAGE_BYTES: usize = 4096;
 const POISON: u8 = 0xff;
 
 /// Of a larger allocation only the beginning is poisoned, since poisoned pages take real memory.
-const POISONED_BYTES_MAX: usize = 16 << 20;
+const POISONED_BYTES_MAX: usize = 48 << 20;
 
 /// So many freed allocations keep their addresses, where every access faults; more would use up the kernel's mappings.
 const QUARANTINED_MAX: usize = 256;
@@ -121,6 +121,15 @@ impl Memory {
     pub(crate) fn holds(&self, address: usize, bytes: usize) -> Result<(), Code> {
         let found = self.allocation(address, bytes);
         found.map(|_| ()).ok_or(Code::ILLEGAL_ADDRESS)
+    }
+
+    /// Fills device memory with what nothing should read.
+    pub(crate) fn scribble(&self, address: usize, bytes: usize) -> Result<(), Code> {
+        if bytes > 0 {
+            self.holds(address, bytes)?;
+            fill(address, POISON, bytes);
+        }
+        Ok(())
     }
 
     fn allocation(&self, address: usize, bytes: usize) -> Option<&Allocation> {

@@ -95,16 +95,23 @@ impl DeviceRange {
     }
 }
 
-/// Memory of the device.
+/// Memory of the device, all zero at first.
 #[derive(Debug)]
 pub(super) struct DeviceMemory(DeviceRange);
 
 impl DeviceMemory {
     pub(super) fn new(bytes: usize) -> Result<Self, CudaError> {
-        // SAFETY: a context is current; nothing reads the memory before it is written.
+        // SAFETY: a context is current; the memory is written just below.
         let address = unsafe { result::malloc_sync(bytes) };
         let address = named("cuMemAlloc", address)?;
-        Ok(Self(DeviceRange { address, bytes }))
+        let memory = Self(DeviceRange { address, bytes });
+        // What a process before this one left there is the driver's to clear; it is cleared here as well.
+        // SAFETY: the range is the one just allocated, and waited for below, before anyone else knows of it.
+        named("cuMemsetD8", unsafe {
+            result::memset_d8_sync(address, 0, bytes)
+        })?;
+        named("cuCtxSynchronize", result::ctx::synchronize())?;
+        Ok(memory)
     }
 
     pub(super) fn range(&self) -> DeviceRange {
@@ -139,15 +146,19 @@ impl PinnedMemory {
         })
     }
 
-    /// Not while a copy out of the device is under way.
-    pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: allocated and zeroed in `new`. Copies are begun by `Stream::copy_in` and `copy_out` alone, whose callers
-        // promise to leave the memory alone until they have waited for them.
+    /// How much it is.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The callers promise that no copy out of the device is under way.
+    pub(super) unsafe fn bytes(&self) -> &[u8] {
+        // SAFETY: allocated and zeroed in `new`; for the device see the promise above.
         unsafe { self.bytes.as_ref() }
     }
 
-    /// Not while any copy is under way.
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+    /// The callers promise that no copy is under way, in or out.
+    pub(super) unsafe fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`.
         unsafe { self.bytes.as_mut() }
     }

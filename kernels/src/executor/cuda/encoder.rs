@@ -6,12 +6,14 @@
 //! rows nobody reads.
 
 use crate::embed::encoder::EPSILON;
+use crate::embed::model::{Dimensions, Model};
+use crate::embed::tokenizer::TEXT_TOKENS_MAX;
 use crate::embed::weights::{Dense, Norm, Weights};
 
 use super::classify::CudaError;
 use super::device::{DeviceMemory, DeviceRange};
 use super::launch::{Argument, BLOCK_THREADS, Launch, Product, Step, WARP_THREADS, grid};
-use super::lot::LotShape;
+use super::lot::{ALIGNMENT_BYTES, LotShape};
 use super::products::{Number, Products, Shape};
 use super::slot::Slots;
 
@@ -21,6 +23,8 @@ pub(super) const TOKENS_MAX: usize = 8_192;
 pub(super) const TEXTS_MAX: usize = 1_024;
 /// Queries that one block of attention answers.
 const GROUP_QUERIES: usize = 64;
+/// Such blocks for the longest text.
+const GROUPS: usize = TEXT_TOKENS_MAX.div_ceil(GROUP_QUERIES);
 /// Threads of a block of pooling: one for each number of a vector.
 const POOL_THREADS: u32 = 384;
 const HIDDEN: usize = 384;
@@ -28,7 +32,6 @@ const HEADS: u32 = 12;
 const INTERMEDIATE: usize = 1_536;
 const F32_BYTES: usize = 4;
 const F16_BYTES: usize = 2;
-const ALIGNMENT_BYTES: usize = 256;
 
 /// The weights in the device's memory, by address.
 #[derive(Debug)]
@@ -69,7 +72,11 @@ struct DeviceLayer {
 
 impl Encoder {
     /// Copies the weights to the device, those of products as binary16.
-    pub(super) fn new(weights: &Weights, slots: &mut Slots) -> Result<Self, CudaError> {
+    pub(super) fn new(model: &Model, slots: &mut Slots) -> Result<Self, CudaError> {
+        let weights = &model.weights;
+        if !fits(model.dimensions) || !knows_its_marks(model) {
+            return Err(CudaError::Dimensions);
+        }
         let memory = DeviceMemory::new(bytes_of(weights))?;
         let mut writer = Writer {
             range: memory.range(),
@@ -99,6 +106,23 @@ impl Encoder {
             _memory: memory,
         })
     }
+}
+
+/// Whether the kernels, which know these sizes by heart, compute with such a model. The number of layers is free.
+fn fits(dimensions: Dimensions) -> bool {
+    dimensions.hidden == HIDDEN
+        && u32::try_from(dimensions.heads) == Ok(HEADS)
+        && dimensions.intermediate == INTERMEDIATE
+        && dimensions.positions >= TEXT_TOKENS_MAX
+        && dimensions.types >= 1
+}
+
+/// Whether the tokens that mark a text's ends, which the tokenizer adds by numbers of their own, have rows among the words.
+fn knows_its_marks(model: &Model) -> bool {
+    let known =
+        |token: u32| usize::try_from(token).is_ok_and(|token| token < model.dimensions.vocabulary);
+    let marks = model.tokenizer.tokens(b"");
+    marks.is_ok_and(|marks| marks.into_iter().all(known))
 }
 
 /// Places arrays one behind another.
@@ -165,26 +189,28 @@ fn bytes_of(weights: &Weights) -> usize {
 }
 
 /// The sizes that a batch is rounded up to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Bucket {
     pub(super) tokens: usize,
     pub(super) texts: usize,
-    /// Blocks of attention that the longest text takes.
-    groups: usize,
 }
 
 impl Bucket {
-    /// Tokens in steps of a quarter of their power of two, so that at most a fifth is for nothing; texts, which cost nothing
-    /// where there is none, in powers of two.
-    pub(super) fn of(tokens: usize, texts: usize, longest: usize) -> Self {
+    /// Tokens in steps of a quarter of their power of two, so that at most a fifth is for nothing; texts, which cost next to
+    /// nothing where there is none, in powers of four.
+    pub(super) fn of(tokens: usize, texts: usize) -> Self {
         const STEP_MIN: usize = 64;
         let power = tokens.checked_ilog2().map_or(1, |log| 1_usize << log);
+        let power_of_texts = texts.next_power_of_two();
         Self {
             tokens: tokens
                 .next_multiple_of((power / 4).max(STEP_MIN))
                 .min(TOKENS_MAX),
-            texts: texts.next_power_of_two(),
-            groups: longest.div_ceil(GROUP_QUERIES).max(1),
+            texts: if power_of_texts.ilog2().is_multiple_of(2) {
+                power_of_texts
+            } else {
+                2 * power_of_texts
+            },
         }
     }
 }
@@ -236,7 +262,7 @@ impl Layout {
 
     /// Of the largest batch.
     pub(super) fn largest() -> Self {
-        Self::of(Bucket::of(TOKENS_MAX, TEXTS_MAX, GROUP_QUERIES))
+        Self::of(Bucket::of(TOKENS_MAX, TEXTS_MAX))
     }
 
     pub(super) fn input_bytes(&self) -> usize {
@@ -375,7 +401,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// A warp for 64 queries of a text and head.
+    /// A warp for 64 queries of a text and head; those that a short text does not need end at once.
     fn attend(&mut self, qkv: &DeviceDense) {
         let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let arguments = vec![
@@ -386,7 +412,7 @@ impl Plan<'_> {
         ];
         self.shape.steps.push(Step::Launch(Launch {
             kernel: "embed_attention",
-            grid: [small(self.bucket.texts), HEADS, small(self.bucket.groups)],
+            grid: [small(self.bucket.texts), HEADS, small(GROUPS)],
             block: [WARP_THREADS, 1],
             arguments,
         }));
@@ -425,30 +451,80 @@ impl Plan<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::graphs::SHAPES_MAX;
     use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_model_of_other_sizes_is_refused() {
+        let right = Dimensions {
+            hidden: 384,
+            heads: 12,
+            layers: 6,
+            intermediate: 1_536,
+            vocabulary: 30_522,
+            positions: 512,
+            types: 2,
+        };
+        assert!(
+            fits(right)
+                && fits(Dimensions {
+                    layers: 12,
+                    ..right
+                })
+        );
+        for wrong in [
+            Dimensions {
+                hidden: 768,
+                ..right
+            },
+            Dimensions { heads: 6, ..right },
+            Dimensions {
+                intermediate: 768,
+                ..right
+            },
+            Dimensions {
+                positions: 255,
+                ..right
+            },
+            Dimensions { types: 0, ..right },
+        ] {
+            assert!(!fits(wrong), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn a_bucket_holds_its_batch_and_little_more() {
         for tokens in 1..=TOKENS_MAX {
-            let bucket = Bucket::of(tokens, 1, tokens.min(256));
+            let bucket = Bucket::of(tokens, 1);
             assert!(bucket.tokens >= tokens && bucket.tokens <= TOKENS_MAX);
             assert!(
                 bucket.tokens - tokens < 64 || bucket.tokens * 4 <= tokens * 5,
                 "{tokens}"
             );
         }
-        let groups = [1, 64, 65, 256].map(|longest| Bucket::of(256, 1, longest).groups);
-        assert_eq!(groups, [1, 1, 2, 4]);
         assert_eq!(
-            [1, 2, 3, 1_024].map(|texts| Bucket::of(1, texts, 1).texts),
-            [1, 2, 4, 1_024]
+            [1, 2, 4, 5, 16, 17, 1_024].map(|texts| Bucket::of(1, texts).texts),
+            [1, 4, 4, 16, 16, 64, 1_024]
         );
+    }
+
+    /// Every text has two tokens at least, and 256 at most.
+    #[test]
+    fn all_batches_come_in_as_many_shapes_as_are_remembered() {
+        let mut buckets = HashSet::new();
+        for tokens in 2..=TOKENS_MAX {
+            for texts in tokens.div_ceil(TEXT_TOKENS_MAX)..=(tokens / 2).min(TEXTS_MAX) {
+                buckets.insert(Bucket::of(tokens, texts));
+            }
+        }
+        assert!(buckets.len() <= SHAPES_MAX, "{}", buckets.len());
     }
 
     #[test]
     fn arrays_do_not_overlap_and_no_batch_is_larger_than_the_largest() {
         for (tokens, texts) in [(1, 1), (64, 3), (777, 77), (8_192, 1_024)] {
-            let layout = Layout::of(Bucket::of(tokens, texts, 200));
+            let layout = Layout::of(Bucket::of(tokens, texts));
             let offsets = [
                 layout.words,
                 layout.positions,

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use super::lot::LotShape;
 use super::stream::Graph;
 
-/// Shapes remembered for each slot. Small tasks of one kind come in lots of few sizes.
-const SHAPES_MAX: usize = 64;
+/// Shapes remembered for each slot. Small tasks of one kind come in lots of few sizes, and batches of texts in fewer than
+/// this, see [`super::encoder::Bucket`].
+pub(super) const SHAPES_MAX: usize = 128;
 /// A lot of more steps than this is begun step by step: the device is busy with it for longer than that takes, and its graph
 /// would take as long to make as hundreds of launches.
 const STEPS_MAX: usize = 256;
@@ -62,6 +63,11 @@ impl Graphs {
     pub(super) fn keep(&mut self, shape: &LotShape, graph: Graph) -> Option<&Graph> {
         let known = self.known.get_mut(shape)?;
         Some(known.graph.insert(graph))
+    }
+
+    /// Of a shape that cannot be recorded.
+    pub(super) fn forget(&mut self, shape: &LotShape) {
+        self.known.remove(shape);
     }
 
     /// Forgets the shape that was not seen for longest.

@@ -33,9 +33,18 @@ pub(super) fn loaded(
         let path = path.to_owned();
         move |source| LibraryError::Read { path, source }
     };
-    let maps = std::fs::read_to_string(MAPS).map_err(read(Path::new(MAPS)))?;
-    let path = mapped(&maps, function).ok_or(LibraryError::NotMapped(name))?;
+    let maps = || std::fs::read_to_string(MAPS).map_err(read(Path::new(MAPS)));
+    let lines = maps()?;
+    let (path, loaded) = mapped(&lines, function).ok_or(LibraryError::NotMapped(name))?;
     let file = File::open(path).map_err(read(path))?;
+    // The name leads to a file; that it is the one that was loaded is seen where both are mapped. What stat(2) says of it
+    // would not do: some file systems tell another device there than in the list of what is mapped.
+    let opened = map(&file).map_err(read(path))?;
+    let lines = maps()?;
+    let opened = mapped(&lines, opened.as_ptr().addr());
+    if opened.is_none_or(|(_, opened)| opened != loaded) {
+        return Err(LibraryError::NotMapped(name));
+    }
     Ok(Library {
         name: name.to_owned(),
         version,
@@ -43,12 +52,20 @@ pub(super) fn loaded(
     })
 }
 
-/// The file that is mapped at this address, from lines such as `7f00-7f10 r-xp 00000000 fe:01 7 /usr/lib/libc.so.6`. A file
+#[expect(unsafe_code, reason = "a file that others may write is mapped")]
+fn map(file: &File) -> Result<memmap2::Mmap, io::Error> {
+    // SAFETY: nothing of it is read.
+    unsafe { memmap2::MmapOptions::new().len(1).map(file) }
+}
+
+/// The file that is mapped at this address, and its device and inode, from lines such as `7f00-7f10 r-xp 00000000 fe:01 7 /usr/lib/libc.so.6`. A file
 /// that was replaced is marked ` (deleted)`: its name does not lead to what is mapped any more.
-fn mapped(maps: &str, address: usize) -> Option<&Path> {
+fn mapped(maps: &str, address: usize) -> Option<(&Path, [&str; 2])> {
     let line = maps.lines().find(|line| covers(line, address).is_some())?;
     let path = line.get(line.find('/')?..)?;
-    (!path.ends_with(" (deleted)")).then(|| Path::new(path))
+    let mut fields = line.split_whitespace().skip(3);
+    let file = [fields.next()?, fields.next()?];
+    (!path.ends_with(" (deleted)")).then_some((Path::new(path), file))
 }
 
 fn covers(line: &str, address: usize) -> Option<()> {
@@ -71,13 +88,39 @@ mod tests {
 
     #[test]
     fn a_library_is_the_file_that_is_mapped_where_its_function_lies() {
-        let path = mapped(LINES, 0x7f2f).unwrap();
+        let (path, file) = mapped(LINES, 0x7f2f).unwrap();
         assert!(path.ends_with("libcuda.so.580.95.05"));
+        assert_eq!(file, ["fe:01", "8"]);
         for address in [0x7f00, 0x7f30, 0x7f40] {
             assert_eq!(mapped(LINES, address), None, "{address:x}");
         }
         let missing = loaded("libnone", String::new(), 0).unwrap_err();
         assert!(matches!(missing, LibraryError::NotMapped("libnone")));
+    }
+
+    /// Mapped, and then another file moved to its name: that one is not digested in its place.
+    #[test]
+    fn a_file_that_was_put_in_a_librarys_place_is_not_taken_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("libtest.so");
+        std::fs::write(&path, b"loaded").unwrap();
+        let file = File::open(&path).unwrap();
+        let mapping = map(&file).unwrap();
+        let address = mapping.as_ptr().addr();
+        let library = loaded("test", String::new(), address).unwrap();
+        assert_eq!(library.digest, protocol::Sha256Digest::of(b"loaded"));
+        // The mapped file keeps its name, and the name leads to another: what is mounted over it does so.
+        let lines = std::fs::read_to_string(MAPS).unwrap();
+        let (_, first) = mapped(&lines, address).unwrap();
+        let other_path = folder.path().join("other.so");
+        std::fs::write(&other_path, b"other").unwrap();
+        let other = map(&File::open(&other_path).unwrap()).unwrap();
+        let lines = std::fs::read_to_string(MAPS).unwrap();
+        let (_, second) = mapped(&lines, other.as_ptr().addr()).unwrap();
+        assert_ne!(first, second);
+        std::fs::rename(&other_path, &path).unwrap();
+        let refused = loaded("test", String::new(), address).unwrap_err();
+        assert!(matches!(refused, LibraryError::NotMapped("test")));
     }
 
     #[test]

@@ -12,10 +12,20 @@ use super::products::Products;
 use crate::executor::{Fault, PlacedWork};
 
 /// Where arrays begin: what `cuMemAlloc` gives, and what cuBLASLt's fastest algorithms want.
-const ALIGNMENT_BYTES: usize = 256;
+pub(super) const ALIGNMENT_BYTES: usize = 256;
 const DIGESTS: &str = "sha256_batch";
 /// An offset and a length for each message.
 const TABLE_ENTRY_BYTES: usize = 16;
+
+/// A longer message is digested on the CPU. On the device a message is one thread's alone, which would hold up everybody
+/// else's for tens of seconds with the longest message that there is.
+const DIGESTS_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Whether the CPU does this work sooner than the device.
+pub(super) fn is_for_cpu(work: &PlacedWork<'_>) -> bool {
+    let is_long = |message: &&[u8]| message.len() > DIGESTS_MESSAGE_BYTES_MAX;
+    is_digests(&work.call) && work.inputs.iter().any(is_long)
+}
 
 /// How many works from the front go together, and the memory that they take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +34,12 @@ pub(super) struct Cut {
     pub(super) bytes: usize,
 }
 
-/// As many works as fit into `bytes_max`; the first one even where it does not.
+/// As many works as fit into `bytes_max`, up to one that is for the CPU; the first one in any case.
 pub(super) fn cut(works: &[PlacedWork<'_>], bytes_max: usize) -> Cut {
     let mut cut = Cut { count: 0, bytes: 0 };
     for work in works {
         let bytes = cut.bytes.saturating_add(bytes_of(work));
-        if cut.count > 0 && bytes > bytes_max {
+        if cut.count > 0 && (bytes > bytes_max || is_for_cpu(work)) {
             break;
         }
         cut = Cut {
@@ -285,13 +295,13 @@ impl<'a> Builder<'a> {
             return Ok(());
         };
         if let Step::Product(product) = &step {
-            match products.plan(product.shape).map_err(CudaError::at_plan) {
+            match products.plan(product.shape) {
                 Ok(bytes) => {
                     let most = &mut self.lot.shape.workspace_bytes;
                     *most = bytes.max(*most);
                 }
-                Err(fault) => {
-                    self.lot.refused.push((index, fault));
+                Err(error) => {
+                    self.lot.refused.push((index, error.at_plan()?));
                     return Ok(());
                 }
             }

@@ -30,7 +30,7 @@ pub struct DeviceFacts {
 
 /// Every device that the driver shows.
 pub fn devices() -> Result<Vec<DeviceFacts>, ProbeError> {
-    let driver_version = probe::open()?;
+    let driver_version = probe::open()?.driver;
     let failed = |error: CudaError| ProbeError::Cuda(error);
     let count = named("cuDeviceGetCount", result::device::get_count()).map_err(failed)?;
     (0..count)

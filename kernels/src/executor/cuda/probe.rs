@@ -9,8 +9,17 @@ use cudarc::driver::sys::{self, CUresult};
 use super::classify::CudaError;
 use super::device::named;
 
-/// CUDA 13.0, driver 580: the module's machine code is of that toolkit.
+/// CUDA 13.0, driver 580: the module's machine code is of that toolkit, and every function that is called is in it.
 const DRIVER_VERSION_MIN: i32 = 13_000;
+/// CUDA 13.4, which the bindings are of (cudarc's feature `cuda-13040`). They declare what the driver's functions return as
+/// a Rust enumeration of the codes of that version, so that a code which a newer driver adds (918 came with 13.3, 919 with
+/// 13.4) would be no value of it, and to receive it undefined behaviour. Raised together with the bindings.
+const DRIVER_VERSION_MAX: i32 = 13_040;
+
+/// cuBLASLt of CUDA 12.9: the first that knows each GPU that the module has code for.
+const BLAS_VERSION_MIN: usize = 120_900;
+/// The same hazard as the driver's: its statuses are the bindings' up to here. They have not changed since CUDA 11.
+const BLAS_VERSION_END: usize = 140_000;
 
 /// Why this machine has no device for an executor. Each says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,11 +27,17 @@ pub enum ProbeError {
     #[error("libcuda.so.1 cannot be loaded: install the NVIDIA driver, or set executor = \"cpu\"")]
     DriverMissing,
     #[error(
-        "libcublasLt.so cannot be loaded: install cuBLAS, and name its folder as gpu.cuda_libraries if the loader does not know it"
+        "neither libcublasLt.so nor libcublasLt.so.13 can be loaded: install cuBLAS, and name its folder as gpu.cuda_libraries if the loader does not know it"
     )]
     BlasMissing,
     #[error("the driver speaks CUDA {seen}, this executor needs {wanted}: install driver 580 or later", seen = version(*.seen), wanted = version(DRIVER_VERSION_MIN))]
     DriverTooOld { seen: i32 },
+    #[error("the driver speaks CUDA {seen}, this executor knows the answers of drivers up to {known}: install an older driver, or a newer cocoon-worker", seen = version(*.seen), known = version(DRIVER_VERSION_MAX))]
+    DriverTooNew { seen: i32 },
+    #[error("cuBLASLt is of version {seen}, this executor needs {wanted} or later: install cuBLAS of CUDA 13", seen = blas_version(*.seen), wanted = blas_version(BLAS_VERSION_MIN))]
+    BlasTooOld { seen: usize },
+    #[error("cuBLASLt is of version {seen}, this executor knows those before {end}: install cuBLAS of CUDA 13", seen = blas_version(*.seen), end = blas_version(BLAS_VERSION_END))]
+    BlasTooNew { seen: usize },
     #[error("CUDA sees no device: is the GPU passed through, and its driver loaded? (nvidia-smi)")]
     NoDevice,
     #[error(
@@ -45,20 +60,28 @@ pub enum ProbeError {
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) device: sys::CUdevice,
-    pub(super) driver_version: String,
+    pub(super) versions: Versions,
+}
+
+/// Of the libraries that were loaded.
+#[derive(Debug)]
+pub(super) struct Versions {
+    /// Of CUDA, which the driver speaks: its own version it does not say.
+    pub(super) driver: String,
+    pub(super) blas: String,
 }
 
 /// The device of this UUID (`GPU-…`, as NVML gives it).
 pub(super) fn find(uuid: &str) -> Result<Found, ProbeError> {
-    let driver_version = open()?;
+    let versions = open()?;
     Ok(Found {
         device: device(uuid)?,
-        driver_version,
+        versions,
     })
 }
 
-/// Both libraries loaded, and CUDA initialised; the driver's version.
-pub(super) fn open() -> Result<String, ProbeError> {
+/// Both libraries loaded, and CUDA initialised.
+pub(super) fn open() -> Result<Versions, ProbeError> {
     #[expect(unsafe_code, reason = "loading a library runs its constructors")]
     // SAFETY: the driver's library and cuBLASLt are loaded by their own names, as any program of theirs does.
     let (driver, blas) = unsafe {
@@ -77,8 +100,26 @@ pub(super) fn open() -> Result<String, ProbeError> {
     if seen < DRIVER_VERSION_MIN {
         return Err(ProbeError::DriverTooOld { seen });
     }
+    if seen > DRIVER_VERSION_MAX {
+        return Err(ProbeError::DriverTooNew { seen });
+    }
+    let blas_seen = probed_blas()?;
     result::init().map_err(|error| refusal(error.0))?;
-    Ok(version(seen))
+    Ok(Versions {
+        driver: format!("CUDA {}", version(seen)),
+        blas: blas_version(blas_seen),
+    })
+}
+
+fn probed_blas() -> Result<usize, ProbeError> {
+    #[expect(unsafe_code, reason = "a function of a C library")]
+    // SAFETY: the library was loaded just now; the function takes nothing and returns a number.
+    let seen = unsafe { cudarc::cublaslt::sys::cublasLtGetVersion() };
+    match seen {
+        ..BLAS_VERSION_MIN => Err(ProbeError::BlasTooOld { seen }),
+        BLAS_VERSION_END.. => Err(ProbeError::BlasTooNew { seen }),
+        _ => Ok(seen),
+    }
 }
 
 /// Where a function of the driver's library lies; 0 where it has none of that name.
@@ -160,8 +201,14 @@ fn uuid_text(bytes: [u8; 16]) -> String {
 }
 
 /// cuda.h: 1000 × major + 10 × minor.
-pub(super) fn version(number: i32) -> String {
+fn version(number: i32) -> String {
     format!("{}.{}", number / 1_000, number % 1_000 / 10)
+}
+
+/// As NVIDIA writes it: 120901 is 12.9.1, 130000 is 13.0.0.
+fn blas_version(number: usize) -> String {
+    let (major, minor) = (number / 10_000, number / 100 % 100);
+    format!("{major}.{minor}.{patch}", patch = number % 100)
 }
 
 #[cfg(test)]
@@ -192,6 +239,7 @@ mod tests {
             (version(13_000), version(12_090)),
             ("13.0".into(), "12.9".into())
         );
+        assert_eq!(blas_version(120_901), "12.9.1");
         let uuid = uuid_text([0, 1, 2, 3, 0xfa, 0x4e, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255]);
         assert_eq!(uuid, "GPU-00010203-fa4e-0607-0809-0a0b0c0d0eff");
         let old = ProbeError::DriverTooOld { seen: 12_040 };

@@ -72,18 +72,6 @@ impl Products {
         })
     }
 
-    /// The library's version, as NVIDIA writes it: 120901 is 12.9.1, 130000 is 13.0.0.
-    pub(super) fn version() -> String {
-        // SAFETY: the function takes nothing and returns a number.
-        let number = unsafe { sys::cublasLtGetVersion() };
-        format!(
-            "{}.{}.{}",
-            number / 10_000,
-            number / 100 % 100,
-            number % 100
-        )
-    }
-
     /// Called before each lot, whose plans are all used before the next call.
     pub(super) fn make_room(&mut self) {
         if self.plans.len() >= PLANS_MAX {

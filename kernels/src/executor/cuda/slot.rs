@@ -7,7 +7,7 @@
 //! The copy that this costs is made on the CPU while the device works on the other slot.
 //!
 //! Nobody learns of an output before the device's memory that held it and its inputs is zero again: the event that is
-//! waited for lies behind that.
+//! waited for lies behind that. Pinned memory is zeroed as soon as the outputs are taken from it.
 #![expect(
     unsafe_code,
     reason = "work is begun that goes on after the call; each block says who waits for it"
@@ -17,9 +17,9 @@ use super::classify::CudaError;
 use super::device::{DeviceMemory, DeviceRange, Event, PinnedMemory};
 use super::graphs::{Graphs, Way};
 use super::launch::Step;
-use super::lot::{Lot, LotShape};
+use super::lot::{ALIGNMENT_BYTES, Lot, LotShape};
 use super::products::{Products, WORKSPACE_BYTES};
-use super::stream::{Kernels, Stream};
+use super::stream::{Graph, Kernels, Stream};
 use crate::executor::PlacedWork;
 
 /// Inputs and outputs of one lot. PCIe moves it in a third of a millisecond: long beside what it costs to begin a lot, and
@@ -57,6 +57,8 @@ pub(super) struct Slot {
     download: PinnedMemory,
     memory: DeviceRange,
     workspace: DeviceRange,
+    /// Something was begun and not waited for: until it is, pinned memory is the device's.
+    is_under_way: bool,
 }
 
 impl Slots {
@@ -72,7 +74,13 @@ impl Slots {
 
     /// The same with other sizes.
     pub(super) fn of(sizes: SlotSizes) -> Result<Self, CudaError> {
-        let each = sizes.memory_bytes + WORKSPACE_BYTES;
+        // A workspace begins behind each slot's memory.
+        let memory_bytes = sizes.memory_bytes.next_multiple_of(ALIGNMENT_BYTES);
+        let sizes = SlotSizes {
+            memory_bytes,
+            ..sizes
+        };
+        let each = memory_bytes + WORKSPACE_BYTES;
         let memory = DeviceMemory::new(SLOTS * each)?;
         let slot = |number: usize| Slot::new(memory.range().part(number * each, each)?, sizes);
         Ok(Self {
@@ -84,17 +92,18 @@ impl Slots {
     /// Copies bytes to the device and waits for it.
     pub(super) fn send(&mut self, bytes: &[u8], target: DeviceRange) -> Result<(), CudaError> {
         let [slot, _] = &mut self.slots;
-        let piece_bytes = slot.upload.bytes().len();
+        let piece_bytes = slot.upload.len();
         for (number, piece) in bytes.chunks(piece_bytes).enumerate() {
-            let upload = slot.upload.bytes_mut().get_mut(..piece.len());
+            let upload = slot.upload()?.get_mut(..piece.len());
             upload.ok_or(CudaError::Bounds)?.copy_from_slice(piece);
             let target = target.part(number * piece_bytes, piece.len())?;
-            // SAFETY: the event behind the copy is waited for here.
+            slot.is_under_way = true;
+            // SAFETY: `wait` waits for the event behind the copy.
             unsafe { slot.stream.copy_in(&slot.upload, target) }?;
             slot.stream.record(&slot.done)?;
-            slot.done.wait()?;
+            slot.wait()?;
         }
-        Ok(())
+        slot.clear(bytes.len(), 0)
     }
 
     /// The slot of this lot; they take turns.
@@ -117,15 +126,17 @@ impl Slots {
         tools: &Tools<'_>,
     ) -> Result<(), CudaError> {
         let shape = &lot.shape;
-        let [main, _] = &self.slots;
-        let workspace = main.workspace;
+        for slot in &mut self.slots {
+            slot.upload()?;
+            slot.is_under_way = true;
+        }
         for (number, from) in (0..shape.input_bytes).step_by(SLOT_BYTES).enumerate() {
             self.send_piece(lot, memory, number, from)?;
         }
         let [main, _] = &self.slots;
         for step in &shape.steps {
             // SAFETY: `finish_large` waits; the lot's steps use its own memory, and the workspace is this stream's.
-            unsafe { tools.begin(&main.stream, step, workspace) }?;
+            unsafe { tools.begin(&main.stream, step, main.workspace) }?;
         }
         let mut before = None;
         for (number, from) in (shape.outputs_at..shape.bytes)
@@ -141,7 +152,7 @@ impl Slots {
         if let Some((number, from, bytes)) = before {
             self.take_piece(lot, works, number, from, bytes)?;
         }
-        self.finish_large(memory.part(0, shape.bytes)?, shape.workspace_bytes)
+        self.finish_large(memory, shape)
     }
 
     /// Fills one slot's memory while the other's is copied.
@@ -156,7 +167,8 @@ impl Slots {
         let target = memory.part(from, bytes)?;
         let slot = self.turn(number);
         slot.done.wait()?;
-        let piece = slot.upload.bytes_mut().get_mut(..bytes);
+        // SAFETY: of this memory the last copy was waited for just now; the next is begun below.
+        let piece = unsafe { slot.upload.bytes_mut() }.get_mut(..bytes);
         lot.gather(from, piece.ok_or(CudaError::Bounds)?);
         let [main, other] = &self.slots;
         let slot = if number.is_multiple_of(SLOTS) {
@@ -191,21 +203,28 @@ impl Slots {
     ) -> Result<(), CudaError> {
         let slot = self.turn(number);
         slot.done.wait()?;
-        let piece = slot.download.bytes().get(..bytes);
+        // SAFETY: the copy was waited for just now, and this piece is taken before the next one comes here.
+        let piece = unsafe { slot.download.bytes() }.get(..bytes);
         lot.scatter(works, from, piece.ok_or(CudaError::Bounds)?);
         Ok(())
     }
 
-    fn finish_large(&self, memory: DeviceRange, workspace_bytes: usize) -> Result<(), CudaError> {
-        let [main, _] = &self.slots;
-        let workspace = main.workspace.part(0, workspace_bytes)?;
+    fn finish_large(&mut self, memory: DeviceRange, shape: &LotShape) -> Result<(), CudaError> {
+        let [main, other] = &mut self.slots;
+        let workspace = main.workspace.part(0, shape.workspace_bytes)?;
         // SAFETY: the event behind them is waited for here.
         unsafe {
-            main.stream.zero(memory)?;
+            main.stream.zero(memory.part(0, shape.bytes)?)?;
             main.stream.zero(workspace)?;
         }
         main.stream.record(&main.done)?;
-        main.done.wait()
+        main.wait()?;
+        // All of its copies were begun in the other's stream, before what was waited for.
+        other.is_under_way = false;
+        for slot in [main, other] {
+            slot.clear(shape.input_bytes, shape.bytes - shape.outputs_at)?;
+        }
+        Ok(())
     }
 }
 
@@ -237,7 +256,7 @@ impl Tools<'_> {
 impl Slot {
     /// In this part of the device's memory, which is the workspace behind the rest.
     fn new(range: DeviceRange, sizes: SlotSizes) -> Result<Self, CudaError> {
-        let slot = Self {
+        Ok(Self {
             stream: Stream::new()?,
             done: Event::new()?,
             graphs: Graphs::default(),
@@ -245,13 +264,8 @@ impl Slot {
             download: PinnedMemory::new(sizes.download_bytes)?,
             memory: range.part(0, sizes.memory_bytes)?,
             workspace: range.part(sizes.memory_bytes, WORKSPACE_BYTES)?,
-        };
-        // What a process before this one left there is the driver's to clear; it is cleared here as well.
-        // SAFETY: nothing else uses the memory before the wait.
-        unsafe { slot.stream.zero(range) }?;
-        slot.stream.record(&slot.done)?;
-        slot.done.wait()?;
-        Ok(slot)
+            is_under_way: false,
+        })
     }
 
     pub(super) fn memory(&self) -> DeviceRange {
@@ -260,14 +274,37 @@ impl Slot {
 
     /// Begins a lot that was laid out in this slot's memory; [`Slot::finish`] waits for it.
     pub(super) fn begin(&mut self, lot: &Lot<'_>, tools: &Tools<'_>) -> Result<(), CudaError> {
-        let upload = self.upload.bytes_mut().get_mut(..lot.shape.input_bytes);
+        let upload = self.upload()?.get_mut(..lot.shape.input_bytes);
         lot.gather(0, upload.ok_or(CudaError::Bounds)?);
         self.begin_shape(&lot.shape, tools)
     }
 
-    /// What goes in. Not while a lot is under way.
-    pub(super) fn upload(&mut self) -> &mut [u8] {
-        self.upload.bytes_mut()
+    /// What goes in; refused while a lot is under way.
+    pub(super) fn upload(&mut self) -> Result<&mut [u8], CudaError> {
+        if self.is_under_way {
+            return Err(CudaError::UnderWay);
+        }
+        // SAFETY: nothing is under way.
+        Ok(unsafe { self.upload.bytes_mut() })
+    }
+
+    /// Waits for what was recorded last.
+    fn wait(&mut self) -> Result<(), CudaError> {
+        self.done.wait()?;
+        self.is_under_way = false;
+        Ok(())
+    }
+
+    /// Zeroes what a lot of these sizes left in pinned memory.
+    fn clear(&mut self, input_bytes: usize, output_bytes: usize) -> Result<(), CudaError> {
+        let zero = |bytes: &mut [u8], used: usize| {
+            let used = used.min(bytes.len());
+            bytes.get_mut(..used).unwrap_or_default().fill(0);
+        };
+        zero(self.upload()?, input_bytes);
+        // SAFETY: nothing is under way, or the line above had refused.
+        zero(unsafe { self.download.bytes_mut() }, output_bytes);
+        Ok(())
     }
 
     /// Begins what the shape says with what was put into [`Slot::upload`]; [`Slot::finish_shape`] waits for it.
@@ -276,23 +313,39 @@ impl Slot {
         shape: &LotShape,
         tools: &Tools<'_>,
     ) -> Result<(), CudaError> {
+        self.upload()?;
+        self.is_under_way = true;
         match self.graphs.way(shape) {
             // SAFETY: `finish_shape` waits before the CPU or another lot uses this slot's memory.
             Way::Replayed(graph) => unsafe { self.stream.replay(graph) }?,
             Way::Directly => self.begin_steps(shape, tools)?,
-            Way::Recorded => {
-                self.stream.begin_capture()?;
-                let begun = self.begin_steps(shape, tools);
-                // Also where a step failed: a stream that records runs nothing else.
-                let graph = self.stream.end_capture();
-                begun?;
-                if let Some(graph) = self.graphs.keep(shape, graph?) {
-                    // SAFETY: as above.
-                    unsafe { self.stream.replay(graph) }?;
+            Way::Recorded => match self.record(shape, tools) {
+                Ok(graph) => {
+                    if let Some(graph) = self.graphs.keep(shape, graph) {
+                        // SAFETY: as above.
+                        unsafe { self.stream.replay(graph) }?;
+                    }
                 }
-            }
+                // Graphs save time and nothing else.
+                Err(error) if error.is_of_capture() => {
+                    self.graphs.forget(shape);
+                    self.begin_steps(shape, tools)?;
+                }
+                Err(error) => return Err(error),
+            },
         }
         self.stream.record(&self.done)
+    }
+
+    fn record(&mut self, shape: &LotShape, tools: &Tools<'_>) -> Result<Graph, CudaError> {
+        self.stream.begin_capture()?;
+        let begun = self.begin_steps(shape, tools);
+        // Also where a step failed: a stream that records runs nothing else.
+        match (begun, self.stream.end_capture()) {
+            // A step that cannot be recorded breaks the capture off, with an error of its own that says less.
+            (Err(_), Err(error)) if error.is_of_capture() => Err(error),
+            (begun, graph) => begun.and(graph),
+        }
     }
 
     fn begin_steps(&mut self, shape: &LotShape, tools: &Tools<'_>) -> Result<(), CudaError> {
@@ -320,15 +373,31 @@ impl Slot {
         lot: &Lot<'_>,
         works: &mut [PlacedWork<'_>],
     ) -> Result<(), CudaError> {
-        let outputs = self.finish_shape(&lot.shape)?;
-        lot.scatter(works, lot.shape.outputs_at, outputs);
-        Ok(())
+        self.finish_shape(&lot.shape, |outputs| {
+            lot.scatter(works, lot.shape.outputs_at, outputs);
+            Ok(())
+        })
     }
 
-    /// Waits for what was begun; what came out of it.
-    pub(super) fn finish_shape(&mut self, shape: &LotShape) -> Result<&[u8], CudaError> {
-        self.done.wait()?;
-        let outputs = self.download.bytes().get(..shape.bytes - shape.outputs_at);
-        outputs.ok_or(CudaError::Bounds)
+    /// Waits for what was begun, hands over what came out of it, and leaves nothing of it in pinned memory.
+    pub(super) fn finish_shape(
+        &mut self,
+        shape: &LotShape,
+        take: impl FnOnce(&[u8]) -> Result<(), CudaError>,
+    ) -> Result<(), CudaError> {
+        self.wait()?;
+        let output_bytes = shape.bytes - shape.outputs_at;
+        // SAFETY: nothing is under way any more.
+        let outputs = unsafe { self.download.bytes() }.get(..output_bytes);
+        take(outputs.ok_or(CudaError::Bounds)?)?;
+        self.clear(shape.input_bytes, output_bytes)
+    }
+}
+
+impl Drop for Slot {
+    /// After an error a lot may be under way that nobody waits for, and pinned memory is freed right after this. Where the
+    /// context is lost, so is the wait, and so is the call that would free it; where a kernel hangs, the agent ends it all.
+    fn drop(&mut self) {
+        let _ = self.stream.wait();
     }
 }

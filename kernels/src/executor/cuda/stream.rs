@@ -74,7 +74,9 @@ impl Stream {
         from: &PinnedMemory,
         to: DeviceRange,
     ) -> Result<(), CudaError> {
-        let from = from.bytes().get(..to.bytes).ok_or(CudaError::Bounds)?;
+        // SAFETY: see the promise above.
+        let from = unsafe { from.bytes() };
+        let from = from.get(..to.bytes).ok_or(CudaError::Bounds)?;
         if from.is_empty() {
             return Ok(());
         }
@@ -90,8 +92,9 @@ impl Stream {
         from: DeviceRange,
         to: &mut PinnedMemory,
     ) -> Result<(), CudaError> {
-        let to = to.bytes_mut().get_mut(..from.bytes);
-        let to = to.ok_or(CudaError::Bounds)?;
+        // SAFETY: see the promise above.
+        let to = unsafe { to.bytes_mut() };
+        let to = to.get_mut(..from.bytes).ok_or(CudaError::Bounds)?;
         if to.is_empty() {
             return Ok(());
         }
@@ -134,6 +137,14 @@ impl Stream {
         })
     }
 
+    /// Waits until everything that was begun is done.
+    pub(super) fn wait(&self) -> Result<(), CudaError> {
+        // SAFETY: the stream is destroyed in `drop` alone.
+        named("cuStreamSynchronize", unsafe {
+            result::stream::synchronize(self.0)
+        })
+    }
+
     pub(super) fn record(&self, event: &Event) -> Result<(), CudaError> {
         // SAFETY: neither is destroyed before it is dropped.
         named("cuEventRecord", unsafe {
@@ -157,7 +168,7 @@ impl Stream {
         })?;
         // Null where the capture was broken off.
         if graph.is_null() {
-            return Err(CudaError::Bounds);
+            return Err(CudaError::Capture);
         }
         // SAFETY: the graph is the one just recorded; it is not needed once it is instantiated.
         let instance = unsafe {

@@ -56,7 +56,7 @@ impl Texts {
         })?;
         Ok(Self {
             slots,
-            encoder: Encoder::new(&model.weights, lots)?,
+            encoder: Encoder::new(&model, lots)?,
             digest: model.digest(),
             tokenizer: model.tokenizer,
         })
@@ -145,13 +145,23 @@ impl Texts {
         while pass.under_way.len() >= SLOTS {
             self.finish_next(pass, works, answers)?;
         }
-        let bucket = Bucket::of(batch.words.len(), batch.texts.len(), batch.longest);
+        let bucket = Bucket::of(batch.words.len(), batch.texts.len());
         let slot = self.slots.turn(pass.number);
         shared.products.make_room();
-        let shape =
-            self.encoder
-                .shape(bucket, slot.memory(), shared.products, shared.processors)?;
-        batch.write(bucket, slot.upload())?;
+        let shape = self
+            .encoder
+            .shape(bucket, slot.memory(), shared.products, shared.processors);
+        let shape = match shape {
+            Ok(shape) => shape,
+            Err(error) => {
+                let fault = error.at_plan()?;
+                for text in batch.texts {
+                    answers.refuse(text.work, fault.clone());
+                }
+                return Ok(());
+            }
+        };
+        batch.write(bucket, slot.upload()?)?;
         let tools = Tools {
             kernels: shared.kernels,
             products: shared.products,
@@ -171,14 +181,18 @@ impl Texts {
         let Some((number, shape, texts)) = pass.under_way.pop_front() else {
             return Ok(());
         };
-        let vectors = self.slots.turn(number).finish_shape(&shape)?;
-        for (text, vector) in texts.iter().zip(vectors.chunks_exact(VECTOR_BYTES)) {
-            let output = works.get_mut(text.work).map(|work| &mut *work.output);
-            let place = output.and_then(|output| {
-                let start = text.text * VECTOR_BYTES;
-                output.get_mut(start..start + VECTOR_BYTES)
-            });
-            place.ok_or(CudaError::Bounds)?.copy_from_slice(vector);
+        self.slots.turn(number).finish_shape(&shape, |vectors| {
+            for (text, vector) in texts.iter().zip(vectors.chunks_exact(VECTOR_BYTES)) {
+                let output = works.get_mut(text.work).map(|work| &mut *work.output);
+                let place = output.and_then(|output| {
+                    let start = text.text * VECTOR_BYTES;
+                    output.get_mut(start..start + VECTOR_BYTES)
+                });
+                place.ok_or(CudaError::Bounds)?.copy_from_slice(vector);
+            }
+            Ok(())
+        })?;
+        for text in texts {
             if pass.settle(text.work) {
                 answers.one(text.work, Ok(()));
             }
@@ -239,7 +253,6 @@ struct Batch {
     positions: Vec<u32>,
     ends: Vec<u32>,
     texts: Vec<Text>,
-    longest: usize,
 }
 
 impl Batch {
@@ -253,7 +266,6 @@ impl Batch {
         self.ends
             .push(u32::try_from(self.words.len()).unwrap_or(u32::MAX));
         self.texts.push(text);
-        self.longest = self.longest.max(tokens.len());
     }
 
     /// Behind the last text come rows of the first word at the first place, and texts without tokens.
@@ -307,7 +319,7 @@ mod tests {
     #[test]
     fn what_goes_in_is_the_batch_and_nothing_behind_it() {
         let batch = batch(&[3, 1, 2]);
-        let bucket = Bucket::of(batch.words.len(), batch.texts.len(), batch.longest);
+        let bucket = Bucket::of(batch.words.len(), batch.texts.len());
         let layout = Layout::of(bucket);
         // As another batch left it.
         let mut upload = vec![0xa5; layout.input_bytes()];

@@ -67,6 +67,48 @@ fn a_process_cannot_be_started_and_a_thread_can() {
     assert_eq!((process, thread), (Some(TELLTALE), 7));
 }
 
+/// What a call with these first arguments, and zeroes, fails with.
+fn failure_of(call: i64, first: u32, second: u32) -> Option<i32> {
+    // SAFETY: signal zero is none, and limits are neither read nor written where there is no place for them.
+    let returned = unsafe { libc::syscall(call, first, second, 0_u64, 0_u64, 0_u64, 0_u64) };
+    let error = std::io::Error::last_os_error();
+    (returned == -1).then(|| error.raw_os_error().unwrap())
+}
+
+#[test]
+fn other_processes_get_no_signal_and_no_limits_and_this_one_does() {
+    let own = std::process::id();
+    let (itself, other) = confined(deny(errno(TELLTALE)).unwrap(), move || {
+        let parent = std::os::unix::process::parent_id();
+        // SAFETY: the call takes nothing.
+        let thread = u32::try_from(unsafe { libc::syscall(libc::SYS_gettid) }).unwrap();
+        let calls = |process: u32| {
+            [
+                failure_of(libc::SYS_kill, process, 0),
+                failure_of(libc::SYS_tgkill, process, thread),
+                failure_of(libc::SYS_prlimit64, process, libc::RLIMIT_NOFILE),
+            ]
+        };
+        (calls(own), calls(parent))
+    });
+    assert_eq!((itself, other), ([None; 3], [Some(TELLTALE); 3]));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn no_call_goes_by_its_second_number() {
+    const X32_BIT: i64 = 0x4000_0000;
+    let failures = confined(deny_x32(errno(TELLTALE)), || {
+        [
+            libc::SYS_getpid | X32_BIT,
+            libc::SYS_socket | X32_BIT,
+            libc::SYS_getpid,
+        ]
+        .map(failure)
+    });
+    assert_eq!(failures, [Some(TELLTALE), Some(TELLTALE), None]);
+}
+
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn the_old_calls_for_a_process_are_denied() {

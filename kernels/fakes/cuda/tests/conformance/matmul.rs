@@ -7,12 +7,15 @@ use cudarc::cublaslt::sys::cublasLtMatmulDescAttributes_t::{
     self as Attribute, CUBLASLT_MATMUL_DESC_BIAS_POINTER, CUBLASLT_MATMUL_DESC_EPILOGUE,
     CUBLASLT_MATMUL_DESC_TRANSA, CUBLASLT_MATMUL_DESC_TRANSB,
 };
+use cudarc::cublaslt::sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
 use cudarc::cublaslt::sys::cublasLtMatrixLayoutAttribute_t::{
     self as LayoutAttribute, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, CUBLASLT_MATRIX_LAYOUT_ORDER,
     CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
 };
 use cudarc::cublaslt::sys::cublasLtOrder_t::CUBLASLT_ORDER_ROW;
-use cudarc::cublaslt::sys::cublasStatus_t::{self, CUBLAS_STATUS_INVALID_VALUE};
+use cudarc::cublaslt::sys::cublasStatus_t::{
+    self, CUBLAS_STATUS_INVALID_VALUE, CUBLAS_STATUS_NOT_SUPPORTED,
+};
 use cudarc::cublaslt::sys::cudaDataType_t::{self as Type, CUDA_R_16BF, CUDA_R_16F, CUDA_R_32F};
 use cudarc::cublaslt::sys::{cublasLtMatmulDesc_t, cublasLtMatrixLayout_t};
 use cudarc::driver::{CudaSlice, DeviceRepr};
@@ -263,6 +266,131 @@ fn shapes_that_do_not_fit_are_refused() {
         ];
         let refused = multiply(&gpu, &Operation::new(), (&a, &b, &d), layouts, (1.0, 0.0));
         assert_eq!(refused, Err(CUBLAS_STATUS_INVALID_VALUE));
+    });
+}
+
+/// What a call that the library should refuse is made with.
+#[derive(Clone, Copy)]
+struct Given {
+    /// Bytes behind the beginning of its allocation.
+    d_at: u64,
+    workspace_bytes_max: usize,
+    workspace_bytes: usize,
+    /// Rows of the product that the algorithm is asked for.
+    asked_rows: u64,
+}
+
+const PLAIN: Given = Given {
+    d_at: 0,
+    workspace_bytes_max: 1 << 20,
+    workspace_bytes: 1 << 20,
+    asked_rows: 2,
+};
+
+/// 2 x 2 of ones times itself, with a workspace of zeroes; how much of that the product changed.
+fn multiply_ones(gpu: &Gpu, given: Given) -> Result<usize, cublasStatus_t> {
+    let ones = gpu.stream.clone_htod(&[1.0_f32; 8]).unwrap();
+    let d = gpu.stream.alloc_zeros::<f32>(8).unwrap();
+    let workspace = gpu.stream.alloc_zeros::<u8>(1 << 20).unwrap();
+    let handle = lt::create_handle().unwrap();
+    let preference = lt::create_matmul_pref().unwrap();
+    let operation = Operation::new();
+    let layout = Layout::new(CUDA_R_32F, 2, 2, 2);
+    let asked = Layout::new(
+        CUDA_R_32F,
+        given.asked_rows,
+        2,
+        given.asked_rows.cast_signed(),
+    );
+    let pointer =
+        |address: u64| std::ptr::with_exposed_provenance_mut(usize::try_from(address).unwrap());
+    let (ones, d_pointer) = (
+        pointer(address(&ones, &gpu.stream)),
+        pointer(address(&d, &gpu.stream) + given.d_at),
+    );
+    // SAFETY: descriptors that live, device memory that they fit, and two scales.
+    let multiplied = unsafe {
+        let bytes_max = given.workspace_bytes_max;
+        let attribute = CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+        let value = (&raw const bytes_max).cast();
+        lt::set_matmul_pref_attribute(preference, attribute, value, size_of::<usize>()).unwrap();
+        let (a, c) = (asked.0, asked.0);
+        lt::get_matmul_algo_heuristic(handle, operation.0, a, layout.0, c, c, preference).and_then(
+            |found| {
+                let (one, zero) = (1.0_f32, 0.0_f32);
+                lt::matmul(
+                    handle,
+                    operation.0,
+                    (&raw const one).cast(),
+                    (&raw const zero).cast(),
+                    ones,
+                    layout.0,
+                    ones,
+                    layout.0,
+                    d_pointer,
+                    layout.0,
+                    d_pointer,
+                    layout.0,
+                    &raw const found.algo,
+                    pointer(address(&workspace, &gpu.stream)),
+                    given.workspace_bytes,
+                    gpu.stream.cu_stream().cast(),
+                )
+            },
+        )
+    };
+    // SAFETY: neither is used again.
+    unsafe {
+        lt::destroy_matmul_pref(preference).unwrap();
+        lt::destroy_handle(handle).unwrap();
+    }
+    multiplied.map_err(|error| error.0)?;
+    assert_eq!(gpu.stream.clone_dtoh(&d).unwrap()[..4], [2.0; 4]);
+    let left = gpu.stream.clone_dtoh(&workspace).unwrap();
+    Ok(left.iter().filter(|byte| **byte != 0).count())
+}
+
+#[test]
+fn a_product_leaves_its_workspace_full_of_poison_and_uses_no_more_than_is_allowed() {
+    let reason = "which workspace a product uses is the library's own choice";
+    simulated(reason, &[], || {
+        let gpu = Gpu::open();
+        assert_eq!(multiply_ones(&gpu, PLAIN), Ok(1_000_003));
+        let small = Given {
+            workspace_bytes_max: 512,
+            workspace_bytes: 512,
+            ..PLAIN
+        };
+        assert_eq!(multiply_ones(&gpu, small), Ok(512));
+    });
+}
+
+#[test]
+fn a_product_takes_its_own_algorithm_its_workspace_and_aligned_matrices_alone() {
+    let reason = "the products that are computed forgive some of it";
+    simulated(reason, &[], || {
+        let gpu = Gpu::open();
+        let shifted = Given { d_at: 4, ..PLAIN };
+        let short = Given {
+            workspace_bytes: 1_000,
+            ..PLAIN
+        };
+        let others = Given {
+            asked_rows: 3,
+            ..PLAIN
+        };
+        for given in [shifted, short, others] {
+            assert_eq!(multiply_ones(&gpu, given), Err(CUBLAS_STATUS_INVALID_VALUE));
+        }
+    });
+}
+
+#[test]
+fn a_question_is_answered_with_the_status_that_was_set() {
+    let reason = "the shapes that are asked for are supported";
+    simulated(reason, &[("FAKE_CUDA_HEURISTIC", "15")], || {
+        let refused = multiply_ones(&Gpu::open(), PLAIN);
+        assert_eq!(refused, Err(CUBLAS_STATUS_NOT_SUPPORTED));
     });
 }
 
