@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use kernels::executor::{ConnectionError, Outcome};
+use kernels::executor::cuda::CudaExecutor;
+use kernels::executor::{ConnectionError, Executor, Fault, Outcome, PlacedWork};
 use serde_json::json;
 
-use super::{LIMIT, Machine, alone, defined, digest, digested, run, work};
+use super::{
+    BROKEN_OFF, DEVICE, LIMIT, Machine, UUID, alone, defined, digest, digested, run, work,
+};
 
 const SHORT: Duration = Duration::from_millis(500);
 
@@ -77,6 +80,46 @@ fn a_question_that_cublaslt_finds_invalid_is_the_executors_fault() {
         panic!("{seen:?}")
     };
     assert!(message.contains("INVALID_VALUE"), "{message}");
+}
+
+/// In a process of its own: an executor that fails while a lot is under way, and is dropped.
+pub(crate) fn break_off(uuid: &str) {
+    let mut executor = CudaExecutor::start(uuid, None).unwrap();
+    let mut works = super::lots::several_lots();
+    works.push(gemm());
+    let mut outputs: Vec<_> = works
+        .iter()
+        .map(|work| vec![0; defined(work).len()])
+        .collect();
+    let mut placed: Vec<_> = works
+        .iter()
+        .zip(&mut outputs)
+        .map(|(work, output)| PlacedWork {
+            call: work.call().clone(),
+            inputs: work.inputs().iter().map(AsRef::as_ref).collect(),
+            output,
+        })
+        .collect();
+    let mut last = Ok(());
+    executor.run(&mut placed, &mut |_, outcome| last = outcome);
+    assert!(matches!(last, Err(Fault::Executor(_))), "{last:?}");
+}
+
+/// In lazy mode a copy that was begun is made when somebody waits for it, at the latest when device memory is freed: if pinned
+/// memory were freed before, the process would end by a signal.
+#[test]
+fn memory_that_the_device_copies_to_outlives_what_is_under_way() {
+    let _turn = alone();
+    let machine = Machine::new("FAKE_CUDA_HEURISTIC=7\nFAKE_CUDA_LAZY=1");
+    let program = machine.program(UUID);
+    let mut command = std::process::Command::new(&program.path);
+    command
+        .args(&program.arguments)
+        .envs(program.environment)
+        .env_remove(DEVICE)
+        .env(BROKEN_OFF, UUID);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// Graphs save time and nothing else.

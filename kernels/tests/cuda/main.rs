@@ -38,6 +38,8 @@ const DEVICE: &str = "TEST_CUDA_DEVICE";
 const MODEL: &str = "TEST_CUDA_MODEL";
 /// The file in which it is to say what it is refused.
 const REFUSED: &str = "TEST_CUDA_REFUSED";
+/// A GPU to use in this process, which is no child then.
+const BROKEN_OFF: &str = "TEST_CUDA_BROKEN_OFF";
 /// Longer than anything here takes on a busy machine.
 const LIMIT: Duration = Duration::from_mins(2);
 /// The first GPU of the fake, as it writes it.
@@ -49,6 +51,9 @@ const UUID: &str = "GPU-00000000-fa4e-0000-0000-000000000000";
     reason = "this is the configuration of a test's child"
 )]
 fn child_main() {
+    if let Ok(uuid) = std::env::var(BROKEN_OFF) {
+        faults::break_off(&uuid);
+    }
     if let Ok(uuid) = std::env::var(DEVICE) {
         // How it ends is what tests are about that see it from outside.
         let model = std::env::var_os(MODEL).map(PathBuf::from);

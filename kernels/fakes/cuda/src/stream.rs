@@ -27,7 +27,6 @@ exports! {
         call(|driver| {
             // "In case the device is still doing work in the stream, the function will return immediately and the resources
             // will be released automatically once the device has completed all work" (cuda.h).
-            driver.advance(stream, LARGEST_TICKET);
             let is_idle = driver.queue(stream)?.work.is_empty();
             if is_idle {
                 driver.queues.remove(&stream);
