@@ -64,7 +64,7 @@ fn the_catalogue_refuses_with_the_field_and_what_would_fit() {
     let cases = [
         (
             fault("sofmax", &[], vec![]),
-            "there is no operation `sofmax`; the catalogue has gemm,",
+            "there is no operation `sofmax`; the catalogue has embed, gemm,",
         ),
         (
             fault("softmax", &["rows=1"], vec![floats(1)]),

@@ -106,6 +106,7 @@ fn the_catalogue_is_shown_without_a_gateway() {
         [
             "embed",
             "gemm",
+            "gemm_bf16",
             "layer_norm",
             "reduce",
             "saxpy",
@@ -123,7 +124,7 @@ fn the_catalogue_is_shown_without_a_gateway() {
         .expect(0)
         .json();
     assert_eq!(
-        json["operations"][3]["parameters"][2]["values"],
+        json["operations"][4]["parameters"][2]["values"],
         "one of sum, max, min"
     );
 }

@@ -72,7 +72,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         name: "gemm_bf16",
         version: 1,
-        summary: "Product of an m × k and a k × n matrix of bfloat16, summed in binary32 or wider",
+        summary: "Product of two matrices of bfloat16, m × k and k × n, summed in binary32",
         parameters: &[
             side("m", "rows of a and of the output"),
             side("n", "columns of b and of the output"),
