@@ -42,7 +42,7 @@ enum Job {
         /// Only these.
         only: Option<sanitize::Subject>,
     },
-    /// What only a GPU can show: parity, faults and a benchmark, as one binary that can be carried to one.
+    /// What only a GPU can show: conformance of the fake driver, parity, faults and a benchmark, as binaries that can be carried.
     Gpu(gpu::Options),
     /// The GPU code that ships, compiled from its sources and compared byte for byte.
     Kernels(kernels::Options),
