@@ -7,6 +7,11 @@ use std::time::Duration;
 use reqwest::redirect;
 use rustls::{ClientConfig, RootCertStore};
 
+/// A server that is there answers within this.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// A server that sends sends something within this.
+const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -34,6 +39,8 @@ pub fn client(
         .tls_backend_preconfigured(tls)
         .redirect(redirects)
         .timeout(limit)
+        .connect_timeout(CONNECT_LIMIT.min(limit))
+        .read_timeout(SILENCE_LIMIT.min(limit))
         .build()
         .map_err(ClientError::Http)
 }

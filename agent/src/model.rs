@@ -74,6 +74,7 @@ pub async fn fetch(from: &Source, to: &Path, pinned: &Model) -> Result<Sha256Dig
         source,
     })?;
     for file in pinned.files {
+        tracing::info!(file = file.name, bytes = file.bytes, "fetching");
         let bytes = match from {
             Source::Folder(folder) => {
                 model::read(folder, pinned, file).map_err(FetchError::Model)?

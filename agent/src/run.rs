@@ -112,7 +112,8 @@ pub async fn run(
             source,
         })?;
     beside.spawn(probes.serve(listener, over.clone()));
-    announce(&config);
+    let operations = operations(config.executor, config.model.is_some());
+    announce(&config, &operations);
     let machine = Machine::new(Settings {
         capacity: config.capacity,
         drain_limit: config.drain_limit,
@@ -123,7 +124,7 @@ pub async fn run(
             evidence,
         },
         receipts: Arc::new(receipts),
-        operations: operations(config.executor, config.model.is_some()),
+        operations,
         executor,
         executor_events,
         telemetry,
@@ -230,13 +231,18 @@ fn operations(executor: ExecutorKind, has_model: bool) -> Arc<[OperationId]> {
         .collect()
 }
 
-fn announce(config: &Config) {
+fn announce(config: &Config, operations: &[OperationId]) {
+    let offers: Vec<_> = operations
+        .iter()
+        .map(|operation| operation.name.as_str())
+        .collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         worker = %config.worker_id,
         gateway = config.gateway.address,
         executor = %config.executor,
         capacity = config.capacity,
+        offers = offers.join(" "),
         "worker starts"
     );
 }

@@ -90,6 +90,8 @@ async fn start_and_prove(
     let mut works = work::plan(files)?;
     if arguments.model.is_some() {
         works.extend(embed::plan()?);
+    } else {
+        screen::step("no --model: no worker offers embed");
     }
     let mut fleet = start(arguments, folder.path()).await?;
     match work_and_prove(&mut fleet, &works, &folder.receipts()).await {

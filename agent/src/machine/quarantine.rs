@@ -11,6 +11,9 @@ use super::{Action, Machine};
 const LOSSES_MAX: u32 = 4;
 /// So many starts failed in a row: whatever is missing does not come by itself.
 const STARTS_FAILED_MAX: u32 = 3;
+/// … but a GPU in confidential mode takes no work until its evidence verified, and that attestation then waits only some
+/// seconds for the child: what does not start is tried again so often, however long that takes.
+const PAUSE_NO_START: Duration = Duration::from_secs(5);
 /// The first canary comes after this, each further one after twice as long …
 const PAUSE_FIRST: Duration = Duration::from_secs(10);
 /// … up to this: about as often as a person would look.
@@ -31,7 +34,7 @@ impl QuarantineReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ChildrenLost => "too many of its children were lost",
-            Self::NoStart => "its child does not start",
+            Self::NoStart => "its child does not start (the worker's log says why)",
         }
     }
 }
@@ -94,8 +97,16 @@ impl Quarantine {
         self.goes_on(now)
     }
 
+    /// Until when the next child waits, since this one gave no known answers.
+    pub(super) fn canary_failed(&mut self, now: Duration) -> Duration {
+        self.begins(now, QuarantineReason::ChildrenLost)
+    }
+
     /// Until when the next child waits.
-    pub(super) fn goes_on(&mut self, now: Duration) -> Duration {
+    fn goes_on(&mut self, now: Duration) -> Duration {
+        if self.reason == Some(QuarantineReason::NoStart) {
+            return now.saturating_add(PAUSE_NO_START);
+        }
         let factor = 1_u32.checked_shl(self.pauses).unwrap_or(u32::MAX);
         self.pauses = self.pauses.saturating_add(1);
         now.saturating_add(PAUSE_FIRST.saturating_mul(factor).min(PAUSE_MAX))
@@ -186,8 +197,12 @@ mod tests {
         for _ in 1..STARTS_FAILED_MAX {
             assert_eq!(quarantine.start_failed(SECOND), None);
         }
-        assert_eq!(quarantine.start_failed(SECOND), Some(SECOND * 11));
-        assert_eq!(quarantine.reason(), Some(QuarantineReason::NoStart));
+        for _ in 0..20 {
+            assert_eq!(quarantine.start_failed(SECOND), Some(SECOND * 6));
+            assert_eq!(quarantine.reason(), Some(QuarantineReason::NoStart));
+        }
+        // One that starts and computes nonsense is another matter.
+        assert_eq!(quarantine.canary_failed(SECOND), SECOND * 11);
         assert_eq!(quarantine.start_failed(SECOND), Some(SECOND * 21));
     }
 

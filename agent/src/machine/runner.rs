@@ -108,7 +108,7 @@ impl Runner {
             State::Idle { in_order }
         } else {
             State::Stopped {
-                retry_at: self.quarantine.goes_on(tick.now),
+                retry_at: self.quarantine.canary_failed(tick.now),
             }
         };
     }

@@ -29,9 +29,8 @@ fn show(operations: &[OperationView], terminal: &mut Terminal<'_>) -> Result<Exi
     for operation in operations {
         terminal.line(block(operation))?;
     }
-    terminal.note(
-        "Name parameters as in `-p rows=4`. Arrays are little-endian binary32, row by row.",
-    )?;
+    terminal
+        .note("Name parameters as in `-p rows=4`. Numbers are little-endian, arrays row by row.")?;
     Ok(Exit::Success)
 }
 

@@ -55,10 +55,11 @@ pub enum ModelError {
         #[source]
         source: io::Error,
     },
-    #[error("{} has not the {wanted} bytes of {model}'s", path.display())]
+    #[error("{} has {seen} bytes; {model}'s has {wanted}: fetch it again", path.display())]
     Size {
         path: PathBuf,
         model: &'static str,
+        seen: usize,
         wanted: u64,
     },
     #[error("{} has the SHA-256 digest {seen}; {model}'s has {wanted}", path.display())]
@@ -174,6 +175,7 @@ pub fn verify_bytes(
         return Err(ModelError::Size {
             path,
             model: pinned.name,
+            seen: bytes.len(),
             wanted: file.bytes,
         });
     }

@@ -104,7 +104,7 @@ fn missing_libraries_are_told_apart() {
     };
     let blas = ["libcublasLt.so", "libcublasLt.so.12", "libcublasLt.so.13"];
     assert!(without(&["libcuda.so", "libcuda.so.1"]).contains("install the NVIDIA driver"));
-    assert!(without(&blas).contains("neither libcublasLt.so nor libcublasLt.so.13"));
+    assert!(without(&blas).contains("none of libcublasLt.so, .so.13 and .so.12"));
 }
 
 /// CUDA 13 installs no other name where its development files are not.

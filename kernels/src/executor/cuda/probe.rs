@@ -27,7 +27,7 @@ pub enum ProbeError {
     #[error("libcuda.so.1 cannot be loaded: install the NVIDIA driver, or set executor = \"cpu\"")]
     DriverMissing,
     #[error(
-        "neither libcublasLt.so nor libcublasLt.so.13 can be loaded: install cuBLAS, and name its folder as gpu.cuda_libraries if the loader does not know it"
+        "none of libcublasLt.so, .so.13 and .so.12 can be loaded: install cuBLAS, and name its folder as gpu.cuda_libraries if the loader does not know it"
     )]
     BlasMissing,
     #[error("the driver speaks CUDA {seen}, this executor needs {wanted}: install driver 580 or later", seen = version(*.seen), wanted = version(DRIVER_VERSION_MIN))]
