@@ -39,11 +39,11 @@ pub static OPERATIONS: &[Operation] = &[
             summary: "the model; texts beyond its 256 tokens are cut",
         }],
         inputs: Inputs::Many {
-            name: "text in UTF-8, each at most 65536 bytes, cut at 256 tokens",
+            name: "text in UTF-8, at most 65536 bytes",
             min: 1,
             max: INPUTS_COUNT_MAX,
         },
-        output: "384 binary32 for each text, then for each its count of tokens (uint32)",
+        output: "384 binary32 for each text, then its token count (uint32) for each",
         // On a GPU the operands of matrix products are binary16, with 11 bits: after six layers components of some 0.05
         // differ by a few 1e-4. Token counts are exact.
         tolerance: Tolerance::Within {
