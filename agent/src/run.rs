@@ -71,15 +71,7 @@ pub async fn run(
     let device = device(&config, &world)?;
     let telemetry = Telemetry::start(&world);
     let digest = file_digest(&world.executable).map_err(RunError::Facts)?;
-    let settings = ExecutorSettings {
-        executable: world.executable.clone(),
-        // On the CPU the operations are compiled into the agent itself.
-        module_digest: device.as_ref().map_or(digest, |_| fatbin_digest()),
-        device,
-        cuda_libraries: config.cuda_libraries.clone(),
-        model: config.model.clone(),
-        task_time_limit: config.task_time_limit,
-    };
+    let settings = executor_settings(&config, &world, digest, device);
     let receipts = Receipts::new(
         config.worker_id.clone(),
         config.executor.as_str(),
@@ -211,6 +203,23 @@ fn evidence(
     let quotes = QuoteClient::new(&config.quote_socket);
     let evidence = WorkerEvidence::new(facts, config.enrolment_secret.clone(), quotes);
     Ok(evidence.with_event_log(event_log))
+}
+
+fn executor_settings(
+    config: &Config,
+    world: &World,
+    digest: Sha256Digest,
+    device: Option<String>,
+) -> ExecutorSettings {
+    ExecutorSettings {
+        executable: world.executable.clone(),
+        // On the CPU the operations are compiled into the agent itself.
+        module_digest: device.as_ref().map_or(digest, |_| fatbin_digest()),
+        device,
+        cuda_libraries: config.cuda_libraries.clone(),
+        model: config.model.clone(),
+        task_time_limit: config.task_time_limit,
+    }
 }
 
 /// What the executor computes: on the CPU everything in the catalogue, since the definitions cover it; what computes with a

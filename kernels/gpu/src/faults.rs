@@ -6,7 +6,7 @@ use kernels::executor::{ExecutorChild, Outcome, Work};
 use crate::child::{LIMIT, spawn};
 use crate::device::Device;
 use crate::parity::defined;
-use crate::works::rows;
+use crate::works::{SEED, rows};
 
 const CYCLES: u32 = 20;
 const CYCLES_QUICK: u32 = 3;
@@ -16,8 +16,8 @@ const SIDE: usize = 1_024;
 
 pub(crate) fn run(device: &Device, quick: bool) -> Result<()> {
     let cycles = if quick { CYCLES_QUICK } else { CYCLES };
-    let works = vec![rows("transpose", SIDE, SIDE)?; WORKS];
-    let wanted = defined(&rows("transpose", SIDE, SIDE)?)?;
+    let works = vec![rows("transpose", SIDE, SIDE, SEED)?; WORKS];
+    let wanted = defined(&rows("transpose", SIDE, SIDE, SEED)?)?;
     let mut lost = 0;
     for cycle in 0..cycles {
         lost += killed(device, &works, &wanted).with_context(|| format!("cycle {cycle}"))?;

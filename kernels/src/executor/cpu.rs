@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use protocol::Sha256Digest;
 
-use super::{Answer, Executor, ExecutorKind, Fault, Identity, PlacedWork, chain};
+use super::{Answer, Executor, ExecutorKind, Fault, Identity, PlacedWork};
 use crate::embed::{Model, ModelError};
 use crate::module;
-use crate::operations::{self, OperationError, embed};
+use crate::operations::{self, embed};
 
 /// Runs the CPU definitions of [`operations`].
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl Executor for CpuExecutor {
 fn one_by_one(first: usize, works: &mut [PlacedWork<'_>], answer: Answer<'_>) {
     for (index, work) in (first..).zip(works) {
         let outcome = operations::run(&work.call, &work.inputs, work.output);
-        answer(index, outcome.map_err(|error| task_fault(&error)));
+        answer(index, outcome.map_err(|error| Fault::of_task(&error)));
     }
 }
 
@@ -100,18 +100,13 @@ fn embed_together(model: &Model, first: usize, works: &mut [PlacedWork<'_>], ans
     for (index, work) in (first..).zip(works) {
         match embed::tokens(&model.tokenizer, &work.inputs) {
             Ok(texts) => group.push(index, texts, work.output),
-            Err(error) => answer(index, Err(task_fault(&error))),
+            Err(error) => answer(index, Err(Fault::of_task(&error))),
         }
         if group.is_full() {
             std::mem::take(&mut group).finish(model, |index| answer(index, Ok(())));
         }
     }
     group.finish(model, |index| answer(index, Ok(())));
-}
-
-/// The error with its causes in one sentence: it is all that the submitter reads.
-fn task_fault(error: &OperationError) -> Fault {
-    Fault::Task(chain(error))
 }
 
 #[cfg(test)]

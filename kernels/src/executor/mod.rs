@@ -39,6 +39,8 @@ use protocol::Sha256Digest;
 use protocol::catalogue::Call;
 use serde::{Deserialize, Serialize};
 
+use crate::operations::OperationError;
+
 pub use arena::{ARENA_BYTES, ArenaError, ArenaRange};
 pub use child::{ServeError, serve, serve_stdin};
 pub use cpu::{CpuExecutor, CpuStartError};
@@ -89,6 +91,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The task's own, with its causes in one sentence: it is all that the submitter reads.
+    fn of_task(error: &OperationError) -> Self {
+        Self::Task(chain(error))
+    }
+
     /// The same fault with at most [`FAULT_BYTES_MAX`] bytes of text and no control characters.
     #[must_use]
     fn clipped(self) -> Self {

@@ -9,7 +9,7 @@ use kernels::executor::{PlacedWork, Work};
 
 use super::torch_peer::Torch;
 use super::{Rows, gigabytes, rate, real};
-use crate::works::{self, Shape};
+use crate::works::{self, SEED, Shape};
 
 const REPETITIONS: u32 = 50;
 const REPETITIONS_QUICK: u32 = 2;
@@ -30,11 +30,11 @@ pub(super) fn memory_bound(
     for &(count, columns) in if quick { MATRICES_QUICK } else { MATRICES } {
         let shape = format!("{count} x {columns}");
         for (name, work) in [
-            ("saxpy", works::saxpy(count * columns)?),
-            ("reduce sum", works::reduce("sum", count, columns)?),
-            ("softmax", works::rows("softmax", count, columns)?),
-            ("layer_norm", works::layer_norm(count, columns)?),
-            ("transpose", works::rows("transpose", count, columns)?),
+            ("saxpy", works::saxpy(count * columns, SEED)?),
+            ("reduce sum", works::reduce("sum", count, columns, SEED)?),
+            ("softmax", works::rows("softmax", count, columns, SEED)?),
+            ("layer_norm", works::layer_norm(count, columns, SEED)?),
+            ("transpose", works::rows("transpose", count, columns, SEED)?),
         ] {
             let bytes_per_s = rate(bytes_of(&work), time(own, &work, quick)?);
             let peer = torch.bytes_per_s(name, count, columns);
@@ -67,7 +67,7 @@ pub(super) fn products(
                 n: side,
                 k: side,
             };
-            let work = works::product(operation, shape)?;
+            let work = works::product(operation, shape, SEED)?;
             let operations = 2.0 * real(side).powi(3);
             let seen = rate(operations, time(own, &work, quick)?);
             let peer = torch.operations_per_s(operation, side);

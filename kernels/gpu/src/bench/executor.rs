@@ -8,7 +8,7 @@ use kernels::executor::{BATCH_WORKS_MAX, ExecutorChild, Outcome, Work};
 use super::{Rows, median, microseconds, rate, real};
 use crate::child::{LIMIT, now, spawn};
 use crate::device::Device;
-use crate::works::{digests, rows as matrix};
+use crate::works::{SEED, digests, rows as matrix};
 
 const ALONE: usize = 2_000;
 const ALONE_QUICK: usize = 3;
@@ -18,7 +18,7 @@ const BATCHES_QUICK: usize = 1;
 pub(super) fn run(rows: &mut Rows, device: &Device, launch: Duration, quick: bool) -> Result<()> {
     let mut child = spawn(device)?;
     let alone = if quick { ALONE_QUICK } else { ALONE };
-    let small = [matrix("transpose", 16, 16)?];
+    let small = [matrix("transpose", 16, 16, SEED)?];
     let mut times = Vec::with_capacity(alone);
     for _ in 0..alone {
         times.push(time(&mut child, &small)?);
@@ -44,8 +44,8 @@ pub(super) fn run(rows: &mut Rows, device: &Device, launch: Duration, quick: boo
     );
     let batches = if quick { BATCHES_QUICK } else { BATCHES };
     for (shape, work) in [
-        ("digests of 1 KiB", digests(&[1_024])?),
-        ("transpose 16 x 16", matrix("transpose", 16, 16)?),
+        ("digests of 1 KiB", digests(&[1_024], SEED)?),
+        ("transpose 16 x 16", matrix("transpose", 16, 16, SEED)?),
     ] {
         let works = vec![work; if quick { 8 } else { BATCH_WORKS_MAX }];
         let mut times = Vec::with_capacity(batches);

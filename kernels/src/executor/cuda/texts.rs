@@ -93,7 +93,7 @@ impl Texts {
                             pass.batch.push(Text { work, text }, &tokens);
                         }
                     }
-                    Err(error) => answers.refuse(work, refusal(&error)),
+                    Err(error) => answers.refuse(work, Fault::of_task(&error)),
                 }
             }
             next += count;
@@ -211,11 +211,6 @@ fn write_counts(works: &mut [PlacedWork<'_>], work: usize, tokens: &[Vec<u32>]) 
         let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
         place.copy_from_slice(&count.to_le_bytes());
     }
-}
-
-/// What the submitter reads: the error and what it came of.
-fn refusal(error: &OperationError) -> Fault {
-    Fault::Task(crate::executor::chain(error))
 }
 
 /// One run's texts.
