@@ -125,8 +125,6 @@ impl Receipts {
             output_bytes,
             executor: self.executor.to_owned(),
             gpu_uuid: self.gpu_uuid.clone(),
-            // Whether the GPUs' evidence was appraised is its policy's, and the worker is not told; the transcript says it.
-            gpu_attested: false,
             attempt: offer.attempt,
             started_ms: finished.started_ms,
             finished_ms: finished.finished_ms,

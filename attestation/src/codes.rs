@@ -160,7 +160,7 @@ error_codes! {
     CrlExpired = "E910", "a certificate revocation list is past its nextUpdate", "Refresh the collateral; look at why the background refresh failed.";
     TrustAnchorInvalid = "E911", "the trust anchor is unusable or revoked", "Install a release with a current root.";
     VerifierUnclassified = "E912", "verification failed for a reason that this release cannot name", "Report it with the transcript; it is refused all the same.";
-    QuoteUnavailable = "E913", "the worker could not get a quote", "Look at the quote broker's log on the worker.";
+    EvidenceUnavailable = "E913", "the worker could not make its evidence", "Look at the worker's log: it names what failed, the quote broker, a GPU or the executor child.";
     Overloaded = "E914", "the gateway takes no more attestations now", "Wait; workers retry with jitter by themselves.";
 }
 
@@ -263,7 +263,7 @@ mod tests {
             [
                 &ErrorCode::TrustAnchorInvalid,
                 &ErrorCode::VerifierUnclassified,
-                &ErrorCode::QuoteUnavailable
+                &ErrorCode::EvidenceUnavailable
             ]
         );
         assert!(

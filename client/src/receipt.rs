@@ -120,13 +120,7 @@ fn content_steps(verified: &VerifiedReceipt, expected: &Expectation) -> Vec<Step
         ),
         expected.body.as_ref().map_or_else(
             || skip(operation, unknown),
-            |body| {
-                compare(
-                    operation,
-                    &operation_of(leaf),
-                    &format!("{} version {}", body.operation, body.version),
-                )
-            },
+            |body| operation_step(operation, leaf, body),
         ),
         expected.body.as_ref().map_or_else(
             || skip(inputs, unknown),
@@ -139,8 +133,19 @@ fn content_steps(verified: &VerifiedReceipt, expected: &Expectation) -> Vec<Step
     ]
 }
 
-fn operation_of(leaf: &Leaf) -> String {
-    format!("{} version {}", leaf.operation, leaf.operation_version)
+fn operation_step(name: &'static str, leaf: &Leaf, body: &TaskBody) -> Step {
+    let seen = format!("{} version {}", leaf.operation, leaf.operation_version);
+    let step = compare(
+        name,
+        &seen,
+        &format!("{} version {}", body.operation, body.version),
+    );
+    match &leaf.model_digest {
+        Some(model) if step.outcome == Outcome::Pass => {
+            pass(name, &format!("{seen}, with the model {model}"))
+        }
+        _ => step,
+    }
 }
 
 fn inputs_step(name: &'static str, leaf: &Leaf, wanted: &[InputDescriptor]) -> Step {

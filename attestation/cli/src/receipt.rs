@@ -7,6 +7,7 @@
 mod chain;
 
 use anyhow::Context;
+use attestation::Transcript;
 use protocol::receipt::{Leaf, Receipt, VerifiedReceipt};
 use serde_json::json;
 
@@ -41,18 +42,15 @@ pub(crate) fn run(arguments: &ReceiptVerify, world: &mut World<'_>) -> anyhow::R
     let Verifiers { quotes, gpus } = Verifiers::of(world);
     let transcript = record.audit_under(&quotes, &gpus, &policy, now_s);
     let (mut checks, holding) = chain::inside(&receipt);
-    checks.extend(chain::ties(
-        &receipt,
-        holding.as_ref(),
-        &record,
-        &transcript,
-    ));
+    checks.extend(chain::ties(&receipt, holding.as_ref(), &record));
     let mut notes = vec![RECEIPT_NOTE.to_owned()];
     notes.extend(verify::record_notes(&record, arguments.policy.as_deref()));
     Ok(Answer::Verdict(Box::new(Verdict {
         schema: "cocoon-attest/receipt-verify/1",
         anchor: world.anchor.clone(),
-        subject: holding.as_ref().map_or(Subject::Evidence, subject),
+        subject: holding
+            .as_ref()
+            .map_or(Subject::Evidence, |verified| subject(verified, &transcript)),
         checks,
         transcript,
         foreign_root: foreign_root(&world.anchor, record.collateral()),
@@ -61,8 +59,8 @@ pub(crate) fn run(arguments: &ReceiptVerify, world: &mut World<'_>) -> anyhow::R
     })))
 }
 
-/// What the leaf says, shown only where the receipt holds by itself.
-fn subject(verified: &VerifiedReceipt) -> Subject {
+/// What the leaf says, and what its GPU's evidence was worth, shown only where the receipt holds by itself.
+fn subject(verified: &VerifiedReceipt, transcript: &Transcript) -> Subject {
     let (leaf, statement) = (verified.leaf(), verified.statement());
     let section = Section::new("receipt")
         .field("task", leaf.task.clone())
@@ -79,7 +77,7 @@ fn subject(verified: &VerifiedReceipt) -> Subject {
         .field("output_bytes", leaf.output_bytes)
         .field("executor", leaf.executor.clone())
         .field("gpu_uuid", leaf.gpu_uuid.clone())
-        .field("gpu_attested", leaf.gpu_attested)
+        .field("gpu_attested", chain::gpu_attested(leaf, transcript))
         .field("attempt", leaf.attempt)
         .field("started", time(leaf.started_ms))
         .field("duration_ms", duration_ms(leaf))

@@ -48,7 +48,6 @@ fn leaf() -> Leaf {
         output_bytes: 6,
         executor: "cpu".to_owned(),
         gpu_uuid: None,
-        gpu_attested: false,
         attempt: 1,
         started_ms: 1,
         finished_ms: 2,
@@ -108,6 +107,18 @@ fn a_receipt_of_the_submitted_task_holds() {
         ]
     );
     assert!(verification.not_verified[1].contains("cocoon-attest receipt verify"));
+}
+
+#[test]
+fn a_model_that_computed_is_named() {
+    let model = Sha256Digest::of(b"model");
+    let mut leaf = leaf();
+    leaf.model_digest = Some(model);
+    let steps = verify(&receipt(&leaf), &expected()).steps;
+    let operation = steps.iter().find(|step| step.name == "operation").unwrap();
+    assert_eq!(operation.outcome, Outcome::Pass);
+    let wanted = format!("sha256_batch version 1, with the model {model}");
+    assert_eq!(operation.detail, wanted);
 }
 
 #[test]

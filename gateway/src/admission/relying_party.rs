@@ -6,7 +6,7 @@ use attestation::{
     AppraisalPolicy, Appraiser, AttestationResult, Binding, Claims, Enrolment, EnrolmentSecret,
     ErrorCode, Evidence, ExecutorKind, Family, PlatformStanding, Quote, Refusal, TrustAnchor,
     Verifier,
-    gpu::{DeviceKind, GpuTrustAnchor, GpuVerifier, VerifiedGpu, VerifiedReferences},
+    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
 };
 use channel::Presented;
 use protocol::receipt::ReceiptKey;
@@ -399,7 +399,6 @@ fn attested(
         module_digest: Sha256Digest::from_bytes(claims.module_digest),
         executor: executor.to_owned(),
         gpu_uuids: claims.gpus.iter().map(|gpu| gpu.uuid.clone()).collect(),
-        gpus_attested: has_gpu(result.gpus().iter().map(VerifiedGpu::kind)),
     };
     Ok(Attested {
         worker: claims
@@ -428,12 +427,6 @@ fn attested(
     })
 }
 
-/// Where the policy demands GPU evidence, a result has one verified GPU for each claimed one. Switches are claimed by nobody, and
-/// compute nothing.
-fn has_gpu(mut devices: impl Iterator<Item = DeviceKind>) -> bool {
-    devices.any(|kind| kind == DeviceKind::Gpu)
-}
-
 pub(super) struct KnownWorker {
     id: WorkerId,
     secret: EnrolmentSecret,
@@ -451,18 +444,5 @@ impl Enrolment for Register<'_> {
     fn platform(&self, _: &str, _: &[u8; 16]) -> PlatformStanding {
         // Which platforms may serve and which are out is the appraisal policy's list; workers are bound to none.
         PlatformStanding::Admissible
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_switch_alone_attests_no_gpu() {
-        let has = |devices: &[DeviceKind]| has_gpu(devices.iter().copied());
-        assert!(!has(&[]));
-        assert!(!has(&[DeviceKind::NvSwitch, DeviceKind::NvSwitch]));
-        assert!(has(&[DeviceKind::NvSwitch, DeviceKind::Gpu]));
     }
 }

@@ -280,25 +280,6 @@ fn a_gpu_that_was_not_claimed_is_refused() {
 }
 
 #[test]
-fn a_gpu_is_attested_only_where_its_evidence_was() {
-    let refusal = leaf_refusal(|leaf| leaf.gpu_attested = true);
-    assert!(matches!(refusal, LeafRefusal::GpuNotAttested));
-    let mut changed = leaf(&lease());
-    changed.gpu_uuid = Some(GPU.to_owned());
-    changed.gpu_attested = true;
-    let ack = ack_with(&lease(), &changed, Output::Inline(output(&lease()).into()));
-    let refusal = refusal_of(ack.clone(), |attested| {
-        attested.gpu_uuids.push(GPU.to_owned());
-    });
-    assert!(matches!(refusal, LeafRefusal::GpuNotAttested));
-
-    let mut worker = Worker::new("worker-1");
-    worker.attested.gpu_uuids.push(GPU.to_owned());
-    worker.attested.gpus_attested = true;
-    worker.sign(vec![ack]).acks.remove(0).1.unwrap();
-}
-
-#[test]
 fn another_attempt_is_refused() {
     let refusal = lease_refusal(|leased| leased.attempt = 2);
     assert!(matches!(

@@ -364,7 +364,6 @@ fn finish(lease: &Lease) -> (Leaf, Vec<u8>) {
         output_bytes: u64::try_from(output.len()).unwrap(),
         executor: "cpu".to_owned(),
         gpu_uuid: None,
-        gpu_attested: false,
         attempt: lease.attempt,
         started_ms: 1,
         finished_ms: 2,

@@ -37,18 +37,15 @@ pub struct Leaf {
     /// `cpu` or `cuda`.
     #[n(10)]
     pub executor: String,
-    /// As NVML names it; absent on the CPU.
+    /// As NVML names it; absent on the CPU. What its evidence was worth is the attestation's to say, not the worker's.
     #[n(11)]
     pub gpu_uuid: Option<String>,
-    /// Whether that GPU's evidence was part of the attestation in force.
     #[n(12)]
-    pub gpu_attested: bool,
-    #[n(13)]
     pub attempt: u32,
     /// By the worker's clock, Unix milliseconds.
-    #[n(14)]
+    #[n(13)]
     pub started_ms: u64,
-    #[n(15)]
+    #[n(14)]
     pub finished_ms: u64,
 }
 

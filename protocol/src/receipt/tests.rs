@@ -22,7 +22,6 @@ fn leaf(number: u64) -> Leaf {
         output_bytes: 6,
         executor: "cpu".to_owned(),
         gpu_uuid: None,
-        gpu_attested: false,
         attempt: 1,
         started_ms: 1_700_000_000_001,
         finished_ms: 1_700_000_000_002,

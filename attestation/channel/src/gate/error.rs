@@ -61,7 +61,7 @@ impl GateError {
             Self::TooManyFrames => ErrorCode::FramesTooMany,
             Self::Deadline { .. } => ErrorCode::GateTimeout,
             Self::Authenticator(error) => error.code(),
-            Self::Attester(_) => ErrorCode::QuoteUnavailable,
+            Self::Attester(_) => ErrorCode::EvidenceUnavailable,
             Self::Outcome(error) => error.code(),
             Self::Refused { code } => *code,
         }

@@ -227,7 +227,7 @@ async fn evidence_for_another_connection_is_refused() {
 #[tokio::test]
 async fn a_worker_without_evidence_says_why_and_the_gateway_sees_it_leave() {
     let (worker, gateway) = World::new().refused(&Broken).await;
-    assert_eq!(worker.code(), ErrorCode::QuoteUnavailable);
+    assert_eq!(worker.code(), ErrorCode::EvidenceUnavailable);
     assert_eq!(
         chain(&worker),
         "the attester failed: evidence could not be made: the broker is gone"

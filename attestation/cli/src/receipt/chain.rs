@@ -80,7 +80,6 @@ pub(super) fn ties(
     receipt: &Receipt,
     verified: Option<&VerifiedReceipt>,
     record: &AttestationRecord,
-    transcript: &Transcript,
 ) -> Vec<Check> {
     let Some(verified) = verified else {
         return TIES.map(Check::skip).to_vec();
@@ -95,7 +94,7 @@ pub(super) fn ties(
     match record.claims() {
         Ok(claims) => {
             checks.push(Check::pass(read, claims_seen(&claims)));
-            checks.extend(claimed(receipt, verified, transcript, &claims));
+            checks.extend(claimed(receipt, verified, &claims));
         }
         Err(error) => {
             checks.push(Check::fail(
@@ -110,12 +109,7 @@ pub(super) fn ties(
 }
 
 /// Compares what the receipt says with what the attested worker claimed of itself.
-fn claimed(
-    receipt: &Receipt,
-    verified: &VerifiedReceipt,
-    transcript: &Transcript,
-    claims: &Claims,
-) -> [Check; 5] {
+fn claimed(receipt: &Receipt, verified: &VerifiedReceipt, claims: &Claims) -> [Check; 5] {
     let (leaf, statement) = (verified.leaf(), verified.statement());
     let [_, _, key, worker, module, executor, gpu] = TIES;
     let key_seen = hex::encode(&receipt.receipt_key);
@@ -136,22 +130,18 @@ fn claimed(
             leaf.executor.clone(),
             executor_name(claims.executor),
         ),
-        gpu_claimed(gpu, leaf, transcript, claims),
+        gpu_claimed(gpu, leaf, claims),
     ]
 }
 
-fn gpu_claimed(name: &'static str, leaf: &Leaf, transcript: &Transcript, claims: &Claims) -> Check {
+/// Whether evidence of the GPU that the leaf names was looked at, and held: that some came says nothing.
+pub(super) fn gpu_attested(leaf: &Leaf, transcript: &Transcript) -> bool {
     let mut steps = transcript.steps.iter();
-    // That GPU evidence came says nothing; somebody must have looked at it.
-    if leaf.gpu_attested
-        && !steps.any(|step| step.number == GPU_STEP && step.outcome == Outcome::Pass)
-    {
-        return Check::equal(
-            name,
-            "attested",
-            "not attested: no GPU evidence was appraised",
-        );
-    }
+    leaf.gpu_uuid.is_some()
+        && steps.any(|step| step.number == GPU_STEP && step.outcome == Outcome::Pass)
+}
+
+fn gpu_claimed(name: &'static str, leaf: &Leaf, claims: &Claims) -> Check {
     match (&leaf.gpu_uuid, claims.executor) {
         (None, ExecutorKind::Cpu) => Check::pass(name, "no GPU was used"),
         (None, ExecutorKind::Cuda) => Check::equal(name, "no GPU", "the GPU that CUDA ran on"),

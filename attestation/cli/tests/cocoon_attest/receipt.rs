@@ -1,15 +1,17 @@
 //! `receipt verify`: the whole chain, and each of its links broken.
 
-use attestation::{ExecutorKind, GpuClaim};
+use attestation::{ExecutorKind, GpuClaim, gpu::DeviceEvidence};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use protocol::{
     Sha256Digest,
     receipt::{Leaf, Receipt, ReceiptSigner},
 };
 use ring::rand::SystemRandom;
+use serde_json::Value;
+use simulator::gpu::{GpuOptions, SimulatedGpu};
 
 use crate::{
-    harness::{Files, Said, shipped, simulated, text},
+    harness::{Files, GPU_SEED, NOW_S, Said, shipped, simulated, text},
     world::{Worker, leaf},
 };
 
@@ -120,23 +122,43 @@ fn a_leaf_that_says_what_the_worker_never_claimed_is_refused() {
     });
     failed("executor claimed", |leaf| leaf.executor = "cuda".into());
     failed("GPU claimed", |leaf| leaf.gpu_uuid = Some("GPU-1".into()));
-    failed("GPU claimed", |leaf| leaf.gpu_attested = true);
 }
 
-/// The refused step of a receipt from a worker with a GPU, whose GPU evidence came and nobody appraised.
-fn refused_step(change: fn(&mut Leaf)) -> Option<String> {
+/// Demands GPU evidence where GPUs are claimed, and no reference measurements.
+const GPU_RULES: &str = r#"gpu = "if-claimed"
+
+[gpu]
+driver_version_min = "550.54.14"
+driver_versions_denied = []
+vbios_versions_min = { hopper = "96.00.9F.00.01" }
+reference_measurements = "not-required"
+ocsp = "required"
+ocsp_grace_hours = 0
+enrolled = "any"
+revoked = []
+"#;
+
+/// A worker that showed its GPU's evidence, to a gateway that appraises none.
+fn gpu_worker() -> (Worker, String) {
     let mut worker = Worker::new();
-    worker.device_evidence = Some(b"not looked at".to_vec());
+    let gpu = SimulatedGpu::new(GPU_SEED, 0);
+    let report = gpu.report(&worker.binding.gpu_nonce(), &GpuOptions::at(NOW_S));
+    let devices = vec![report];
+    worker.device_evidence = Some(DeviceEvidence { devices }.encode().unwrap());
     worker.claims.executor = ExecutorKind::Cuda;
     worker.claims.gpus = vec![GpuClaim {
-        uuid: "GPU-1".into(),
+        uuid: gpu.uuid(),
         name: "NVIDIA H100".into(),
     }];
+    (worker, gpu.uuid())
+}
+
+/// The verdict on a receipt that names `gpu_uuid`.
+fn gpu_verdict(worker: &Worker, gpu_uuid: Option<String>) -> Value {
     let record = worker.record(&worker.evidence());
     let mut leaf = leaf(1);
     leaf.executor = "cuda".into();
-    leaf.gpu_uuid = Some("GPU-1".into());
-    change(&mut leaf);
+    leaf.gpu_uuid = gpu_uuid;
     let files = Files::new();
     let receipt = worker.receipts_of(&[leaf], &record).remove(0);
     let receipt = serde_json::to_vec(&receipt).unwrap();
@@ -151,16 +173,26 @@ fn refused_step(change: fn(&mut Leaf)) -> Option<String> {
         "--attestation",
         text(&record),
     ];
-    let json = simulated(&worker.platform, &arguments).json();
-    Some(json.get("failed_step")?.as_str()?.to_owned())
+    simulated(&worker.platform, &arguments).json()
+}
+
+/// That evidence came says nothing; somebody must have looked at it.
+#[test]
+fn a_gpu_is_attested_where_its_evidence_was_appraised() {
+    let (mut worker, uuid) = gpu_worker();
+    let attested = |verdict: &Value| {
+        assert_eq!(verdict["failed_step"], Value::Null, "{verdict}");
+        verdict["subject"]["receipt"]["gpu_attested"].clone()
+    };
+    assert_eq!(attested(&gpu_verdict(&worker, Some(uuid.clone()))), false);
+    worker.policy = worker.policy.replace("gpu = \"not-required\"\n", GPU_RULES);
+    assert_eq!(attested(&gpu_verdict(&worker, Some(uuid))), true);
 }
 
 #[test]
-fn gpu_evidence_that_nobody_appraised_attests_no_gpu() {
-    let refused = Some("GPU claimed".to_owned());
-    assert_eq!(refused_step(|_| {}), None);
-    assert_eq!(refused_step(|leaf| leaf.gpu_attested = true), refused);
-    assert_eq!(refused_step(|leaf| leaf.gpu_uuid = None), refused);
+fn a_receipt_of_a_gpu_worker_names_the_gpu() {
+    let (worker, _) = gpu_worker();
+    assert_eq!(gpu_verdict(&worker, None)["failed_step"], "GPU claimed");
 }
 
 /// Whoever writes the record writes its policy; "accepted" under it says nothing that its author did not want said.

@@ -3,20 +3,24 @@
 use attestation::{
     AppraisalPolicy, Appraiser, AttestationRecord, Binding, Claims, Evidence, ExecutorKind, Role,
     SuiteHash, Verifier,
-    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
+    gpu::{GpuVerifier, VerifiedReferences},
 };
 use protocol::{
     SessionId, Sha256Digest, TaskId,
     receipt::{Leaf, Receipt, ReceiptSigner, Statement, tree},
 };
 use ring::rand::SystemRandom;
-use simulator::{CollateralOptions, QuoteVersion, SimulatedPlatform, TdOptions};
+use simulator::{
+    CollateralOptions, QuoteVersion, SimulatedPlatform, TdOptions, gpu::simulated_gpu_anchor,
+};
 
-use crate::harness::NOW_S;
+use crate::harness::{GPU_SEED, NOW_S};
 
 /// An attested worker.
 pub(crate) struct Worker {
     pub(crate) platform: SimulatedPlatform,
+    /// What the gateway judges it by.
+    pub(crate) policy: String,
     pub(crate) binding: Binding,
     pub(crate) signer: ReceiptSigner,
     pub(crate) claims: Claims,
@@ -26,8 +30,10 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new() -> Self {
         let signer = ReceiptSigner::generate(&SystemRandom::new()).unwrap();
+        let platform = SimulatedPlatform::from_seed(7);
         Self {
-            platform: SimulatedPlatform::from_seed(7),
+            policy: platform.policy_toml(),
+            platform,
             binding: Binding {
                 role: Role::Client,
                 hash: SuiteHash::Sha384,
@@ -77,10 +83,10 @@ impl Worker {
 
     /// The gateway's record of that evidence.
     pub(crate) fn record(&self, evidence: &Evidence) -> AttestationRecord {
-        let policy = AppraisalPolicy::from_toml(&self.platform.policy_toml()).unwrap();
+        let policy = AppraisalPolicy::from_toml(&self.policy).unwrap();
         let appraiser = Appraiser {
             verifier: &Verifier::new(self.platform.trust_anchor()),
-            gpu_verifier: &GpuVerifier::new(GpuTrustAnchor::nvidia()),
+            gpu_verifier: &GpuVerifier::new(simulated_gpu_anchor(GPU_SEED)),
             policy: &policy,
             collateral: &self.platform.collateral(&CollateralOptions::at(NOW_S)),
             references: &VerifiedReferences::default(),
@@ -139,7 +145,6 @@ pub(crate) fn leaf(task: u128) -> Leaf {
         output_bytes: 6,
         executor: "cpu".into(),
         gpu_uuid: None,
-        gpu_attested: false,
         attempt: 1,
         started_ms: NOW_S * 1_000,
         finished_ms: NOW_S * 1_000 + 25,

@@ -113,7 +113,6 @@ fn sample(number: u8) -> Leaf {
         output_bytes: 6,
         executor: "cuda".to_owned(),
         gpu_uuid: Some("GPU-0".to_owned()),
-        gpu_attested: false,
         attempt: 1,
         started_ms: 1_700_000_000_001,
         finished_ms: 1_700_000_000_002,

@@ -89,7 +89,6 @@ fn sign(
         output_bytes: output.bytes,
         executor: "cpu".to_owned(),
         gpu_uuid: None,
-        gpu_attested: false,
         attempt: 1,
         started_ms: 1_795_000_000_100,
         finished_ms: 1_795_000_000_200,

@@ -188,7 +188,6 @@ impl Worker {
                 module_digest: Sha256Digest::of(b"module"),
                 executor: "cpu".to_owned(),
                 gpu_uuids: Vec::new(),
-                gpus_attested: false,
             },
             signer,
         }
@@ -317,7 +316,6 @@ pub(crate) fn leaf(lease: &Lease) -> Leaf {
         output_bytes: u64::try_from(output.len()).unwrap(),
         executor: "cpu".to_owned(),
         gpu_uuid: None,
-        gpu_attested: false,
         attempt: lease.attempt,
         started_ms: NOW_MS,
         finished_ms: NOW_MS,
