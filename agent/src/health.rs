@@ -235,7 +235,7 @@ mod tests {
             quarantine,
             ..Shown::default()
         };
-        for reason in [QuarantineReason::ChildrenLost, QuarantineReason::NoStart] {
+        for reason in QuarantineReason::ALL {
             health.turned(Duration::ZERO, shown(false, Some(reason)));
             let answer = get(address, &path("/readyz")).await;
             assert!(answer.contains("quarantine") && answer.contains(reason.as_str()));

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! link     down ─connect─▶ connecting ─▶ up ─▶ down …          back-off with full jitter; a minute after E3xx to E6xx
-//! runner   stopped ─spawn─▶ starting ─▶ idle ⇄ busy ─▶ stopped …   the executor child; after too many losses in quarantine
-//!          until a canary ran well in a new one
+//! runner   stopped ─spawn─▶ starting ─▶ (trial ─canary─▶) idle ⇄ busy ─▶ stopped …   the executor child; after a loss, or in
+//!          quarantine, a new one runs a canary first
 //! task     waiting ─fetch─▶ ready ─run─▶ running ─▶ (uploading) ─▶ finished ─ack─▶ gone; anything else is nacked
 //! devices  changed: stop leasing and running · report what is finished · connect anew
 //! stop     stop leasing · release what has not begun · finish what runs · report · close the executor · leave
@@ -32,6 +32,7 @@ pub use event::{Action, Answer, Event, Failure, FetchFailure, Finished, Session,
 use held::Held;
 use link::Link;
 use pace::Pace;
+use quarantine::Culprit;
 pub use quarantine::QuarantineReason;
 use runner::Runner;
 use stop::Stop;
@@ -103,7 +104,7 @@ impl Machine {
             Event::Nacked(result) => self.nacked(tick, result),
             Event::RunnerStarted { in_order } => self.runner.started(in_order),
             Event::RunnerStartFailed => self.runner_failed(tick),
-            Event::CanaryEnded { passed } => self.runner.canary_ended(tick, passed),
+            Event::CanaryEnded { passed } => self.canary_ended(tick, passed),
             Event::Answered { lease, answer } => self.answered(tick, &lease, answer),
             Event::RunEnded { child_lost } => self.run_ended(tick, child_lost),
             Event::RunnerClosed => self.runner.closed(),
@@ -332,11 +333,25 @@ impl Machine {
         self.quarantine_may_begin(before);
     }
 
+    fn canary_ended(&mut self, tick: Tick, passed: bool) {
+        let before = self.runner.quarantine();
+        self.runner.canary_ended(tick, passed);
+        self.quarantine_may_begin(before);
+    }
+
     fn answered(&mut self, tick: Tick, lease: &LeaseRef, answer: Answer) {
         self.runner.answered(tick.now, lease);
-        if let Answer::Done { busy_ms, .. } = &answer {
-            self.pace.took(*busy_ms);
-            self.runner.work_done(tick.now);
+        let operation = self.held.operation(lease);
+        match (&answer, operation) {
+            (Answer::Done { busy_ms, .. }, Some(operation)) => {
+                self.pace.took(*busy_ms);
+                self.runner.work_done(tick.now, operation);
+            }
+            (Answer::Lost(_), Some(operation)) => self.runner.work_lost(Culprit {
+                task: lease.task,
+                operation: operation.to_owned(),
+            }),
+            _ => {}
         }
         let released = self.stop.is_killing();
         if self.held.answered(tick.now, lease, answer, released) {

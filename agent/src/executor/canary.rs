@@ -1,4 +1,4 @@
-//! The canary: tasks whose outputs are known, for an executor that lost too many children or did not start. One of each way
+//! The canary: tasks whose outputs are known, for a child that takes the place of a lost one, or of none that started. One of each way
 //! to compute: a reduction over lanes, a transposition through shared memory, integers, both kinds of matrix product, a text
 //! where there is a model, and one task that is too large to share memory with others.
 
@@ -8,6 +8,8 @@ use protocol::catalogue::models::ALL_MINILM_L6_V2;
 use protocol::task::{InputDescriptor, TaskBody};
 use serde_json::{Value, json};
 use std::time::Duration;
+
+use crate::config::chain;
 
 /// A healthy child answers within milliseconds; a device's first use of a library takes seconds.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -33,8 +35,26 @@ const TOLERANCE: f32 = 2e-3;
 
 /// A work and what is known of its output.
 struct Known {
+    operation: &'static str,
     work: Work,
     output: Expected,
+}
+
+impl Known {
+    /// Says what is wrong, if it is.
+    fn is_right(&self, outcome: Outcome) -> bool {
+        let said = match outcome {
+            Outcome::Done(output) if self.output.fits(&output) => return true,
+            Outcome::Done(_) => "another output than the known one".to_owned(),
+            Outcome::TaskFault(message)
+            | Outcome::NotHere(message)
+            | Outcome::ExecutorFault(message)
+            | Outcome::Lost(message) => message,
+            Outcome::NotRun => "not begun".to_owned(),
+        };
+        tracing::error!(operation = self.operation, said, "a canary failed");
+        false
+    }
 }
 
 enum Expected {
@@ -65,9 +85,12 @@ fn computes(child: &mut ExecutorChild, known: &[Known]) -> bool {
     let mut right = vec![false; works.len()];
     let ended = child.run(&works, LIMIT, &mut |index, outcome| {
         if let (Some(right), Some(known)) = (right.get_mut(index), known.get(index)) {
-            *right = matches!(&outcome, Outcome::Done(output) if known.output.fits(output));
+            *right = known.is_right(outcome);
         }
     });
+    if let Err(error) = &ended {
+        tracing::error!(error = chain(error), "a canary's executor child is lost");
+    }
     ended.is_ok() && right.iter().all(|right| *right)
 }
 
@@ -167,7 +190,7 @@ fn long(numbers: &[f32]) -> Vec<u8> {
 }
 
 fn known(
-    operation: &str,
+    operation: &'static str,
     parameters: Value,
     inputs: Vec<Vec<u8>>,
     output: Expected,
@@ -186,7 +209,11 @@ fn known(
     };
     let inputs = inputs.into_iter().map(Bytes::from).collect();
     let work = Work::parse(body.canonical().ok()?.into(), inputs).ok()?;
-    Some(Known { work, output })
+    Some(Known {
+        operation,
+        work,
+        output,
+    })
 }
 
 #[cfg(test)]

@@ -1,14 +1,23 @@
 //! Quarantine: an executor that keeps losing its children, or that does not start, computes nothing for anybody until a
 //! canary ran well in a new one. A GPU that is broken fails every task that it gets, and fast, so that it would draw the
 //! whole queue to itself.
+//!
+//! Whether a device is broken is found out by asking it: every child that takes the place of a lost one runs a canary first.
+//! What a canary does not find is counted.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use protocol::TaskId;
 
 use super::{Action, Machine};
 
-/// So many children lost with no work done in between, however long that took: a GPU that hangs loses one in each time
-/// limit of a task. Tasks by themselves take a child along, but hardly so many in a row.
-const LOSSES_MAX: u32 = 4;
+/// So many tasks of one operation took a child along with no output of that operation in between, however long that took: a
+/// GPU that hangs loses one in each time limit of a task. Tasks by themselves take a child along, but hardly so many in a
+/// row; the attempts of one task count once.
+const TASKS_LOST_MAX: usize = 4;
+/// So many children were gone before anything ran in them.
+const IDLE_LOSSES_MAX: u32 = 4;
 /// So many starts failed in a row: whatever is missing does not come by itself.
 const STARTS_FAILED_MAX: u32 = 3;
 /// … but a GPU in confidential mode takes no work until its evidence verified, and that attestation then waits only some
@@ -25,25 +34,40 @@ const STEADY: Duration = Duration::from_mins(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuarantineReason {
     ChildrenLost,
+    CanaryFailed,
     NoStart,
 }
 
 impl QuarantineReason {
+    pub const ALL: [Self; 3] = [Self::ChildrenLost, Self::CanaryFailed, Self::NoStart];
+
     /// Completes "the executor is in quarantine, because …".
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ChildrenLost => "too many of its children were lost",
+            Self::CanaryFailed => "it did not compute what is known (the worker's log says what)",
             Self::NoStart => "its child does not start (the worker's log says why)",
         }
     }
 }
 
+/// The task that a child was lost over.
+#[derive(Debug, Clone)]
+pub(super) struct Culprit {
+    pub(super) task: TaskId,
+    pub(super) operation: String,
+}
+
 /// Losses and failed starts, and what follows from them.
 #[derive(Debug, Default)]
 pub(super) struct Quarantine {
-    /// Since the last work was done.
-    losses: u32,
+    /// Tasks that took a child along, since the operation's last output.
+    losses: BTreeMap<String, BTreeSet<TaskId>>,
+    /// Children lost over no task, since the last run that ended well.
+    idle_losses: u32,
+    /// The child before was lost: the next one is to prove itself.
+    in_doubt: bool,
     /// In a row.
     starts_failed: u32,
     reason: Option<QuarantineReason>,
@@ -61,10 +85,32 @@ impl Quarantine {
         self.reason.is_some()
     }
 
+    /// Whether a new child computes nothing for anybody before its canary ran well.
+    pub(super) fn wants_canary(&self) -> bool {
+        self.in_doubt || self.is_on()
+    }
+
+    /// A child was lost, and nobody in particular is to blame.
+    pub(super) fn doubt(&mut self) {
+        self.in_doubt = true;
+    }
+
     /// Until when there is to be no child, if this was one loss too many.
-    pub(super) fn child_lost(&mut self, now: Duration) -> Option<Duration> {
-        self.losses = self.losses.saturating_add(1);
-        (self.losses >= LOSSES_MAX).then(|| self.begins(now, QuarantineReason::ChildrenLost))
+    pub(super) fn child_lost(
+        &mut self,
+        now: Duration,
+        culprit: Option<Culprit>,
+    ) -> Option<Duration> {
+        self.in_doubt = true;
+        let too_many = if let Some(Culprit { task, operation }) = culprit {
+            let tasks = self.losses.entry(operation).or_default();
+            tasks.insert(task);
+            tasks.len() >= TASKS_LOST_MAX
+        } else {
+            self.idle_losses = self.idle_losses.saturating_add(1);
+            self.idle_losses >= IDLE_LOSSES_MAX
+        };
+        too_many.then(|| self.begins(now, QuarantineReason::ChildrenLost))
     }
 
     /// Until when the next start waits, if there is a quarantine or this was one failure too many.
@@ -81,15 +127,19 @@ impl Quarantine {
         self.starts_failed = 0;
     }
 
-    /// The executor gave an output.
-    pub(super) fn work_done(&mut self, now: Duration) {
-        self.losses = 0;
+    /// The executor gave an output of this operation.
+    pub(super) fn work_done(&mut self, now: Duration, operation: &str) {
+        self.losses.remove(operation);
         if self
             .ended_at
             .is_none_or(|at| now >= at.saturating_add(STEADY))
         {
             self.pauses = 0;
         }
+    }
+
+    pub(super) fn run_ended_well(&mut self) {
+        self.idle_losses = 0;
     }
 
     fn begins(&mut self, now: Duration, reason: QuarantineReason) -> Duration {
@@ -99,7 +149,7 @@ impl Quarantine {
 
     /// Until when the next child waits, since this one gave no known answers.
     pub(super) fn canary_failed(&mut self, now: Duration) -> Duration {
-        self.begins(now, QuarantineReason::ChildrenLost)
+        self.begins(now, QuarantineReason::CanaryFailed)
     }
 
     /// Until when the next child waits.
@@ -112,10 +162,15 @@ impl Quarantine {
         now.saturating_add(PAUSE_FIRST.saturating_mul(factor).min(PAUSE_MAX))
     }
 
-    /// A canary ran well.
-    pub(super) fn ended(&mut self, now: Duration) {
+    /// What is counted goes on being counted, but for a quarantine that ends: it counts anew after that.
+    pub(super) fn canary_passed(&mut self, now: Duration) {
+        self.in_doubt = false;
+        if !self.is_on() {
+            return;
+        }
         self.reason = None;
-        self.losses = 0;
+        self.losses.clear();
+        self.idle_losses = 0;
         self.starts_failed = 0;
         self.ended_at = Some(now);
     }
@@ -137,6 +192,9 @@ impl Machine {
 
     /// Tasks are better off with another worker; what is computed is still reported.
     pub(super) fn poll_quarantine(&mut self, actions: &mut Vec<Action>) {
+        if !self.stop.is_requested() && self.runner.canary_due() {
+            actions.push(Action::Canary);
+        }
         if !self.runner.is_quarantined() {
             return;
         }
@@ -144,9 +202,6 @@ impl Machine {
             .release_not_begun("the worker's executor is in quarantine");
         if self.link.abandon_lease() {
             actions.push(Action::AbandonLease);
-        }
-        if !self.stop.is_requested() && self.runner.canary_due() {
-            actions.push(Action::Canary);
         }
     }
 }
@@ -157,26 +212,78 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn over(task: u64, operation: &str) -> Culprit {
+        Culprit {
+            task: TaskId::from_parts(task, 0),
+            operation: operation.to_owned(),
+        }
+    }
+
     #[test]
-    fn losses_between_works_that_are_done_are_nothing() {
+    fn tasks_of_one_operation_count_since_its_last_output() {
         let mut quarantine = Quarantine::default();
-        for count in 0..100 {
-            if count % (LOSSES_MAX - 1) == 0 {
-                quarantine.work_done(SECOND * count);
+        for number in 0..100 {
+            if number % 3 == 0 {
+                quarantine.work_done(SECOND, "gemm");
             }
-            assert_eq!(quarantine.child_lost(SECOND * count), None);
+            assert_eq!(
+                quarantine.child_lost(SECOND, Some(over(number, "gemm"))),
+                None
+            );
+        }
+        quarantine.work_done(SECOND, "softmax");
+        for number in 100..102 {
+            assert_eq!(
+                quarantine.child_lost(SECOND, Some(over(number, "softmax"))),
+                None
+            );
+        }
+        // Outputs of another operation say nothing of this one.
+        quarantine.work_done(SECOND, "softmax");
+        for number in 100..102 {
+            assert_eq!(
+                quarantine.child_lost(SECOND, Some(over(number, "gemm"))),
+                None
+            );
+        }
+        let until = quarantine.child_lost(SECOND, Some(over(102, "gemm")));
+        assert_eq!(until, Some(SECOND * 11));
+        assert_eq!(quarantine.reason(), Some(QuarantineReason::ChildrenLost));
+    }
+
+    #[test]
+    fn attempts_of_one_task_count_once() {
+        let mut quarantine = Quarantine::default();
+        for _ in 0..100 {
+            assert_eq!(quarantine.child_lost(SECOND, Some(over(1, "gemm"))), None);
+            quarantine.canary_passed(SECOND);
         }
         assert!(!quarantine.is_on());
     }
 
     #[test]
-    fn one_too_many_begins_it_and_pauses_grow() {
+    fn children_that_are_gone_before_anything_runs_count_until_a_run_ends_well() {
         let mut quarantine = Quarantine::default();
-        for _ in 1..LOSSES_MAX {
-            assert_eq!(quarantine.child_lost(SECOND), None);
+        for count in 0..100 {
+            if count % 3 == 0 {
+                quarantine.run_ended_well();
+            }
+            assert_eq!(quarantine.child_lost(SECOND, None), None);
+            quarantine.canary_passed(SECOND);
         }
-        assert_eq!(quarantine.child_lost(SECOND), Some(SECOND * 11));
-        assert_eq!(quarantine.reason(), Some(QuarantineReason::ChildrenLost));
+        quarantine.child_lost(SECOND, None);
+        quarantine.child_lost(SECOND, None);
+        assert!(quarantine.child_lost(SECOND, None).is_some());
+    }
+
+    #[test]
+    fn a_canary_that_fails_begins_it_and_pauses_grow() {
+        let mut quarantine = Quarantine::default();
+        assert!(!quarantine.wants_canary());
+        quarantine.doubt();
+        assert!(quarantine.wants_canary() && !quarantine.is_on());
+        assert_eq!(quarantine.canary_failed(SECOND), SECOND * 11);
+        assert_eq!(quarantine.reason(), Some(QuarantineReason::CanaryFailed));
         let pauses_s: Vec<_> = (0..8)
             .map(|_| quarantine.goes_on(Duration::ZERO).as_secs())
             .collect();
@@ -184,6 +291,8 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(quarantine.goes_on(Duration::ZERO), PAUSE_MAX);
         }
+        quarantine.canary_passed(SECOND);
+        assert!(!quarantine.wants_canary() && !quarantine.is_on());
     }
 
     #[test]
@@ -212,13 +321,13 @@ mod tests {
         let mut quarantine = Quarantine::default();
         let mut lose_all = |now, done_at: Option<Duration>| {
             if let Some(at) = done_at {
-                quarantine.work_done(at);
+                quarantine.work_done(at, "gemm");
             }
             let mut until = None;
-            for _ in 0..LOSSES_MAX {
-                until = quarantine.child_lost(now);
+            for task in 0..4 {
+                until = quarantine.child_lost(now, Some(over(task, "gemm")));
             }
-            quarantine.ended(now);
+            quarantine.canary_passed(now);
             until.map(|until: Duration| until.saturating_sub(now))
         };
         let at = |seconds| SECOND * seconds;

@@ -7,7 +7,7 @@ use protocol::lease::LeaseRef;
 
 use super::backoff::Backoff;
 use super::event::Tick;
-use super::quarantine::{Quarantine, QuarantineReason};
+use super::quarantine::{Culprit, Quarantine, QuarantineReason};
 
 /// A child that dies at once is started again after at most this, doubling …
 const RESTART_FIRST: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ enum State {
         retry_at: Duration,
     },
     Starting,
-    /// A new child, in quarantine, before or during its canary.
+    /// A new child that takes the place of a lost one, before or during its canary.
     Trial {
         in_order: bool,
         begun: bool,
@@ -53,6 +53,8 @@ struct Busy {
     unanswered: VecDeque<LeaseRef>,
     /// When it began or gave its latest answer.
     heard_at: Duration,
+    /// The work that was answered as lost.
+    culprit: Option<Culprit>,
     killed: Option<Killed>,
 }
 
@@ -80,7 +82,7 @@ impl Default for Runner {
 impl Runner {
     pub(super) fn started(&mut self, in_order: bool) {
         self.quarantine.started();
-        self.state = if self.quarantine.is_on() {
+        self.state = if self.quarantine.wants_canary() {
             State::Trial {
                 in_order,
                 begun: false,
@@ -90,7 +92,7 @@ impl Runner {
         };
     }
 
-    /// True once for each child that starts in quarantine.
+    /// True once for each child that is to prove itself.
     pub(super) fn canary_due(&mut self) -> bool {
         match &mut self.state {
             State::Trial { begun, .. } => !std::mem::replace(begun, true),
@@ -103,8 +105,10 @@ impl Runner {
             return;
         };
         self.state = if passed {
-            self.quarantine.ended(tick.now);
-            self.restart.succeeded();
+            if self.quarantine.is_on() {
+                self.restart.succeeded();
+            }
+            self.quarantine.canary_passed(tick.now);
             State::Idle { in_order }
         } else {
             State::Stopped {
@@ -149,13 +153,21 @@ impl Runner {
                 runs_in_order: in_order && !has_model,
                 unanswered: leases,
                 heard_at: now,
+                culprit: None,
                 killed: None,
             });
         }
     }
 
-    pub(super) fn work_done(&mut self, now: Duration) {
-        self.quarantine.work_done(now);
+    pub(super) fn work_done(&mut self, now: Duration, operation: &str) {
+        self.quarantine.work_done(now, operation);
+    }
+
+    /// This one took the child along.
+    pub(super) fn work_lost(&mut self, culprit: Culprit) {
+        if let State::Busy(busy) = &mut self.state {
+            busy.culprit.get_or_insert(culprit);
+        }
     }
 
     pub(super) fn answered(&mut self, now: Duration, lease: &LeaseRef) {
@@ -172,27 +184,30 @@ impl Runner {
         }
     }
 
-    /// A child that we killed at work is replaced at once; one that died or hung waits, and counts, unless `repeats`:
-    /// what it ran runs again, each work alone, and a child lost then counts.
+    /// A child that we killed at work is replaced at once; after one that died or hung the next is to prove itself. It counts,
+    /// unless we killed it, or `repeats`: what it ran runs again, each work alone, and a child lost then counts.
     pub(super) fn run_ended(&mut self, tick: Tick, child_lost: bool, repeats: bool) {
-        let State::Busy(busy) = &self.state else {
+        let State::Busy(busy) = &mut self.state else {
             return;
         };
-        let (in_order, killed) = (busy.in_order, busy.killed);
+        let (in_order, killed, culprit) = (busy.in_order, busy.killed, busy.culprit.take());
         if !child_lost {
             self.restart.succeeded();
+            self.quarantine.run_ended_well();
             self.state = State::Idle { in_order };
             return;
         }
-        let at_work = killed == Some(Killed::Working);
-        let quarantined_until = if at_work || repeats {
-            None
-        } else {
-            self.quarantine.child_lost(tick.now)
+        let quarantined_until = match killed {
+            Some(Killed::Working) => None,
+            None if !repeats => self.quarantine.child_lost(tick.now, culprit),
+            Some(Killed::Silent) | None => {
+                self.quarantine.doubt();
+                None
+            }
         };
         let retry_at = match quarantined_until {
             Some(until) => until,
-            None if at_work => tick.now,
+            None if killed == Some(Killed::Working) => tick.now,
             None => tick.now.saturating_add(self.restart.failed(tick.random)),
         };
         self.state = State::Stopped { retry_at };

@@ -203,8 +203,9 @@ fn a_lost_child_is_replaced_and_what_was_not_begun_runs_on_the_next_one() {
         "a lost child is not replaced at once"
     );
     assert!(starts(&bench.after(Duration::from_millis(100))));
+    bench.handle(Event::RunnerStarted { in_order: true });
     assert_eq!(
-        runs(&bench.handle(Event::RunnerStarted { in_order: true })),
+        runs(&bench.handle(Event::CanaryEnded { passed: true })),
         [lease(2), lease(3)]
     );
     assert_eq!(bench.machine.counts().executor_restarts, 1);
