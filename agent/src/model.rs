@@ -1,7 +1,6 @@
 //! `cocoon-worker model fetch`: a model's files from a folder or a server into a folder, each put in place only after its
 //! pinned digest was verified. Where they come from needs no trust.
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -29,22 +28,32 @@ pub enum Source {
     Server(String),
 }
 
-impl FromStr for Source {
-    type Err = Infallible;
+/// Why a text names no source.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}:` is no scheme that files are fetched by: give a folder, or a URL of https or http")]
+pub struct SourceError(String);
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        let is_url = text.starts_with("https://") || text.starts_with("http://");
-        Ok(if is_url {
-            Self::Server(text.trim_end_matches('/').to_owned())
-        } else {
-            Self::Folder(text.into())
-        })
+impl FromStr for Source {
+    type Err = SourceError;
+
+    fn from_str(text: &str) -> Result<Self, SourceError> {
+        match text.split_once("://") {
+            None => Ok(Self::Folder(text.into())),
+            Some(("https" | "http", _)) => Ok(Self::Server(text.trim_end_matches('/').to_owned())),
+            Some((scheme, _)) => Err(SourceError(scheme.to_owned())),
+        }
     }
 }
 
 /// Why the folder does not hold the model now. Files that were verified before stay.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
+    #[error("the program's runtime does not start")]
+    Runtime(#[source] io::Error),
+    #[error(
+        "the folder has something else in a file's place; move it away, or name another folder"
+    )]
+    InTheWay(#[source] ModelError),
     #[error("the source does not hold the model")]
     Model(#[source] ModelError),
     #[error("`{0}` is no URL")]
@@ -67,14 +76,15 @@ pub enum FetchError {
     },
 }
 
-/// Fetches every file of the model into the folder and gives the model's digest.
-pub async fn fetch(from: &Source, to: &Path, pinned: &Model) -> Result<Sha256Digest, FetchError> {
-    std::fs::create_dir_all(to).map_err(|source| FetchError::Write {
-        path: to.to_owned(),
-        source,
-    })?;
-    for file in pinned.files {
-        tracing::info!(file = file.name, bytes = file.bytes, "fetching");
+/// Fetches every file of the model that is not in the folder yet, and gives the model's digest. `say` is told each, as a line.
+pub async fn fetch(
+    from: &Source,
+    to: &Path,
+    pinned: &Model,
+    say: &dyn Fn(&str),
+) -> Result<Sha256Digest, FetchError> {
+    for file in missing(to, pinned)? {
+        say(&format!("fetching {} ({} bytes)", file.name, file.bytes));
         let bytes = match from {
             Source::Folder(folder) => {
                 model::read(folder, pinned, file).map_err(FetchError::Model)?
@@ -85,6 +95,19 @@ pub async fn fetch(from: &Source, to: &Path, pinned: &Model) -> Result<Sha256Dig
         put(&path, &bytes).map_err(|source| FetchError::Write { path, source })?;
     }
     Ok(pinned.digest())
+}
+
+/// Those that are not in place. What is another file is somebody's, and is not overwritten.
+fn missing<'a>(folder: &Path, pinned: &'a Model) -> Result<Vec<&'a ModelFile>, FetchError> {
+    let files = pinned.files.iter();
+    let missing = files.filter_map(|file| match model::read(folder, pinned, file) {
+        Ok(_) => None,
+        Err(ModelError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Some(Ok(file))
+        }
+        Err(error) => Some(Err(FetchError::InTheWay(error))),
+    });
+    missing.collect()
 }
 
 async fn download(base: &str, pinned: &Model, file: &ModelFile) -> Result<Vec<u8>, FetchError> {
@@ -111,6 +134,7 @@ async fn download(base: &str, pinned: &Model, file: &ModelFile) -> Result<Vec<u8
 
 /// Writes beside the place and moves it there: no reader sees half a file, and nothing half is left behind.
 fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
     let part = path.with_added_extension("part");
     let moved = write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
     if let Err(error) = moved {

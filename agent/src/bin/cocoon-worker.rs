@@ -5,9 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use agent::command_line::{self, CONFIGURATION, EXIT_CODES};
+use agent::command_line::{self, CONFIGURATION, EXIT_CODES, say, say_error};
 use agent::config::{Config, ConfigError, chain};
-use agent::model::Source;
+use agent::model::{FetchError, Source};
 use agent::{World, logging};
 use attestation::gpu::GpuTrustAnchor;
 use clap::{Parser, Subcommand};
@@ -71,7 +71,11 @@ struct ExecutorArguments {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Read the configuration file and everything it names, and report every mistake.
-    Check(RunArguments),
+    Check {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]
+        config: PathBuf,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -92,20 +96,26 @@ fn main() -> ExitCode {
     match arguments.command {
         None => run(&arguments.run),
         Some(Command::Run(run_arguments)) => run(&run_arguments),
-        Some(Command::Config(ConfigCommand::Check(run_arguments))) => check(&run_arguments),
+        Some(Command::Config(ConfigCommand::Check { config })) => check(&config),
         Some(Command::Model(ModelCommand::Fetch { from, to })) => fetch_model(&from, &to),
         Some(Command::Executor(arguments)) => executor(&arguments),
     }
 }
 
-fn check(arguments: &RunArguments) -> ExitCode {
-    logging::start(&arguments.log);
-    match Config::load(&arguments.config) {
+fn check(path: &Path) -> ExitCode {
+    match Config::load(path) {
         Ok(config) => {
-            tracing::info!(worker = %config.worker_id, file = %arguments.config.display(), "the configuration is complete");
+            say(&format!(
+                "{} is complete, for {}",
+                path.display(),
+                config.worker_id
+            ));
             ExitCode::SUCCESS
         }
-        Err(error) => refuse(&error),
+        Err(error) => {
+            say_error(&error);
+            ExitCode::from(CONFIGURATION)
+        }
     }
 }
 
@@ -115,17 +125,20 @@ fn refuse(error: &ConfigError) -> ExitCode {
 }
 
 fn fetch_model(from: &Source, to: &Path) -> ExitCode {
-    logging::start(logging::FILTER_DEFAULT);
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
-    match runtime.block_on(agent::model::fetch(from, to, &ALL_MINILM_L6_V2)) {
+    let model = &ALL_MINILM_L6_V2;
+    let fetched = tokio::runtime::Runtime::new()
+        .map_err(FetchError::Runtime)
+        .and_then(|runtime| runtime.block_on(agent::model::fetch(from, to, model, &say)));
+    match fetched {
         Ok(digest) => {
-            tracing::info!(model = ALL_MINILM_L6_V2.name, %digest, folder = %to.display(), "the model is in place");
+            say(&format!("{} is in {}", model.name, to.display()));
+            say(&format!("model digest  {digest}"));
             ExitCode::SUCCESS
         }
-        Err(error) => fail(&error),
+        Err(error) => {
+            say_error(&error);
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -27,15 +27,31 @@ pub(super) fn gpu(
         }
     }
     let device = has_device.then(|| keys.text(DEVICE)).flatten();
+    if let Some(text) = &device
+        && !text.starts_with("GPU-")
+    {
+        let wanted = "expected a GPU's UUID, GPU-…, as `nvidia-smi -L` shows it";
+        keys.mistake(DEVICE, format!("{wanted}, not {text:?}"));
+    }
     let libraries = has_libraries.then(|| keys.path(LIBRARIES)).flatten();
-    let is_one = libraries.as_deref().is_none_or(is_one_folder);
-    if !is_one {
+    if let Some(folder) = &libraries {
+        libraries_folder(keys, folder);
+    }
+    (device, libraries)
+}
+
+fn libraries_folder(keys: &mut Keys, folder: &Path) {
+    if !is_one_folder(folder) {
         keys.mistake(
             LIBRARIES,
             "expected one folder, without `:`, `;` or `$`, which the dynamic loader reads as more than a name",
         );
+    } else if !folder.is_dir() {
+        keys.mistake(
+            LIBRARIES,
+            format!("there is no folder {}", folder.display()),
+        );
     }
-    (device, libraries.filter(|_| is_one))
 }
 
 /// Whether the dynamic loader takes the path for what it is; see `ld.so(8)`, `LD_LIBRARY_PATH` and "Dynamic string tokens".

@@ -78,10 +78,10 @@ fn a_complete_file_is_read() {
 fn the_gpu_that_computes_is_read() {
     let folder = Folder::new();
     let complete = folder.complete().replace("\"cpu\"", "\"cuda\"");
-    let gpu = "[gpu]\ndevice = \"GPU-1\"\ncuda_libraries = \"/opt/cuda\"\n";
+    let gpu = "[gpu]\ndevice = \"GPU-1\"\ncuda_libraries = \"/usr\"\n";
     let config = folder.load(&format!("{complete}\n{gpu}")).unwrap();
     assert_eq!(config.gpu_device.as_deref(), Some("GPU-1"));
-    assert_eq!(config.cuda_libraries, Some(PathBuf::from("/opt/cuda")));
+    assert_eq!(config.cuda_libraries, Some(PathBuf::from("/usr")));
     let numbers = "[gpu]\ndevice = 1\ncuda_libraries = 2\n";
     let mistakes = |complete: &str, gpu: &str| {
         let mistaken = folder.load(&format!("{complete}\n{gpu}"));
@@ -94,7 +94,13 @@ fn the_gpu_that_computes_is_read() {
     let both = ["gpu.device", "gpu.cuda_libraries"];
     assert_eq!(mistakes(&complete, numbers), both);
     assert_eq!(mistakes(&folder.complete(), gpu), both, "on the CPU");
-    for folders in ["/opt/cuda:/tmp", "/opt/cuda;/tmp", "/opt/$ORIGIN"] {
+    assert_eq!(mistakes(&complete, "[gpu]\ndevice = \"0\"\n"), both[..1]);
+    for folders in [
+        "/nonexistent/cuda",
+        "/opt/cuda:/tmp",
+        "/opt/cuda;/tmp",
+        "/opt/$ORIGIN",
+    ] {
         let gpu = format!("[gpu]\ncuda_libraries = \"{folders}\"\n");
         assert_eq!(mistakes(&complete, &gpu), both[1..], "{folders}");
     }

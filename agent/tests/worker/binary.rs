@@ -53,7 +53,7 @@ async fn mistakes_in_the_configuration_exit_with_78() {
     let (folder, config) = complete().await;
     for (from, to, words) in [
         ("capacity = 32", "capacity = 0", "capacity"),
-        ("executor = \"cpu\"", "", "executor = \\\"cpu\\\""),
+        ("executor = \"cpu\"", "", "executor = \"cpu\""),
         ("capacity = 32", "colour = 1", "colour"),
     ] {
         let output = check(folder.path(), &config.replace(from, to));
