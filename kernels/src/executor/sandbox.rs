@@ -55,6 +55,13 @@ const DENIED: &[i64] = &[
     libc::SYS_kcmp,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
+    // How other processes are scheduled, and where their memory lies.
+    libc::SYS_setpriority,
+    libc::SYS_ioprio_set,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setattr,
+    libc::SYS_migrate_pages,
     // Signals that `OF_ITSELF` does not name: libraries send theirs by `kill` and `tgkill`.
     libc::SYS_tkill,
     libc::SYS_rt_sigqueueinfo,
@@ -109,6 +116,15 @@ const DENIED: &[i64] = &[
     libc::SYS_setdomainname,
 ];
 
+/// Denied where their second argument, the command, is one of these: they send a signal to another process when something
+/// happens on a file, or type into the terminal that standard error may be.
+const DENIED_COMMANDS: [(i64, &[u64]); 2] = [
+    // `F_SETOWN`, `F_SETSIG` and `F_SETOWN_EX` of asm-generic/fcntl.h.
+    (libc::SYS_fcntl, &[8, 10, 15]),
+    // `FIOSETOWN` and `SIOCSPGRP` of asm-generic/sockios.h; `TIOCSTI` of asm-generic/ioctls.h, and `TIOCLINUX` of asm/ioctls.h.
+    (libc::SYS_ioctl, &[0x8901, 0x8902, 0x5412, 0x541c]),
+];
+
 /// Allowed where their first argument is this process, which kills itself when its agent ends.
 const OF_ITSELF: [i64; 2] = [libc::SYS_kill, libc::SYS_tgkill];
 
@@ -136,9 +152,19 @@ fn deny(errno: u32) -> Result<BpfProgram, seccompiler::BackendError> {
     for call in OF_ITSELF {
         rules.insert(call, vec![first_is_none_of(&[own])?]);
     }
+    for (call, commands) in DENIED_COMMANDS {
+        let commands = commands.iter().map(|command| second_is(*command));
+        rules.insert(call, commands.collect::<Result<_, _>>()?);
+    }
     // Zero is the caller as well, which the C library asks for its own limits with.
     rules.insert(libc::SYS_prlimit64, vec![first_is_none_of(&[0, own])?]);
     filter(rules, errno)
+}
+
+/// A call whose second argument is this.
+fn second_is(command: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    let is = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, command)?;
+    SeccompRule::new(vec![is])
 }
 
 /// A call whose first argument, a process, is another than these.

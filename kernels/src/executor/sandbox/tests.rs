@@ -94,6 +94,21 @@ fn other_processes_get_no_signal_and_no_limits_and_this_one_does() {
     assert_eq!((itself, other), ([None; 3], [Some(TELLTALE); 3]));
 }
 
+#[test]
+fn files_send_no_signals_and_type_nothing() {
+    let failures = confined(deny(errno(TELLTALE)).unwrap(), || {
+        let commands = DENIED_COMMANDS.iter().flat_map(|(call, commands)| {
+            // No file is open by this number.
+            commands
+                .iter()
+                .map(|command| failure_of(*call, u32::MAX, u32::try_from(*command).unwrap()))
+        });
+        let get_flags = failure_of(libc::SYS_fcntl, 0, u32::try_from(libc::F_GETFD).unwrap());
+        (commands.collect::<Vec<_>>(), get_flags)
+    });
+    assert_eq!(failures, (vec![Some(TELLTALE); 7], None));
+}
+
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn no_call_goes_by_its_second_number() {
