@@ -4,8 +4,8 @@
 //! its effect is on disk. `now_ms` is an argument everywhere. [`Store`] is the only door; the database behind it is
 //! SQLite (`sqlite`), and a second one goes beside it, held to the same conformance suite (`store/tests`).
 //!
-//! Not here yet, each with its place: fairness between users (`sqlite::queue::rank`), requirements beyond the operation
-//! (the leading columns of the index `tasks_queued`), retention of finished tasks, collection of blobs that no row names.
+//! Not here yet, each with its place: requirements beyond the operation (columns of the table `flows`), retention of finished
+//! tasks, collection of blobs that no row names.
 
 mod error;
 mod records;

@@ -23,7 +23,7 @@ pub struct SubmitTask {
     pub parameters: Map<String, Value>,
     #[serde(default)]
     pub inputs: Vec<InputSource>,
-    /// 0 (last) to 9 (first).
+    /// Among your tasks of the operation: 0 (last) to 9 (first).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<u8>,
     /// Expire the task when no worker has taken it after so many seconds.

@@ -73,7 +73,7 @@ pub struct Submit {
     /// Write the output here (`-`: standard output); waits.
     #[arg(long, short, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// 0 (last) to 9 (first).
+    /// Among your tasks of the operation: 0 (last) to 9 (first).
     #[arg(long, value_name = "0-9", value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_MAX)))]
     pub priority: Option<u8>,
     /// Expire the task when no worker has taken it in this time: `90s`, `10m`, `2h`; a number alone is seconds.

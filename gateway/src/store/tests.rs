@@ -3,6 +3,7 @@
 mod acks;
 mod ageing;
 mod durability;
+mod fairness;
 pub(crate) mod harness;
 mod leases;
 mod life;

@@ -109,8 +109,12 @@ async fn a_task_that_fails_everywhere_becomes_a_dead_letter_that_an_operator_red
     let pool = Pool::start().await;
     let alice = pool.https(&pool.client("alice").await);
     let worker = admitted(&pool, "worker-1").await;
+    let others = [
+        admitted(&pool, "worker-2").await,
+        admitted(&pool, "worker-3").await,
+    ];
     let id = submit(&alice, b"abc").await;
-    for _ in 0..3 {
+    for worker in [&worker, &others[0], &others[1]] {
         let leases = worker.lease(1, 1_000).await;
         assert_eq!(
             worker.nack(&leases[0], FaultKind::Failed).await.outcomes,

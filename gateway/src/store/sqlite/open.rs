@@ -15,6 +15,7 @@ use super::super::{OpenError, StoreError};
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_reappraisals.sql"),
+    include_str!("migrations/0003_flows.sql"),
 ];
 
 /// `ccnG`: tells a gateway's database from any other SQLite file.

@@ -27,17 +27,15 @@ pub(in super::super) use lease::{lease, lease_input, renew};
 pub(in super::super) use release::{expire, nack, release_all};
 pub(in super::super) use submit::submit;
 
-use protocol::TaskId;
 use protocol::limits::PRIORITY_STEP_S;
 use protocol::task::TaskState;
 
 use super::super::StoreError;
 use super::WriteScope;
-use super::values::integer;
+use super::values::{TaskRow, integer, optional_integer};
 
-/// Where a task stands among the queued ones of its operation: the smallest is leased next, equal ones in order of
-/// arrival. Priority counts as time already waited, so a plain index ages the queue and nothing starves. Fairness between
-/// users belongs here too: a virtual time per user in place of `submitted_ms`.
+/// Where a task stands among the queued ones of its user and operation: the smallest is leased next, equal ones in order of
+/// arrival. Priority counts as time already waited, so a plain index ages the queue and nothing starves.
 fn rank(submitted_ms: u64, priority: u8) -> i64 {
     let head_start_ms = u64::from(priority)
         .saturating_mul(PRIORITY_STEP_S)
@@ -47,13 +45,13 @@ fn rank(submitted_ms: u64, priority: u8) -> i64 {
 
 /// How a lease ends without an ack.
 struct Ending {
-    /// Key of the row.
-    number: i64,
-    task: TaskId,
+    row: TaskRow,
     to: TaskState,
     /// Deliveries that count from now on.
     attempts: u32,
     token: Token,
+    /// Until when the worker that had it does not get it again.
+    avoid_until_ms: Option<u64>,
     now_ms: u64,
 }
 
@@ -73,17 +71,18 @@ fn end_lease(scope: &mut WriteScope<'_>, ending: &Ending) -> Result<(), StoreErr
         .connection
         .prepare_cached(
             "UPDATE tasks SET state = ?2, attempts = ?3, fencing_token = fencing_token + ?4, finished_ms = ?5,
-                 lease_expires_ms = NULL
+                 lease_expires_ms = NULL, avoid_until_ms = ?6
              WHERE number = ?1",
         )?
         .execute((
-            ending.number,
+            ending.row.number,
             ending.to.as_str(),
             ending.attempts,
             i64::from(ending.token == Token::Burnt),
             finished_ms,
+            optional_integer(ending.avoid_until_ms),
         ))?;
-    scope.moved(ending.task, Some(TaskState::Running), ending.to);
+    scope.moved(ending.row, Some(TaskState::Running), ending.to);
     Ok(())
 }
 

@@ -37,6 +37,23 @@ pub(super) fn optional_unsigned_at(row: &Row<'_>, column: &str) -> rusqlite::Res
     Ok(row.get::<_, Option<i64>>(column)?.map(unsigned))
 }
 
+/// A task's row: its key, its name, and the flow that it belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TaskRow {
+    pub(super) number: i64,
+    pub(super) id: TaskId,
+    pub(super) flow: i64,
+}
+
+/// Of the columns `number`, `id` and `flow`.
+pub(super) fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
+    Ok(TaskRow {
+        number: row.get("number")?,
+        id: task_at(row, "id")?,
+        flow: row.get("flow")?,
+    })
+}
+
 pub(super) fn task_at(row: &Row<'_>, column: &str) -> rusqlite::Result<TaskId> {
     row.get(column).map(TaskId::from_bytes)
 }

@@ -1,6 +1,7 @@
 //! The one writer. It takes everything that waits, up to a limit, into one transaction with one flush, and answers once
 //! that is on disk. An operation that fails is undone alone; a commit that fails fails all of its operations.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::super::watch::Watchers;
 use super::super::{StoreError, WriteStatistics};
 use super::open::Opened;
+use super::values::TaskRow;
 
 /// Operations that wait for the writer: some tens of milliseconds of its work.
 const OPERATIONS_WAITING_MAX: usize = 2_048;
@@ -69,22 +71,28 @@ pub(in super::super) struct WriteScope<'c> {
 #[derive(Debug, Default)]
 struct Changes {
     counts: [i64; TaskState::ALL.len()],
+    /// Of each flow.
+    queued: BTreeMap<i64, i64>,
     became_visible: bool,
     finished: Vec<TaskId>,
 }
 
 impl WriteScope<'_> {
     /// Every change of a task's state goes through here: the kept counts and the watchers depend on it.
-    pub(super) fn moved(&mut self, task: TaskId, from: Option<TaskState>, to: TaskState) {
+    pub(super) fn moved(&mut self, task: TaskRow, from: Option<TaskState>, to: TaskState) {
         for (state, step) in from.map(|from| (from, -1)).into_iter().chain([(to, 1)]) {
             let position = TaskState::ALL.iter().position(|known| *known == state);
             if let Some(count) = position.and_then(|at| self.changes.counts.get_mut(at)) {
                 *count = count.saturating_add(step);
             }
+            if state == TaskState::Queued {
+                let queued = self.changes.queued.entry(task.flow).or_default();
+                *queued = queued.saturating_add(step);
+            }
         }
         self.changes.became_visible |= to == TaskState::Queued;
         if to.is_finished() {
-            self.changes.finished.push(task);
+            self.changes.finished.push(task.id);
         }
     }
 
@@ -95,6 +103,11 @@ impl WriteScope<'_> {
                     .prepare_cached("UPDATE task_counts SET tasks = tasks + ?2 WHERE state = ?1")?
                     .execute((state.as_str(), step))?;
             }
+        }
+        for (flow, &step) in &self.changes.queued {
+            self.connection
+                .prepare_cached("UPDATE flows SET queued = queued + ?2 WHERE number = ?1")?
+                .execute((flow, step))?;
         }
         Ok(())
     }

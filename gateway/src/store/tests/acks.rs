@@ -82,13 +82,18 @@ async fn a_worker_that_was_taken_out_finishes_nothing() {
 async fn what_was_given_back_cannot_be_acked() {
     let mut pool = Pool::new().await;
     let worker = pool.worker("worker-1").await;
+    let other = pool.worker("worker-2").await;
     let task = pool.submit().await;
-    for kind in [FaultKind::Released, FaultKind::Failed, FaultKind::Invalid] {
-        let lease = pool.lease_one(&worker).await;
-        pool.nack(&worker, &lease, kind).await;
-        assert_eq!(pool.ack_one(&worker, &lease).await, AckOutcome::Superseded);
+    for (worker, kind) in [
+        (&worker, FaultKind::Released),
+        (&worker, FaultKind::Failed),
+        (&other, FaultKind::Invalid),
+    ] {
+        let lease = pool.lease_one(worker).await;
+        pool.nack(worker, &lease, kind).await;
+        assert_eq!(pool.ack_one(worker, &lease).await, AckOutcome::Superseded);
         assert_eq!(
-            pool.nack(&worker, &lease, kind).await,
+            pool.nack(worker, &lease, kind).await,
             NackOutcome::Superseded
         );
     }

@@ -69,5 +69,6 @@ async fn a_task_that_returns_keeps_its_age() {
     let lease = pool.lease(&worker, 1).await.remove(0);
     pool.nack(&worker, &lease, protocol::lease::FaultKind::Failed)
         .await;
-    assert_eq!(pool.lease(&worker, 1).await[0].task, first);
+    let other = pool.worker("worker-2").await;
+    assert_eq!(pool.lease(&other, 1).await[0].task, first);
 }

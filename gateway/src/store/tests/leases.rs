@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use protocol::lease::{LeaseInput, OperationId};
+use protocol::lease::{FaultKind, LeaseInput, OperationId};
 
 use super::harness::{LEASE_MS, NOW_MS, Pool, Worker, operation, reference, specification};
 use crate::store::{InputBytes, LeaseError, RenewQuery};
@@ -49,6 +49,64 @@ async fn only_what_the_worker_can_run_is_handed_out() {
     assert!(pool.store.lease(query.clone()).await.unwrap().is_empty());
     query.operations = vec![operation(), operation()];
     assert_eq!(pool.store.lease(query).await.unwrap().len(), 1);
+}
+
+/// Others get it at once. Where there is no other worker it gets it again, later each time.
+#[tokio::test]
+async fn a_task_that_failed_is_kept_from_its_worker_for_a_while() {
+    let mut pool = Pool::new().await;
+    let worker = pool.worker("worker-1").await;
+    let other = pool.worker("worker-2").await;
+    let task = pool.submit().await;
+    let behind = pool.submit().await;
+    let failed = pool.lease(&worker, 1).await.remove(0);
+    assert_eq!(failed.task, task);
+    pool.nack(&worker, &failed, FaultKind::Failed).await;
+    let leased = pool.lease(&worker, 10).await;
+    assert_eq!((leased.len(), leased[0].task), (1, behind));
+    assert!(pool.lease_at(&worker, 10, NOW_MS + 1_999).await.is_empty());
+    let again = pool.lease_at(&worker, 10, NOW_MS + 2_000).await.remove(0);
+    assert_eq!((again.task, again.attempt), (task, 2));
+    pool.nack(&worker, &again, FaultKind::Failed).await;
+    assert!(pool.lease_at(&worker, 10, NOW_MS + 3_999).await.is_empty());
+    assert_eq!(pool.lease_one(&other).await.task, task);
+}
+
+#[tokio::test]
+async fn a_task_that_was_given_back_unharmed_is_kept_from_nobody() {
+    let mut pool = Pool::new().await;
+    let worker = pool.worker("worker-1").await;
+    pool.submit().await;
+    let failed = pool.lease_one(&worker).await;
+    pool.nack(&worker, &failed, FaultKind::Failed).await;
+    let other = pool.worker("worker-2").await;
+    let lease = pool.lease_one(&other).await;
+    pool.nack(&other, &lease, FaultKind::Released).await;
+    assert_eq!(pool.lease(&other, 1).await.len(), 1);
+}
+
+/// However many tasks failed on a worker, those behind them are not hidden, and reading past them is bounded.
+#[tokio::test]
+async fn many_tasks_that_failed_do_not_hide_those_behind_them() {
+    let mut pool = Pool::new().await;
+    let worker = pool.worker("worker-1").await;
+    let tasks = (0..100).map(|_| pool.task()).collect();
+    pool.store.submit(tasks).await.unwrap();
+    for lease in pool.lease(&worker, 64).await {
+        pool.nack(&worker, &lease, FaultKind::Failed).await;
+    }
+    let behind = pool.lease(&worker, 100).await;
+    assert_eq!(behind.len(), 36);
+    assert!(behind.iter().all(|lease| lease.attempt == 1));
+    let tasks = (0..100).map(|_| pool.task()).collect();
+    pool.store.submit(tasks).await.unwrap();
+    for lease in pool.lease(&worker, 100).await {
+        pool.nack(&worker, &lease, FaultKind::Failed).await;
+    }
+    // Beyond 64 they are handed out all the same.
+    let again = pool.lease(&worker, 200).await;
+    assert_eq!(again.len(), 100);
+    assert!(again.iter().all(|lease| lease.attempt == 2));
 }
 
 #[tokio::test]

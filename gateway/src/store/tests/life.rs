@@ -61,13 +61,14 @@ async fn a_task_is_queued_leased_and_succeeds() {
 async fn failures_lead_to_the_dead_letter_and_a_redrive_back() {
     let mut pool = Pool::new().await;
     let worker = pool.worker("worker-1").await;
+    let other = pool.worker("worker-2").await;
     let task = pool.submit().await;
-    for attempt in 1..=ATTEMPTS {
+    for (attempt, worker) in (1..=ATTEMPTS).zip([&worker, &other].into_iter().cycle()) {
         assert_eq!(pool.state(task).await, TaskState::Queued);
-        let lease = pool.lease_one(&worker).await;
+        let lease = pool.lease_one(worker).await;
         assert_eq!(lease.attempt, attempt);
         assert_eq!(
-            pool.nack(&worker, &lease, FaultKind::Failed).await,
+            pool.nack(worker, &lease, FaultKind::Failed).await,
             NackOutcome::Returned
         );
     }

@@ -10,7 +10,8 @@ use rusqlite::Connection;
 use super::super::super::StoreError;
 use super::super::WriteScope;
 use super::super::values::{
-    digest_at, integer, integer_from_usize, optional_parsed_at, parsed_at, unsigned_at,
+    TaskRow, digest_at, integer, integer_from_usize, optional_parsed_at, parsed_at, task_row,
+    unsigned_at,
 };
 use super::super::{attestations, workers};
 use crate::receipts::{LeasedTask, VerifiedAck, VerifiedBatch};
@@ -63,7 +64,7 @@ fn refused(reason: &(impl ToString + ?Sized)) -> AckOutcome {
 
 /// The task of an ack, as it stands now.
 struct Standing {
-    number: i64,
+    row: TaskRow,
     state: TaskState,
     fencing_token: FencingToken,
     worker: Option<WorkerId>,
@@ -113,7 +114,7 @@ impl Recording<'_> {
             return Ok(outcome);
         }
         if standing.state == TaskState::Succeeded {
-            return repeated(scope.connection, standing.number, ack);
+            return repeated(scope.connection, standing.row.number, ack);
         }
         if let Err(refusal) = ack.agrees_with(&standing.leased) {
             return Ok(refused(&refusal));
@@ -126,9 +127,14 @@ impl Recording<'_> {
                 "the attestation that signs the batch is not on record",
             ));
         };
-        insert_output(scope.connection, standing.number, (batch, position), ack)?;
-        self.succeed(scope.connection, standing.number)?;
-        scope.moved(lease.task, Some(standing.state), TaskState::Succeeded);
+        insert_output(
+            scope.connection,
+            standing.row.number,
+            (batch, position),
+            ack,
+        )?;
+        self.succeed(scope.connection, standing.row.number)?;
+        scope.moved(standing.row, Some(standing.state), TaskState::Succeeded);
         Ok(AckOutcome::Accepted)
     }
 
@@ -191,7 +197,7 @@ impl Recording<'_> {
 
 fn standing(connection: &Connection, lease: LeaseRef) -> Result<Option<Standing>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT number, state, attempts, fencing_token, worker, operation, version, digest, output_bytes
+        "SELECT number, id, flow, state, attempts, fencing_token, worker, operation, version, digest, output_bytes
          FROM tasks JOIN task_bodies ON task_bodies.task = tasks.number
          WHERE id = ?1",
     )?;
@@ -199,9 +205,9 @@ fn standing(connection: &Connection, lease: LeaseRef) -> Result<Option<Standing>
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    let number = row.get("number")?;
+    let task = task_row(row)?;
     Ok(Some(Standing {
-        number,
+        row: task,
         state: parsed_at(row, "state", "a task state")?,
         fencing_token: FencingToken(unsigned_at(row, "fencing_token")?),
         worker: optional_parsed_at(row, "worker", "a worker id")?,
@@ -212,7 +218,7 @@ fn standing(connection: &Connection, lease: LeaseRef) -> Result<Option<Standing>
                 name: row.get("operation")?,
                 version: row.get("version")?,
             },
-            inputs: input_digests(connection, number)?,
+            inputs: input_digests(connection, task.number)?,
             output_bytes: unsigned_at(row, "output_bytes")?,
         },
     }))

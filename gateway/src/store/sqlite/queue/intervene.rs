@@ -7,7 +7,9 @@ use rusqlite::Connection;
 
 use super::super::super::{CancelOutcome, RedriveOutcome, RunningLease, StoreError, TaskScope};
 use super::super::WriteScope;
-use super::super::values::{integer, optional_parsed_at, parsed_at, session_at, unsigned_at};
+use super::super::values::{
+    TaskRow, integer, optional_parsed_at, parsed_at, session_at, task_row, unsigned_at,
+};
 
 /// Cancels each task that is not finished, and says which worker must be told.
 pub(in super::super::super) fn cancel(
@@ -42,15 +44,15 @@ fn cancel_one(
             "UPDATE tasks SET state = 'cancelled', finished_ms = ?2, lease_expires_ms = NULL
              WHERE number = ?1",
         )?
-        .execute((found.number, integer(now_ms)))?;
-    scope.moved(task, Some(found.state), TaskState::Cancelled);
+        .execute((found.row.number, integer(now_ms)))?;
+    scope.moved(found.row, Some(found.state), TaskState::Cancelled);
     Ok(CancelOutcome::Cancelled {
         running: found.running,
     })
 }
 
 struct Found {
-    number: i64,
+    row: TaskRow,
     state: TaskState,
     running: Option<RunningLease>,
 }
@@ -61,7 +63,7 @@ fn find(
     task: TaskId,
 ) -> Result<Option<Found>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT number, state, fencing_token, worker, session FROM tasks
+        "SELECT number, id, flow, state, fencing_token, worker, session FROM tasks
          WHERE id = ?1 AND (?2 IS NULL OR user = ?2)",
     )?;
     let mut rows = statement.query((task.to_bytes(), whose.user()))?;
@@ -82,7 +84,7 @@ fn find(
         _ => None,
     };
     Ok(Some(Found {
-        number: row.get("number")?,
+        row: task_row(row)?,
         state,
         running,
     }))
@@ -108,10 +110,10 @@ fn redrive_one(scope: &mut WriteScope<'_>, task: TaskId) -> Result<RedriveOutcom
         .connection
         .prepare_cached(
             "UPDATE tasks SET state = 'queued', attempts = 0, fencing_token = fencing_token + 1,
-                 deadline_ms = NULL, finished_ms = NULL
+                 deadline_ms = NULL, finished_ms = NULL, avoid_until_ms = NULL
              WHERE number = ?1",
         )?
-        .execute([found.number])?;
-    scope.moved(task, Some(TaskState::DeadLetter), TaskState::Queued);
+        .execute([found.row.number])?;
+    scope.moved(found.row, Some(TaskState::DeadLetter), TaskState::Queued);
     Ok(RedriveOutcome::Queued)
 }

@@ -58,7 +58,7 @@ fn grant(
              WHERE number = ?1",
         )?
         .execute((
-            queued.number,
+            queued.row.number,
             query.worker.as_str(),
             query.session.to_bytes(),
             integer(query.now_ms),
@@ -66,19 +66,19 @@ fn grant(
             attempt,
             integer(fencing_token.0),
         ))?;
-    scope.moved(queued.task, Some(TaskState::Queued), TaskState::Running);
+    scope.moved(queued.row, Some(TaskState::Queued), TaskState::Running);
     let body: Vec<u8> = scope
         .connection
         .prepare_cached("SELECT body FROM task_bodies WHERE task = ?1")?
-        .query_row([queued.number], |row| row.get(0))?;
+        .query_row([queued.row.number], |row| row.get(0))?;
     *payload_bytes_left = payload_bytes_left.saturating_sub(length(&body));
     Ok(Lease {
-        task: queued.task,
+        task: queued.row.id,
         attempt,
         fencing_token,
         lease_duration_ms: query.lease_duration_ms,
         body: ByteBuf::from(body),
-        inputs: inputs(scope.connection, queued.number, payload_bytes_left)?,
+        inputs: inputs(scope.connection, queued.row.number, payload_bytes_left)?,
     })
 }
 

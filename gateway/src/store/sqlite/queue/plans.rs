@@ -2,13 +2,16 @@
 
 use rusqlite::Connection;
 
-use super::pick::LINE;
+use super::pick::{CLOCK, LINE, WAITING};
 
-const SCHEMA: &str = include_str!("../migrations/0001_initial.sql");
+const SCHEMA: [&str; 2] = [
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0003_flows.sql"),
+];
 
 fn plan(statement: &str) -> String {
     let connection = Connection::open_in_memory().unwrap();
-    connection.execute_batch(SCHEMA).unwrap();
+    connection.execute_batch(&SCHEMA.concat()).unwrap();
     let mut explained = connection
         .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
         .unwrap();
@@ -22,11 +25,13 @@ fn plan(statement: &str) -> String {
 }
 
 #[test]
-fn a_line_of_the_queue_is_read_in_the_order_of_its_index() {
-    assert_eq!(
-        plan(LINE),
-        "SEARCH tasks USING INDEX tasks_queued (operation=? AND version=?)"
-    );
+fn flows_and_their_tasks_are_read_in_the_order_of_their_indexes() {
+    let waiting = "SEARCH flows USING INDEX flows_waiting (operation=? AND version=?)";
+    assert_eq!(plan(WAITING), waiting);
+    let line = "SEARCH tasks USING INDEX tasks_queued (flow=? AND rank>?)";
+    assert_eq!(plan(LINE), line);
+    let clock = "SEARCH flows USING COVERING INDEX flows_turn";
+    assert_eq!(plan(CLOCK), clock);
 }
 
 #[test]

@@ -3,16 +3,21 @@
 use protocol::lease::{FaultKind, Nack, NackOutcome};
 use protocol::limits::FAULT_MESSAGE_BYTES_MAX;
 use protocol::task::TaskState;
-use protocol::{FencingToken, TaskId, WorkerId};
-use rusqlite::OptionalExtension;
+use protocol::{FencingToken, WorkerId};
+use rusqlite::{OptionalExtension, Row};
 
 use super::super::super::{Expired, StoreError};
 use super::super::WriteScope;
-use super::super::values::{integer, integer_from_usize, task_at, unsigned_at};
+use super::super::values::{TaskRow, integer, integer_from_usize, task_row, unsigned_at};
 use super::{Ending, Token, end_lease, record_fault};
 
 /// Leases or deadlines in one pass, so that a pool that lost its network does not hold up the writer.
 const EXPIRE_TASKS_MAX: usize = 1_000;
+
+/// So long a task is kept from the worker on which its first attempt failed, doubling with each further one …
+const AVOID_FIRST_MS: u64 = 2_000;
+/// … up to this: where there is no other worker, it is that one or none.
+const AVOID_MAX_MS: u64 = 60_000;
 
 /// Takes back what a worker gives back.
 pub(in super::super::super) fn nack(
@@ -36,19 +41,14 @@ fn nack_one(
     let found = scope
         .connection
         .prepare_cached(
-            "SELECT number, attempts, max_attempts, fencing_token,
+            "SELECT number, id, flow, attempts, max_attempts, fencing_token,
                  state = 'running' AND worker = ?2 AS is_held
              FROM tasks WHERE id = ?1",
         )?
         .query_row((nack.lease.task.to_bytes(), worker.as_str()), |row| {
             let token = FencingToken(unsigned_at(row, "fencing_token")?);
             let is_held = row.get::<_, Option<bool>>("is_held")? == Some(true);
-            let held = Held {
-                number: row.get("number")?,
-                task: nack.lease.task,
-                attempts: row.get("attempts")?,
-                max_attempts: row.get("max_attempts")?,
-            };
+            let held = held(row)?;
             Ok((is_held && token == nack.lease.fencing_token).then_some(held))
         })
         .optional()?;
@@ -58,7 +58,7 @@ fn nack_one(
         Some(Some(held)) => held,
     };
     if nack.fault.kind != FaultKind::Released {
-        record_fault(scope, held.number, excerpt(&nack.fault.message))?;
+        record_fault(scope, held.row.number, excerpt(&nack.fault.message))?;
     }
     end_lease(scope, &held.nacked(nack.fault.kind, now_ms))?;
     Ok(NackOutcome::Returned)
@@ -71,10 +71,17 @@ fn excerpt(message: &str) -> &str {
 
 /// A task under a lease that ends.
 struct Held {
-    number: i64,
-    task: TaskId,
+    row: TaskRow,
     attempts: u32,
     max_attempts: u32,
+}
+
+fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
+    Ok(Held {
+        row: task_row(row)?,
+        attempts: row.get("attempts")?,
+        max_attempts: row.get("max_attempts")?,
+    })
 }
 
 impl Held {
@@ -92,14 +99,23 @@ impl Held {
             FaultKind::Failed => (self.after_failure(), self.attempts),
             FaultKind::Invalid => (TaskState::DeadLetter, self.attempts),
         };
+        let failed = kind == FaultKind::Failed;
         Ending {
-            number: self.number,
-            task: self.task,
+            row: self.row,
             to,
             attempts,
             token: Token::Burnt,
+            avoid_until_ms: failed.then(|| now_ms.saturating_add(self.avoided_ms())),
             now_ms,
         }
+    }
+
+    /// What failed on a worker would fail there again, as likely as not: others get it first.
+    fn avoided_ms(&self) -> u64 {
+        let doubled = self.attempts.saturating_sub(1);
+        AVOID_FIRST_MS
+            .saturating_mul(1_u64.checked_shl(doubled).unwrap_or(u64::MAX))
+            .min(AVOID_MAX_MS)
     }
 }
 
@@ -115,17 +131,17 @@ pub(in super::super::super) fn expire(
         let to = held.after_failure();
         record_fault(
             scope,
-            held.number,
+            held.row.number,
             &format!("the lease ran out: worker {worker} did not renew it"),
         )?;
         end_lease(
             scope,
             &Ending {
-                number: held.number,
-                task: held.task,
+                row: held.row,
                 to,
                 attempts: held.attempts,
                 token: Token::Kept,
+                avoid_until_ms: None,
                 now_ms,
             },
         )?;
@@ -143,20 +159,12 @@ pub(in super::super::super) fn expire(
 
 fn run_out(scope: &WriteScope<'_>, now_ms: u64) -> Result<Vec<(Held, String)>, StoreError> {
     let mut statement = scope.connection.prepare_cached(
-        "SELECT number, id, attempts, max_attempts, worker FROM tasks
+        "SELECT number, id, flow, attempts, max_attempts, worker FROM tasks
          WHERE state = 'running' AND lease_expires_ms <= ?1
          ORDER BY lease_expires_ms LIMIT ?2",
     )?;
     let bounds = (integer(now_ms), integer_from_usize(EXPIRE_TASKS_MAX));
-    let rows = statement.query_map(bounds, |row| {
-        let held = Held {
-            number: row.get("number")?,
-            task: task_at(row, "id")?,
-            attempts: row.get("attempts")?,
-            max_attempts: row.get("max_attempts")?,
-        };
-        Ok((held, row.get("worker")?))
-    })?;
+    let rows = statement.query_map(bounds, |row| Ok((held(row)?, row.get("worker")?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -167,11 +175,11 @@ fn pass_deadlines(scope: &mut WriteScope<'_>, now_ms: u64) -> Result<usize, Stor
              SELECT number FROM tasks
              WHERE state = 'queued' AND deadline_ms IS NOT NULL AND deadline_ms <= ?1
              ORDER BY deadline_ms LIMIT ?2)
-         RETURNING id",
+         RETURNING number, id, flow",
     )?;
     let bounds = (integer(now_ms), integer_from_usize(EXPIRE_TASKS_MAX));
-    let late = statement.query_map(bounds, |row| task_at(row, "id"))?;
-    let late: Vec<TaskId> = late.collect::<Result<_, _>>()?;
+    let late = statement.query_map(bounds, task_row)?;
+    let late: Vec<TaskRow> = late.collect::<Result<_, _>>()?;
     for &task in &late {
         scope.moved(task, Some(TaskState::Queued), TaskState::Expired);
     }
@@ -186,17 +194,10 @@ pub(in super::super::super) fn release_all(
 ) -> Result<(), StoreError> {
     let held = {
         let mut statement = scope.connection.prepare_cached(
-            "SELECT number, id, attempts, max_attempts FROM tasks
+            "SELECT number, id, flow, attempts, max_attempts FROM tasks
              WHERE state = 'running' AND worker = ?1",
         )?;
-        let rows = statement.query_map([worker.as_str()], |row| {
-            Ok(Held {
-                number: row.get("number")?,
-                task: task_at(row, "id")?,
-                attempts: row.get("attempts")?,
-                max_attempts: row.get("max_attempts")?,
-            })
-        })?;
+        let rows = statement.query_map([worker.as_str()], held)?;
         rows.collect::<Result<Vec<_>, _>>()?
     };
     for held in held {

@@ -1,13 +1,18 @@
 //! Submission: durable once, whatever is sent again.
 
+use std::collections::HashMap;
+
+use protocol::lease::OperationId;
 use protocol::task::TaskState;
-use protocol::{IdempotencyKey, Sha256Digest, TaskId};
-use rusqlite::OptionalExtension;
+use protocol::{IdempotencyKey, Sha256Digest, TaskId, UserName};
+use rusqlite::{Connection, OptionalExtension};
 
 use super::super::super::submission::StoredInput;
 use super::super::super::{NewTask, StoreError, SubmitError, Submitted};
 use super::super::WriteScope;
-use super::super::values::{digest_at, integer, integer_from_usize, optional_integer, task_at};
+use super::super::values::{
+    TaskRow, digest_at, integer, integer_from_usize, optional_integer, task_at,
+};
 use super::rank;
 
 /// Queues each task, or says why not.
@@ -15,11 +20,16 @@ pub(in super::super::super) fn submit(
     scope: &mut WriteScope<'_>,
     tasks: &[NewTask],
 ) -> Result<Vec<Result<Submitted, SubmitError>>, StoreError> {
-    tasks.iter().map(|task| submit_one(scope, task)).collect()
+    let mut flows = Flows::default();
+    tasks
+        .iter()
+        .map(|task| submit_one(scope, &mut flows, task))
+        .collect()
 }
 
 fn submit_one(
     scope: &mut WriteScope<'_>,
+    flows: &mut Flows,
     task: &NewTask,
 ) -> Result<Result<Submitted, SubmitError>, StoreError> {
     if let Some(key) = &task.idempotency_key
@@ -30,12 +40,49 @@ fn submit_one(
     if let Some(missing) = find_missing_blob(scope, task)? {
         return Ok(Err(missing));
     }
-    insert(scope, task)?;
-    scope.moved(task.id, None, TaskState::Queued);
+    let flow = flows.of(scope.connection, task)?;
+    let number = insert(scope, task, flow)?;
+    let row = TaskRow {
+        number,
+        id: task.id,
+        flow,
+    };
+    scope.moved(row, None, TaskState::Queued);
     Ok(Ok(Submitted {
         task: task.id,
         was_known: false,
     }))
+}
+
+/// Keys of the flows that these submissions join.
+#[derive(Default)]
+struct Flows(HashMap<(OperationId, UserName), i64>);
+
+impl Flows {
+    fn of(&mut self, connection: &Connection, task: &NewTask) -> Result<i64, StoreError> {
+        let key = (task.specification.operation.clone(), task.user.clone());
+        if let Some(flow) = self.0.get(&key) {
+            return Ok(*flow);
+        }
+        let (operation, user) = &key;
+        let columns = (operation.name.as_str(), operation.version, user.as_str());
+        let known = connection
+            .prepare_cached(
+                "SELECT number FROM flows WHERE operation = ?1 AND version = ?2 AND user = ?3",
+            )?
+            .query_row(columns, |row| row.get(0))
+            .optional()?;
+        let flow = match known {
+            Some(flow) => flow,
+            None => connection
+                .prepare_cached(
+                    "INSERT INTO flows (operation, version, user, queued, turn) VALUES (?1, ?2, ?3, 0, 0)",
+                )?
+                .insert(columns)?,
+        };
+        self.0.insert(key, flow);
+        Ok(flow)
+    }
 }
 
 /// The same key with the same body is the same task.
@@ -94,9 +141,9 @@ fn find_missing_blob(
     Ok(None)
 }
 
-fn insert(scope: &WriteScope<'_>, task: &NewTask) -> Result<(), StoreError> {
+fn insert(scope: &WriteScope<'_>, task: &NewTask, flow: i64) -> Result<i64, StoreError> {
     let specification = &task.specification;
-    let number = insert_row(scope, task)?;
+    let number = insert_row(scope, task, flow)?;
     scope
         .connection
         .prepare_cached(
@@ -126,17 +173,17 @@ fn insert(scope: &WriteScope<'_>, task: &NewTask) -> Result<(), StoreError> {
             .prepare_cached("INSERT INTO idempotency_keys (user, key, task) VALUES (?1, ?2, ?3)")?
             .execute((task.user.as_str(), key.as_str(), number))?;
     }
-    Ok(())
+    Ok(number)
 }
 
-fn insert_row(scope: &WriteScope<'_>, task: &NewTask) -> Result<i64, StoreError> {
+fn insert_row(scope: &WriteScope<'_>, task: &NewTask, flow: i64) -> Result<i64, StoreError> {
     let specification = &task.specification;
     let number = scope
         .connection
         .prepare_cached(
             "INSERT INTO tasks (id, user, state, operation, version, priority, rank, submitted_ms, deadline_ms,
-                 attempts, max_attempts, fencing_token, payload_bytes)
-             VALUES (?1, ?2, 'queued', ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, 0, ?10)",
+                 attempts, max_attempts, fencing_token, payload_bytes, flow)
+             VALUES (?1, ?2, 'queued', ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, 0, ?10, ?11)",
         )?
         .insert((
             task.id.to_bytes(),
@@ -149,6 +196,7 @@ fn insert_row(scope: &WriteScope<'_>, task: &NewTask) -> Result<i64, StoreError>
             optional_integer(task.deadline_ms),
             task.max_attempts,
             integer(specification.payload_bytes()),
+            flow,
         ))?;
     Ok(number)
 }
