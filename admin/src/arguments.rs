@@ -57,6 +57,9 @@ pub enum WorkerCommand {
     /// Give it work again.
     #[command(after_help = EXIT_CODES)]
     Undrain(Worker),
+    /// Say why it gets no tasks, or that it does.
+    #[command(after_help = EXIT_CODES)]
+    Explain(Worker),
     /// Remove it: its secret admits nobody any more.
     #[command(after_help = EXIT_CODES)]
     Delete(Delete),
@@ -80,6 +83,9 @@ pub enum TaskCommand {
     /// Show one task.
     #[command(after_help = EXIT_CODES)]
     Show(Task),
+    /// Say why a task is where it is.
+    #[command(after_help = EXIT_CODES)]
+    Explain(Task),
     /// Cancel a task; a running one is stopped.
     #[command(after_help = EXIT_CODES)]
     Cancel(Cancel),

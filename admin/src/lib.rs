@@ -73,6 +73,7 @@ async fn worker(
         WorkerCommand::Create(arguments) => workers::create(&arguments, session, world).await,
         WorkerCommand::List => workers::list(session, world).await,
         WorkerCommand::Status(arguments) => workers::status(&arguments, session, world).await,
+        WorkerCommand::Explain(arguments) => workers::explain(&arguments, session, world).await,
         WorkerCommand::Drain(arguments) => workers::drain(&arguments, session, world).await,
         WorkerCommand::Undrain(arguments) => workers::undrain(&arguments, session, world).await,
         WorkerCommand::Delete(arguments) => workers::delete(&arguments, session, world).await,
@@ -90,6 +91,7 @@ async fn task(
     match command {
         TaskCommand::List(arguments) => tasks::list(arguments, session, world).await,
         TaskCommand::Show(arguments) => tasks::show(&arguments, session, world).await,
+        TaskCommand::Explain(arguments) => tasks::explain(&arguments, session, world).await,
         TaskCommand::Cancel(arguments) => tasks::cancel(&arguments, session, world).await,
         TaskCommand::Redrive(arguments) => tasks::redrive(&arguments, session, world).await,
     }

@@ -51,6 +51,17 @@ pub(crate) async fn show(
     Ok(Exit::Success)
 }
 
+pub(crate) async fn explain(
+    arguments: &Task,
+    session: &Session,
+    world: &mut World<'_>,
+) -> Result<Exit, Failure> {
+    let explanation = session.gateway.explain_task(arguments.task).await?;
+    let mut terminal = world.terminal(session.style);
+    view::explanation(&arguments.task.to_string(), &explanation, &mut terminal)?;
+    Ok(Exit::Success)
+}
+
 pub(crate) async fn cancel(
     arguments: &Cancel,
     session: &Session,

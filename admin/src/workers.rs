@@ -12,6 +12,7 @@ use client::program::World;
 use client::progress;
 use client::table::counted;
 use client::terminal::Terminal;
+use client::view;
 use protocol::api::{CreatedWorker, WorkerView};
 use serde_json::json;
 
@@ -111,6 +112,17 @@ pub(crate) async fn status(
 ) -> Result<Exit, Failure> {
     let worker = session.gateway.worker(&arguments.id).await?;
     tell(&worker, session, world)
+}
+
+pub(crate) async fn explain(
+    arguments: &Worker,
+    session: &Session,
+    world: &mut World<'_>,
+) -> Result<Exit, Failure> {
+    let explanation = session.gateway.explain_worker(&arguments.id).await?;
+    let mut terminal = world.terminal(session.style);
+    view::explanation(arguments.id.as_str(), &explanation, &mut terminal)?;
+    Ok(Exit::Success)
 }
 
 pub(crate) async fn drain(

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! link     down ─connect─▶ connecting ─▶ up ─▶ down …          back-off with full jitter; a minute after E3xx to E6xx
-//! runner   stopped ─spawn─▶ starting ─▶ (trial ─canary─▶) idle ⇄ busy ─▶ stopped …   the executor child; after a loss, or in
-//!          quarantine, a new one runs a canary first
+//! runner   stopped ─spawn─▶ starting ─▶ (trial ─canary─▶) idle ⇄ busy ─▶ stopped …   the executor child; after one that died
+//!          or hung, or in quarantine, a new one runs a canary first
 //! task     waiting ─fetch─▶ ready ─run─▶ running ─▶ (uploading) ─▶ finished ─ack─▶ gone; anything else is nacked
 //! devices  changed: stop leasing and running · report what is finished · connect anew
 //! stop     stop leasing · release what has not begun · finish what runs · report · close the executor · leave
@@ -32,7 +32,6 @@ pub use event::{Action, Answer, Event, Failure, FetchFailure, Finished, Session,
 use held::Held;
 use link::Link;
 use pace::Pace;
-use quarantine::Culprit;
 pub use quarantine::QuarantineReason;
 use runner::Runner;
 use stop::Stop;
@@ -334,6 +333,9 @@ impl Machine {
     }
 
     fn canary_ended(&mut self, tick: Tick, passed: bool) {
+        if !passed && self.stop.is_requested() {
+            return self.runner.canary_abandoned(tick.now);
+        }
         let before = self.runner.quarantine();
         self.runner.canary_ended(tick, passed);
         self.quarantine_may_begin(before);
@@ -341,17 +343,13 @@ impl Machine {
 
     fn answered(&mut self, tick: Tick, lease: &LeaseRef, answer: Answer) {
         self.runner.answered(tick.now, lease);
-        let operation = self.held.operation(lease);
-        match (&answer, operation) {
-            (Answer::Done { busy_ms, .. }, Some(operation)) => {
+        match &answer {
+            Answer::Done { busy_ms, .. } => {
                 self.pace.took(*busy_ms);
-                self.runner.work_done(tick.now, operation);
+                self.runner.work_done(tick.now);
             }
-            (Answer::Lost(_), Some(operation)) => self.runner.work_lost(Culprit {
-                task: lease.task,
-                operation: operation.to_owned(),
-            }),
-            _ => {}
+            Answer::Lost(_) => self.runner.work_lost(lease.task),
+            Answer::TaskFault(_) | Answer::NotHere(_) | Answer::Suspect(_) | Answer::NotRun => {}
         }
         let released = self.stop.is_killing();
         if self.held.answered(tick.now, lease, answer, released) {

@@ -50,9 +50,9 @@ impl FromStr for Source {
 pub enum FetchError {
     #[error("the program's runtime does not start")]
     Runtime(#[source] io::Error),
-    #[error(
-        "the folder has something else in a file's place; move it away, or name another folder"
-    )]
+    #[error("the folder cannot be looked into")]
+    Folder(#[source] ModelError),
+    #[error("another file is in a file's place; move it away, or name another folder")]
     InTheWay(#[source] ModelError),
     #[error("the source does not hold the model")]
     Model(#[source] ModelError),
@@ -105,6 +105,7 @@ fn missing<'a>(folder: &Path, pinned: &'a Model) -> Result<Vec<&'a ModelFile>, F
         Err(ModelError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Some(Ok(file))
         }
+        Err(error @ ModelError::Read { .. }) => Some(Err(FetchError::Folder(error))),
         Err(error) => Some(Err(FetchError::InTheWay(error))),
     });
     missing.collect()

@@ -55,6 +55,7 @@ async fn dispatch(arguments: Arguments, world: &mut World<'_>) -> Result<Exit, F
             submit::run(&arguments, task, &connect(world)?, world).await
         }
         Command::Status(arguments) => tasks::status(&arguments, &connect(world)?, world).await,
+        Command::Explain(arguments) => tasks::explain(&arguments, &connect(world)?, world).await,
         Command::List(arguments) => tasks::list(arguments, &connect(world)?, world).await,
         Command::Output(arguments) => fetch::output(&arguments, &connect(world)?, world).await,
         Command::Cancel(arguments) => tasks::cancel(&arguments, &connect(world)?, world).await,

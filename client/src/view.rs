@@ -4,7 +4,7 @@ use std::io;
 
 use comfy_table::Table;
 use protocol::WorkerId;
-use protocol::api::{TaskList, TaskView};
+use protocol::api::{Explanation, TaskList, TaskView};
 use protocol::task::TaskState;
 
 use crate::gateway::TaskFilter;
@@ -113,6 +113,25 @@ pub fn present_worker(task: &TaskView) -> Option<&WorkerId> {
 fn present_fault(task: &TaskView) -> Option<&str> {
     let fault = task.fault.as_deref();
     fault.filter(|_| !matches!(task.state, TaskState::Running | TaskState::Succeeded))
+}
+
+/// Why a task or a worker is as it is: a sentence a line, most important first. `subject` is its name.
+pub fn explanation(
+    subject: &str,
+    explanation: &Explanation,
+    terminal: &mut Terminal<'_>,
+) -> io::Result<()> {
+    if terminal.style.json {
+        return terminal.json(explanation);
+    }
+    let mut reasons = explanation.reasons.iter();
+    if let Some(first) = reasons.next() {
+        terminal.line(format_args!("{subject}: {}", within_line(&first.text)))?;
+    }
+    for reason in reasons {
+        terminal.line(format_args!("  {}", within_line(&reason.text)))?;
+    }
+    Ok(())
 }
 
 /// Everything about one task.

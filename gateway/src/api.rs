@@ -5,6 +5,8 @@ mod access;
 mod batch;
 mod blobs;
 mod catalogue;
+mod embeddings;
+mod explain;
 mod json;
 mod openapi;
 mod outputs;
@@ -35,17 +37,20 @@ fn described() -> (Router<Arc<Gateway>>, OpenApi) {
         .routes(routes!(tasks::submit, tasks::list))
         .routes(routes!(batch::submit_batch))
         .routes(routes!(tasks::show))
+        .routes(routes!(explain::task))
         .routes(routes!(tasks::cancel))
         .routes(routes!(tasks::redrive))
         .routes(routes!(outputs::output))
         .routes(routes!(outputs::receipt))
         .routes(routes!(outputs::attestation))
+        .routes(routes!(embeddings::embed))
         .routes(routes!(blobs::upload, blobs::head))
         .routes(routes!(catalogue::operations))
         .routes(routes!(status::status))
         .routes(routes!(policy::reload))
         .routes(routes!(workers::create, workers::list))
         .routes(routes!(workers::show, workers::delete))
+        .routes(routes!(explain::worker))
         .routes(routes!(workers::drain))
         .routes(routes!(workers::undrain))
         .routes(routes!(workers::attestation))

@@ -42,6 +42,12 @@ pub const BODY_STALL: Duration = Duration::from_secs(30);
 pub const API_REQUEST: Duration = Duration::from_mins(1);
 const _: () = assert!(API_WAIT.as_secs() < API_REQUEST.as_secs());
 
+/// Texts of one request for embeddings, as OpenAI's API has it.
+pub const EMBEDDINGS_TEXTS_MAX: usize = 2_048;
+/// So long such a request waits for its vectors.
+pub const EMBEDDINGS_WAIT: Duration = Duration::from_secs(45);
+const _: () = assert!(EMBEDDINGS_WAIT.as_secs() < API_REQUEST.as_secs());
+
 /// The list of tasks answers at most so many a page, and so many when the request does not say.
 pub const PAGE_TASKS_MAX: u32 = 1_000;
 pub const PAGE_TASKS_DEFAULT: u32 = 100;
@@ -77,6 +83,8 @@ pub const WATCHDOG_INTERVAL: Duration = Duration::from_secs(15);
 pub const SESSION_COMMANDS_MAX: usize = 64;
 /// What a waiting lease may miss at most if a wake-up is lost.
 pub const LEASE_POLL: Duration = Duration::from_secs(1);
+/// A worker with a free place asks for tasks at least so often: a long poll, and the pause of one that drains.
+pub const LEASE_ASKED: Duration = Duration::from_secs(widen(LONG_POLL_MS_MAX) / 1_000 + 10);
 /// From the signal to stop until everything has ended; systemd's own limit is 90 s.
 pub const SHUTDOWN: Duration = Duration::from_secs(20);
 

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use protocol::api::{TaskList, TaskView};
 use protocol::control::RenewedLease;
-use protocol::lease::{AckOutcome, Lease, LeaseRef, Nack, NackOutcome};
+use protocol::lease::{AckOutcome, Lease, LeaseRef, Nack, NackOutcome, OperationId};
 use protocol::receipt::Receipt;
 use protocol::{TaskId, WorkerId};
 use tokio::sync::watch::Receiver;
@@ -36,7 +36,7 @@ pub use records::{
 pub use requests::{
     CancelOutcome, Counts, Expired, LeaseError, LeaseInputError, LeaseQuery, ListQuery,
     LookupError, Payload, RedriveOutcome, RenewQuery, RunningLease, StoredOutput, TaskScope,
-    WriteStatistics,
+    TaskStanding, WriteStatistics,
 };
 pub use submission::{
     InputBytes, NewTask, SpecificationError, SubmitError, Submitted, TaskSpecification,
@@ -198,6 +198,24 @@ impl Store {
     pub async fn list(&self, query: ListQuery) -> Result<TaskList, StoreError> {
         self.database
             .read(move |connection| views::list(connection, &query))
+            .await
+    }
+
+    /// Where a task stands in the queue.
+    pub async fn standing(
+        &self,
+        whose: TaskScope,
+        task: TaskId,
+    ) -> Result<Option<TaskStanding>, StoreError> {
+        self.database
+            .read(move |connection| views::standing(connection, &whose, task))
+            .await
+    }
+
+    /// How many tasks of these operations wait.
+    pub async fn queued(&self, operations: Vec<OperationId>) -> Result<u64, StoreError> {
+        self.database
+            .read(move |connection| views::queued(connection, &operations))
             .await
     }
 

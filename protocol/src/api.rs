@@ -117,6 +117,51 @@ pub struct TaskList {
     pub next_cursor: Option<String>,
 }
 
+/// `GET /v1/tasks/{id}/explanation` and `GET /v1/workers/{id}/explanation`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// Most important first; at least one.
+    pub reasons: Vec<Reason>,
+}
+
+/// One sentence of an explanation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reason {
+    pub code: ReasonCode,
+    /// For people; it may change.
+    pub text: String,
+}
+
+/// Which of the things there are to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReasonCode {
+    // Of a task.
+    Finished,
+    Running,
+    WorkerLost,
+    NoWorkerConnected,
+    NotOffered,
+    WorkersBusy,
+    WorkersUnable,
+    KeptFromWorker,
+    AttemptFailed,
+    TasksAhead,
+    TurnsTaken,
+    Deadline,
+    // Of workers.
+    Offline,
+    Refused,
+    Stale,
+    Draining,
+    Quarantined,
+    NotAsking,
+    NothingQueued,
+    /// One that this program does not know yet.
+    #[serde(other)]
+    Other,
+}
+
 /// `GET /v1/operations`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperationView {

@@ -52,8 +52,8 @@ pub const ATTEMPTS_DEFAULT: u32 = 3;
 pub const PRIORITY_MAX: u8 = 9;
 /// Neither first nor last.
 pub const PRIORITY_DEFAULT: u8 = 4;
-/// Among the tasks of one user and operation; users take turns whatever their tasks' priorities are. One step of priority counts as this much waiting: a task of the lowest priority overtakes a fresh one of the highest
-/// after `PRIORITY_MAX` steps, so nothing starves.
+/// One step of priority counts as this much waiting: a task of the lowest priority overtakes a fresh one of the highest
+/// after `PRIORITY_MAX` steps, so nothing starves. Users take turns, whatever their tasks' priorities are.
 pub const PRIORITY_STEP_S: u64 = 60;
 
 /// A task may wait in the queue at most this long; a week-old task is nobody's any more.

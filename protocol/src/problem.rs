@@ -45,6 +45,8 @@ pub enum ProblemCode {
     WrongState,
     AlreadyExists,
     NotFinished,
+    TaskFailed,
+    NotInTime,
     SessionStale,
     Overloaded,
     Internal,
@@ -64,7 +66,8 @@ impl ProblemCode {
             | Self::AlreadyExists
             | Self::NotFinished => 409,
             Self::LimitExceeded => 413,
-            Self::InvalidTask | Self::MissingBlob => 422,
+            Self::InvalidTask | Self::MissingBlob | Self::TaskFailed => 422,
+            Self::NotInTime => 504,
             Self::SessionStale | Self::Overloaded => 503,
             Self::Internal => 500,
         }
@@ -87,6 +90,8 @@ impl ProblemCode {
             Self::WrongState => "The present state does not permit this",
             Self::AlreadyExists => "It exists already",
             Self::NotFinished => "The task has not finished",
+            Self::TaskFailed => "The task failed",
+            Self::NotInTime => "The result did not come in time",
             Self::SessionStale => "The session must attest again",
             Self::Overloaded => "The gateway is overloaded",
             Self::Internal => "The gateway failed",

@@ -16,6 +16,7 @@ use protocol::problem::{MEDIA_TYPE, Problem, ProblemCode};
 use protocol::task::TaskState;
 use protocol::telemetry::{GpuTelemetry, Telemetry};
 use protocol::{SessionId, Sha256Digest, TaskId};
+use serde_json::{Value, json};
 
 use crate::support::{ACCESS_TOKEN, Ran, Server, run};
 
@@ -137,11 +138,13 @@ fn router(pool: Shared) -> Router {
         .route("/v1/appraisal-policy:reload", post(reload_policy))
         .route("/v1/workers", get(workers).post(create))
         .route("/v1/workers/{id}", get(show_worker).delete(delete))
+        .route("/v1/workers/{id}/explanation", get(explanation))
         .route("/v1/workers/{id}/drain", post(drain))
         .route("/v1/workers/{id}/undrain", post(undrain))
         .route("/v1/workers/{id}/attestation", get(attestation))
         .route("/v1/tasks", get(tasks))
         .route("/v1/tasks/{id}", get(show_task))
+        .route("/v1/tasks/{id}/explanation", get(explanation))
         .route("/v1/tasks/{id}/cancel", post(cancel))
         .route("/v1/tasks/{id}/redrive", post(redrive))
         .layer(middleware::from_fn_with_state(pool.clone(), door))
@@ -315,6 +318,14 @@ async fn show_task(
     Path(id): Path<String>,
 ) -> Result<Json<TaskView>, Refusal> {
     change_task(&pool, &id, None)
+}
+
+/// Two sentences; the second is no line of its own for a terminal.
+async fn explanation() -> Json<Value> {
+    Json(json!({ "reasons": [
+        { "code": "workers-busy", "text": "it waits for a free place" },
+        { "code": "said-by-a-later-gateway", "text": "and\u{1b}[2J more" },
+    ] }))
 }
 
 async fn cancel(

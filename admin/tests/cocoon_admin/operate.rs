@@ -339,3 +339,24 @@ fn an_unreachable_gateway_has_its_exit_code() {
         .args(["status", "--gateway", "https://localhost:1"]))
     .expect(3);
 }
+
+#[test]
+fn workers_and_tasks_say_why_they_are_as_they_are() {
+    let fake = Fake::start();
+    let worker = fake
+        .admin(&["worker", "explain", "--id", "worker-1"])
+        .expect(0);
+    assert!(
+        worker
+            .output
+            .starts_with("worker-1: it waits for a free place\n  and"),
+        "{}",
+        worker.output
+    );
+    let task = fake.pool.lock().unwrap().task.id.to_string();
+    let json = fake
+        .admin(&["task", "explain", &task, "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(json["reasons"][0]["code"], "workers-busy");
+}

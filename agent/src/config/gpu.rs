@@ -27,8 +27,14 @@ pub(super) fn gpu(
         }
     }
     let device = has_device.then(|| keys.text(DEVICE)).flatten();
+    if executor == Some(ExecutorKind::Cpu) {
+        return (
+            device,
+            has_libraries.then(|| keys.path(LIBRARIES)).flatten(),
+        );
+    }
     if let Some(text) = &device
-        && !text.starts_with("GPU-")
+        && text.strip_prefix("GPU-").is_none_or(str::is_empty)
     {
         let wanted = "expected a GPU's UUID, GPU-…, as `nvidia-smi -L` shows it";
         keys.mistake(DEVICE, format!("{wanted}, not {text:?}"));

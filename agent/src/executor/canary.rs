@@ -1,6 +1,6 @@
-//! The canary: tasks whose outputs are known, for a child that takes the place of a lost one, or of none that started. One of each way
-//! to compute: a reduction over lanes, a transposition through shared memory, integers, both kinds of matrix product, a text
-//! where there is a model, and one task that is too large to share memory with others.
+//! The canary: tasks whose outputs are known, one of each operation (of `embed` where there is a model) and one that is too
+//! large to share memory with others. For a child that takes the place of one that was lost, or that starts after too many
+//! did not.
 
 use bytes::Bytes;
 use kernels::executor::{ExecutorChild, Outcome, Work};
@@ -117,6 +117,29 @@ fn small(has_model: bool) -> Option<Vec<Known>> {
             json!({}),
             vec![b"abc".to_vec()],
             ABC_DIGEST.to_vec(),
+        )?,
+        exactly(
+            "saxpy",
+            json!({"alpha": 2.0}),
+            vec![long(&count), long(&count)],
+            long(&[3.0, 6.0, 9.0, 12.0, 15.0, 18.0]),
+        )?,
+        exactly(
+            "softmax",
+            json!({"rows": 2, "columns": 2}),
+            vec![long(&[1.0, 1.0, 5.0, 5.0])],
+            long(&[0.5, 0.5, 0.5, 0.5]),
+        )?,
+        // Mean 0 and variance 1 already.
+        exactly(
+            "layer_norm",
+            json!({"rows": 1, "columns": 4, "epsilon": 1e-12}),
+            vec![
+                long(&[-1.0, 1.0, 1.0, -1.0]),
+                long(&[1.0, 2.0, 3.0, 4.0]),
+                long(&[0.0, 0.0, 1.0, 1.0]),
+            ],
+            long(&[-1.0, 2.0, 4.0, -3.0]),
         )?,
         exactly("reduce", reduction, vec![long(&count)], long(&[6.0, 15.0]))?,
         exactly(
@@ -252,6 +275,15 @@ mod tests {
         }
         let bytes = large().unwrap().work.call().output_bytes();
         assert!(bytes > 16 << 20, "{bytes}");
+    }
+
+    #[test]
+    fn every_operation_has_its_canary() {
+        let works = small(true).unwrap();
+        for operation in protocol::catalogue::OPERATIONS {
+            let has = works.iter().any(|known| known.operation == operation.name);
+            assert!(has, "{}", operation.name);
+        }
     }
 
     #[expect(

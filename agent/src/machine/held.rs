@@ -138,12 +138,6 @@ impl Held {
         }
     }
 
-    /// What the task asks for.
-    pub(super) fn operation(&self, lease: &LeaseRef) -> Option<&str> {
-        let task = self.tasks.get(lease)?;
-        Some(&task.offer.task.operation)
-    }
-
     pub(super) fn dropped_at(&self, lease: &LeaseRef) -> Option<Duration> {
         match self.tasks.get(lease).map(|task| &task.stage) {
             Some(Stage::Running { dropped_at, .. }) => *dropped_at,

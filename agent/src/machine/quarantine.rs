@@ -2,21 +2,20 @@
 //! canary ran well in a new one. A GPU that is broken fails every task that it gets, and fast, so that it would draw the
 //! whole queue to itself.
 //!
-//! Whether a device is broken is found out by asking it: every child that takes the place of a lost one runs a canary first.
-//! What a canary does not find is counted.
+//! Whether a device is broken is found out by asking it: a child that takes the place of one that died or hung runs a canary
+//! first, which has every operation in it. What a canary does not find, such as a device that fails under load, is counted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use protocol::TaskId;
 
 use super::{Action, Machine};
 
-/// So many tasks of one operation took a child along with no output of that operation in between, however long that took: a
-/// GPU that hangs loses one in each time limit of a task. Tasks by themselves take a child along, but hardly so many in a
-/// row; the attempts of one task count once.
+/// So many tasks took a child along with no output in between, however long that took: a GPU that hangs loses one in each
+/// time limit of a task. Tasks by themselves take a child along, but hardly so many in a row; the attempts of one count once.
 const TASKS_LOST_MAX: usize = 4;
-/// So many children were gone before anything ran in them.
+/// So many children were lost over no task that is wanted, with no run in between that ended well.
 const IDLE_LOSSES_MAX: u32 = 4;
 /// So many starts failed in a row: whatever is missing does not come by itself.
 const STARTS_FAILED_MAX: u32 = 3;
@@ -52,19 +51,12 @@ impl QuarantineReason {
     }
 }
 
-/// The task that a child was lost over.
-#[derive(Debug, Clone)]
-pub(super) struct Culprit {
-    pub(super) task: TaskId,
-    pub(super) operation: String,
-}
-
 /// Losses and failed starts, and what follows from them.
 #[derive(Debug, Default)]
 pub(super) struct Quarantine {
-    /// Tasks that took a child along, since the operation's last output.
-    losses: BTreeMap<String, BTreeSet<TaskId>>,
-    /// Children lost over no task, since the last run that ended well.
+    /// Tasks that took a child along, since the last output.
+    losses: BTreeSet<TaskId>,
+    /// Children lost over none, since the last run that ended well.
     idle_losses: u32,
     /// The child before was lost: the next one is to prove itself.
     in_doubt: bool,
@@ -95,17 +87,16 @@ impl Quarantine {
         self.in_doubt = true;
     }
 
-    /// Until when there is to be no child, if this was one loss too many.
+    /// Until when there is to be no child, if this was one loss too many. `culprit` took the child along.
     pub(super) fn child_lost(
         &mut self,
         now: Duration,
-        culprit: Option<Culprit>,
+        culprit: Option<TaskId>,
     ) -> Option<Duration> {
         self.in_doubt = true;
-        let too_many = if let Some(Culprit { task, operation }) = culprit {
-            let tasks = self.losses.entry(operation).or_default();
-            tasks.insert(task);
-            tasks.len() >= TASKS_LOST_MAX
+        let too_many = if let Some(task) = culprit {
+            self.losses.insert(task);
+            self.losses.len() >= TASKS_LOST_MAX
         } else {
             self.idle_losses = self.idle_losses.saturating_add(1);
             self.idle_losses >= IDLE_LOSSES_MAX
@@ -127,9 +118,9 @@ impl Quarantine {
         self.starts_failed = 0;
     }
 
-    /// The executor gave an output of this operation.
-    pub(super) fn work_done(&mut self, now: Duration, operation: &str) {
-        self.losses.remove(operation);
+    /// The executor gave an output.
+    pub(super) fn work_done(&mut self, now: Duration) {
+        self.losses.clear();
         if self
             .ended_at
             .is_none_or(|at| now >= at.saturating_add(STEADY))
@@ -190,7 +181,8 @@ impl Machine {
         );
     }
 
-    /// Tasks are better off with another worker; what is computed is still reported.
+    /// What a new child is asked first. In quarantine tasks are better off with another worker; what is computed is still
+    /// reported.
     pub(super) fn poll_quarantine(&mut self, actions: &mut Vec<Action>) {
         if !self.stop.is_requested() && self.runner.canary_due() {
             actions.push(Action::Canary);
@@ -212,42 +204,29 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn over(task: u64, operation: &str) -> Culprit {
-        Culprit {
-            task: TaskId::from_parts(task, 0),
-            operation: operation.to_owned(),
-        }
+    fn over(task: u64) -> TaskId {
+        TaskId::from_parts(task, 0)
     }
 
     #[test]
-    fn tasks_of_one_operation_count_since_its_last_output() {
+    fn losses_between_outputs_are_nothing() {
         let mut quarantine = Quarantine::default();
         for number in 0..100 {
             if number % 3 == 0 {
-                quarantine.work_done(SECOND, "gemm");
+                quarantine.work_done(SECOND);
             }
-            assert_eq!(
-                quarantine.child_lost(SECOND, Some(over(number, "gemm"))),
-                None
-            );
+            assert_eq!(quarantine.child_lost(SECOND, Some(over(number))), None);
+            quarantine.canary_passed(SECOND);
         }
-        quarantine.work_done(SECOND, "softmax");
-        for number in 100..102 {
-            assert_eq!(
-                quarantine.child_lost(SECOND, Some(over(number, "softmax"))),
-                None
-            );
+        quarantine.work_done(SECOND);
+        for number in 100..103 {
+            assert_eq!(quarantine.child_lost(SECOND, Some(over(number))), None);
+            quarantine.canary_passed(SECOND);
         }
-        // Outputs of another operation say nothing of this one.
-        quarantine.work_done(SECOND, "softmax");
-        for number in 100..102 {
-            assert_eq!(
-                quarantine.child_lost(SECOND, Some(over(number, "gemm"))),
-                None
-            );
-        }
-        let until = quarantine.child_lost(SECOND, Some(over(102, "gemm")));
-        assert_eq!(until, Some(SECOND * 11));
+        assert_eq!(
+            quarantine.child_lost(SECOND, Some(over(103))),
+            Some(SECOND * 11)
+        );
         assert_eq!(quarantine.reason(), Some(QuarantineReason::ChildrenLost));
     }
 
@@ -255,14 +234,14 @@ mod tests {
     fn attempts_of_one_task_count_once() {
         let mut quarantine = Quarantine::default();
         for _ in 0..100 {
-            assert_eq!(quarantine.child_lost(SECOND, Some(over(1, "gemm"))), None);
+            assert_eq!(quarantine.child_lost(SECOND, Some(over(1))), None);
             quarantine.canary_passed(SECOND);
         }
         assert!(!quarantine.is_on());
     }
 
     #[test]
-    fn children_that_are_gone_before_anything_runs_count_until_a_run_ends_well() {
+    fn children_lost_over_nothing_count_until_a_run_ends_well() {
         let mut quarantine = Quarantine::default();
         for count in 0..100 {
             if count % 3 == 0 {
@@ -321,11 +300,11 @@ mod tests {
         let mut quarantine = Quarantine::default();
         let mut lose_all = |now, done_at: Option<Duration>| {
             if let Some(at) = done_at {
-                quarantine.work_done(at, "gemm");
+                quarantine.work_done(at);
             }
             let mut until = None;
             for task in 0..4 {
-                until = quarantine.child_lost(now, Some(over(task, "gemm")));
+                until = quarantine.child_lost(now, Some(over(task)));
             }
             quarantine.canary_passed(now);
             until.map(|until: Duration| until.saturating_sub(now))

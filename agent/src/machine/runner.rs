@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use protocol::TaskId;
 use protocol::lease::LeaseRef;
 
 use super::backoff::Backoff;
 use super::event::Tick;
-use super::quarantine::{Culprit, Quarantine, QuarantineReason};
+use super::quarantine::{Quarantine, QuarantineReason};
 
 /// A child that dies at once is started again after at most this, doubling …
 const RESTART_FIRST: Duration = Duration::from_millis(100);
@@ -53,8 +54,8 @@ struct Busy {
     unanswered: VecDeque<LeaseRef>,
     /// When it began or gave its latest answer.
     heard_at: Duration,
-    /// The work that was answered as lost.
-    culprit: Option<Culprit>,
+    /// The task that was answered as lost.
+    culprit: Option<TaskId>,
     killed: Option<Killed>,
 }
 
@@ -117,6 +118,13 @@ impl Runner {
         };
     }
 
+    /// The worker that stops killed the child: that says nothing of its device.
+    pub(super) fn canary_abandoned(&mut self, now: Duration) {
+        if matches!(self.state, State::Trial { .. }) {
+            self.state = State::Stopped { retry_at: now };
+        }
+    }
+
     pub(super) fn is_quarantined(&self) -> bool {
         self.quarantine.is_on()
     }
@@ -159,12 +167,12 @@ impl Runner {
         }
     }
 
-    pub(super) fn work_done(&mut self, now: Duration, operation: &str) {
-        self.quarantine.work_done(now, operation);
+    pub(super) fn work_done(&mut self, now: Duration) {
+        self.quarantine.work_done(now);
     }
 
     /// This one took the child along.
-    pub(super) fn work_lost(&mut self, culprit: Culprit) {
+    pub(super) fn work_lost(&mut self, culprit: TaskId) {
         if let State::Busy(busy) = &mut self.state {
             busy.culprit.get_or_insert(culprit);
         }

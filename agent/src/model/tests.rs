@@ -81,13 +81,13 @@ fn a_file_that_cannot_be_put_in_place_leaves_nothing_beside_it() {
 }
 
 #[tokio::test]
-async fn a_place_that_holds_no_folder_is_in_the_way() {
+async fn a_place_that_holds_no_folder_is_named() {
     let from = folder(b"{}", b"1234");
     let source = Source::Folder(from.path().to_owned());
     // Nothing lies in a device.
     let to = Path::new("/dev/null/model");
     let refused = fetch(&source, to, &pinned(), &|_| ()).await.unwrap_err();
-    assert!(matches!(&refused, FetchError::InTheWay(_)), "{refused:?}");
+    assert!(matches!(&refused, FetchError::Folder(_)), "{refused:?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,6 @@
 mod chain;
 
 use anyhow::Context;
-use attestation::Transcript;
 use protocol::receipt::{Leaf, Receipt, VerifiedReceipt};
 use serde_json::json;
 
@@ -48,9 +47,12 @@ pub(crate) fn run(arguments: &ReceiptVerify, world: &mut World<'_>) -> anyhow::R
     Ok(Answer::Verdict(Box::new(Verdict {
         schema: "cocoon-attest/receipt-verify/1",
         anchor: world.anchor.clone(),
-        subject: holding
-            .as_ref()
-            .map_or(Subject::Evidence, |verified| subject(verified, &transcript)),
+        subject: holding.as_ref().map_or(Subject::Evidence, |verified| {
+            subject(
+                verified,
+                chain::gpu_attested(verified.leaf(), &record, &transcript),
+            )
+        }),
         checks,
         transcript,
         foreign_root: foreign_root(&world.anchor, record.collateral()),
@@ -60,7 +62,7 @@ pub(crate) fn run(arguments: &ReceiptVerify, world: &mut World<'_>) -> anyhow::R
 }
 
 /// What the leaf says, and what its GPU's evidence was worth, shown only where the receipt holds by itself.
-fn subject(verified: &VerifiedReceipt, transcript: &Transcript) -> Subject {
+fn subject(verified: &VerifiedReceipt, gpu_attested: bool) -> Subject {
     let (leaf, statement) = (verified.leaf(), verified.statement());
     let section = Section::new("receipt")
         .field("task", leaf.task.clone())
@@ -77,7 +79,7 @@ fn subject(verified: &VerifiedReceipt, transcript: &Transcript) -> Subject {
         .field("output_bytes", leaf.output_bytes)
         .field("executor", leaf.executor.clone())
         .field("gpu_uuid", leaf.gpu_uuid.clone())
-        .field("gpu_attested", chain::gpu_attested(leaf, transcript))
+        .field("gpu_attested", gpu_attested)
         .field("attempt", leaf.attempt)
         .field("started", time(leaf.started_ms))
         .field("duration_ms", duration_ms(leaf))

@@ -32,6 +32,9 @@ pub enum Command {
     /// Show tasks; exit code 2 when one of them failed.
     #[command(after_help = EXIT_CODES)]
     Status(Status),
+    /// Say why a task is where it is: what it waits for, or how it ended.
+    #[command(after_help = EXIT_CODES)]
+    Explain(Explain),
     /// List your tasks, newest first.
     #[command(after_help = EXIT_CODES)]
     List(List),
@@ -118,6 +121,13 @@ pub struct Output {
     /// Write it here instead of standard output.
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The task's id, as `cocoon submit` printed it.
+    #[arg(value_name = "TASK")]
+    pub task: TaskId,
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! `status`, `list`, `cancel`.
+//! `status`, `explain`, `list`, `cancel`.
 
 use protocol::api::{OutputView, TaskView};
 use protocol::task::TaskState;
@@ -6,7 +6,7 @@ use protocol::{Sha256Digest, TaskId};
 use serde_json::json;
 
 use super::Session;
-use super::arguments::{Cancel, List, Status};
+use super::arguments::{Cancel, Explain, List, Status};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::gateway::{Sight, TaskFilter};
@@ -68,6 +68,17 @@ pub(super) async fn list(
         now_ms,
         &mut world.terminal(session.style),
     )?;
+    Ok(Exit::Success)
+}
+
+pub(super) async fn explain(
+    arguments: &Explain,
+    session: &Session,
+    world: &mut World<'_>,
+) -> Result<Exit, Failure> {
+    let explanation = session.gateway.explain_task(arguments.task).await?;
+    let mut terminal = world.terminal(session.style);
+    view::explanation(&arguments.task.to_string(), &explanation, &mut terminal)?;
     Ok(Exit::Success)
 }
 

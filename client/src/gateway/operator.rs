@@ -2,7 +2,8 @@
 
 use protocol::WorkerId;
 use protocol::api::{
-    AppraisalPolicyView, CreateWorker, CreatedWorker, PoolStatus, WorkerList, WorkerView,
+    AppraisalPolicyView, CreateWorker, CreatedWorker, Explanation, PoolStatus, WorkerList,
+    WorkerView,
 };
 use reqwest::Method;
 
@@ -26,6 +27,12 @@ impl Gateway {
     pub async fn worker(&self, id: &WorkerId) -> Result<WorkerView, GatewayError> {
         let call = Call::get("show the worker", worker_path(id));
         self.worker_call(call, id).await
+    }
+
+    /// `GET /v1/workers/{id}/explanation`: why the worker gets no tasks, or that it does.
+    pub async fn explain_worker(&self, id: &WorkerId) -> Result<Explanation, GatewayError> {
+        let path = format!("{}/explanation", worker_path(id));
+        self.json(Call::get("explain the worker", path)).await
     }
 
     /// `POST /v1/workers`. Never repeated after it may have arrived: the secret is shown once.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::TaskId;
-use protocol::api::{BatchOutcome, OperationView, SubmitTask, TaskList, TaskView};
+use protocol::api::{BatchOutcome, Explanation, OperationView, SubmitTask, TaskList, TaskView};
 use protocol::limits::LONG_POLL_MS_MAX;
 use protocol::receipt::Receipt;
 use protocol::task::TaskState;
@@ -139,6 +139,12 @@ impl Gateway {
                 }
             }
         }
+    }
+
+    /// `GET /v1/tasks/{id}/explanation`: why the task is where it is.
+    pub async fn explain_task(&self, id: TaskId) -> Result<Explanation, GatewayError> {
+        let path = format!("{}/explanation", task_path(id));
+        self.json(Call::get("explain the task", path)).await
     }
 
     /// `GET /v1/tasks`, one page.

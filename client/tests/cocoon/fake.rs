@@ -17,6 +17,7 @@ use protocol::problem::{MEDIA_TYPE, Problem, ProblemCode};
 use protocol::receipt::Receipt;
 use protocol::task::{InputDescriptor, TaskBody, TaskState, task_digest};
 use protocol::{Sha256Digest, TaskId};
+use serde_json::{Value, json};
 use work::finish;
 
 use crate::support::{ACCESS_TOKEN, Server};
@@ -130,6 +131,7 @@ fn router(pool: Shared) -> Router {
         .route("/v1/tasks", post(submit).get(list))
         .route("/v1/tasks:batch", post(submit_batch))
         .route("/v1/tasks/{id}", get(show))
+        .route("/v1/tasks/{id}/explanation", get(explanation))
         .route("/v1/tasks/{id}/cancel", post(cancel))
         .route("/v1/tasks/{id}/output", get(output))
         .route("/v1/tasks/{id}/receipt", get(receipt))
@@ -326,6 +328,14 @@ async fn list(
     let next_cursor = (tasks.len() > limit).then(|| "next-page".to_owned());
     tasks.truncate(limit);
     Json(TaskList { tasks, next_cursor })
+}
+
+/// Two sentences; the second is no line of its own for a terminal.
+async fn explanation() -> Json<Value> {
+    Json(json!({ "reasons": [
+        { "code": "workers-busy", "text": "it waits for a free place" },
+        { "code": "said-by-a-later-gateway", "text": "and\u{1b}[2J more" },
+    ] }))
 }
 
 async fn cancel(

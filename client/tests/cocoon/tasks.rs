@@ -328,3 +328,20 @@ fn an_interrupted_wait_says_that_the_task_goes_on() {
     let remedy = format!("the task goes on: `cocoon status --wait {id}` or `cocoon cancel {id}`");
     assert!(errors.contains(&remedy), "{errors}");
 }
+
+#[test]
+fn why_a_task_waits_is_said_in_lines() {
+    let fake = Fake::honest();
+    let id = submitted(&fake);
+    let ran = fake.cocoon(&["explain", &id]).expect(0);
+    let lines: Vec<_> = ran.output.lines().collect();
+    assert_eq!(lines[0], format!("{id}: it waits for a free place"));
+    assert!(
+        lines[1].starts_with("  and") && !lines[1].contains('\u{1b}'),
+        "{lines:?}"
+    );
+    let json = fake.cocoon(&["explain", &id, "--json"]).expect(0);
+    let json: serde_json::Value = serde_json::from_str(&json.output).unwrap();
+    assert_eq!(json["reasons"][0]["code"], "workers-busy");
+    assert_eq!(json["reasons"][1]["code"], "other");
+}

@@ -270,24 +270,32 @@ pub(super) async fn cancel(
     client: Client,
     PathPart(id): PathPart<TaskId>,
 ) -> Result<Json<TaskView>, ApiProblem> {
-    let now_ms = gateway.now_ms();
-    let outcomes = gateway
-        .store
-        .cancel(client.scope(), vec![id], now_ms)
-        .await?;
+    let outcomes = withdraw(&gateway, client.scope(), vec![id]).await?;
     match outcomes.into_iter().next().ok_or_else(lost)? {
-        CancelOutcome::Cancelled {
-            running: Some(running),
-        } => {
-            if let Some(session) = gateway.sessions.of(&running.worker) {
-                session.tell(Command::Cancel(vec![running.lease]));
-            }
-        }
-        CancelOutcome::Cancelled { running: None } | CancelOutcome::AlreadyCancelled => {}
+        CancelOutcome::Cancelled { .. } | CancelOutcome::AlreadyCancelled => {}
         CancelOutcome::Finished(state) => return Err(wrong_state(id, state)),
         CancelOutcome::UnknownTask => return Err(unknown_task(id)),
     }
     view(&gateway, client.scope(), id).await.map(Json)
+}
+
+/// Cancels what is not finished, and tells the workers that run it.
+pub(super) async fn withdraw(
+    gateway: &Gateway,
+    scope: TaskScope,
+    tasks: Vec<TaskId>,
+) -> Result<Vec<CancelOutcome>, ApiProblem> {
+    let outcomes = gateway.store.cancel(scope, tasks, gateway.now_ms()).await?;
+    for outcome in &outcomes {
+        if let CancelOutcome::Cancelled {
+            running: Some(running),
+        } = outcome
+            && let Some(session) = gateway.sessions.of(&running.worker)
+        {
+            session.tell(Command::Cancel(vec![running.lease]));
+        }
+    }
+    Ok(outcomes)
 }
 
 /// Return a dead letter to the queue.

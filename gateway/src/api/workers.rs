@@ -222,7 +222,7 @@ async fn set_draining(gateway: &Gateway, id: &WorkerId, draining: bool) -> Resul
     }
 }
 
-async fn find(gateway: &Gateway, id: &WorkerId) -> Result<WorkerView, ApiProblem> {
+pub(super) async fn find(gateway: &Gateway, id: &WorkerId) -> Result<WorkerView, ApiProblem> {
     let record = gateway.store.worker(id).await?.ok_or_else(|| unknown(id))?;
     Ok(view(gateway, record))
 }

@@ -1,7 +1,7 @@
 //! What workers, submitters and operators ask of the queue, and what it answers beside the types of `protocol`.
 
 use bytes::Bytes;
-use protocol::api::TaskCounts;
+use protocol::api::{TaskCounts, TaskView};
 use protocol::lease::{LeaseRef, OperationId};
 use protocol::task::{InputDescriptor, TaskState};
 use protocol::{SessionId, TaskId, UserName, WorkerId};
@@ -79,6 +79,24 @@ pub struct ListQuery {
     pub limit: usize,
     /// The last task of the page before.
     pub cursor: Option<TaskId>,
+}
+
+/// A task and what is around it in the queue. Counts end at [`TaskStanding::COUNT_MAX`].
+#[derive(Debug, Clone)]
+pub struct TaskStanding {
+    pub task: TaskView,
+    /// Of the same user and operation, to be leased before it.
+    pub ahead: u64,
+    /// Other users with tasks of its operation.
+    pub flows: u64,
+    /// Until when the worker that had it last does not get it again.
+    pub avoided_until_ms: Option<u64>,
+    pub lease_expires_ms: Option<u64>,
+}
+
+impl TaskStanding {
+    /// Counting further would tell nobody more.
+    pub const COUNT_MAX: u64 = 100_000;
 }
 
 /// A lease that a worker may still be working on.

@@ -23,6 +23,9 @@ pub(super) async fn lease(
 ) -> Result<Cbor<LeaseResponse>, ApiProblem> {
     let tasks_max = parse(&request)?;
     let gateway = attested.gateway();
+    attested
+        .fresh_session()?
+        .asked(&request.operations, gateway.now_ms());
     let ends_at = gateway
         .clock
         .monotonic()

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use metrics::Gauge;
 use protocol::api::{SessionView, WorkerState};
-use protocol::lease::LeaseRef;
+use protocol::lease::{LeaseRef, OperationId};
 use protocol::telemetry::Telemetry;
 use protocol::{SessionId, WorkerId};
 use tokio::sync::mpsc;
@@ -66,6 +66,15 @@ struct Changing {
     reattest_by_ms: u64,
     heartbeat_ms: Option<u64>,
     telemetry: Option<Telemetry>,
+    offer: Offer,
+}
+
+/// What a worker asked for the last time.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Offer {
+    /// Those that it computes.
+    pub(crate) operations: Vec<OperationId>,
+    pub(crate) asked_ms: Option<u64>,
 }
 
 impl Sessions {
@@ -102,6 +111,7 @@ impl Sessions {
                 reattest_by_ms: wall_ms(self.clock.as_ref(), deadline),
                 heartbeat_ms: None,
                 telemetry: None,
+                offer: Offer::default(),
             }),
             clock: Arc::clone(&self.clock),
             in_force: Arc::clone(&self.in_force),
@@ -133,10 +143,13 @@ impl Sessions {
         self.lock().get(worker).map(Arc::clone)
     }
 
+    pub(crate) fn all(&self) -> Vec<Arc<LiveSession>> {
+        self.lock().values().map(Arc::clone).collect()
+    }
+
     /// When each grace for an outdated TCB ends by which a session was admitted, in Unix milliseconds.
     pub(crate) fn tcb_graces_ms(&self) -> Vec<u64> {
-        let sessions: Vec<_> = self.lock().values().map(Arc::clone).collect();
-        sessions
+        self.all()
             .iter()
             .filter_map(|session| session.changing().attested.tcb_grace_ends_ms)
             .collect()
@@ -154,7 +167,7 @@ impl Sessions {
     }
 
     fn count(&self, is: fn(&LiveSession) -> bool) -> (u64, u64) {
-        let sessions: Vec<_> = self.lock().values().map(Arc::clone).collect();
+        let sessions = self.all();
         let counted = sessions.iter().filter(|session| is(session)).count();
         let widen = |count| u64::try_from(count).unwrap_or(u64::MAX);
         (widen(sessions.len()), widen(counted))
@@ -231,6 +244,26 @@ impl LiveSession {
         let mut changing = self.changing();
         changing.heartbeat_ms = Some(now_ms);
         changing.telemetry = Some(telemetry);
+    }
+
+    /// It asks for tasks.
+    pub(crate) fn asked(&self, operations: &[OperationId], now_ms: u64) {
+        let mut changing = self.changing();
+        changing.offer.asked_ms = Some(now_ms);
+        if changing.offer.operations != operations {
+            changing.offer.operations = operations.to_vec();
+        }
+    }
+
+    pub(crate) fn offer(&self) -> Offer {
+        self.changing().offer.clone()
+    }
+
+    /// As its latest heartbeat has it.
+    pub(crate) fn is_quarantined(&self) -> bool {
+        let changing = self.changing();
+        let telemetry = changing.telemetry.as_ref();
+        telemetry.is_some_and(|telemetry| telemetry.quarantined)
     }
 
     /// Under which keys this session's receipts may be signed, the one in force first.

@@ -12,6 +12,8 @@ mod admission;
 mod blobs;
 mod collateral;
 mod command_line;
+mod embeddings;
+mod explain;
 mod https;
 mod leases;
 mod lifecycle;

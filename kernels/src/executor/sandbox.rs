@@ -55,7 +55,7 @@ const DENIED: &[i64] = &[
     libc::SYS_kcmp,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
-    // How other processes are scheduled, and where their memory lies.
+    // How other processes are scheduled, and where their memory lies. `sched_setaffinity` is a library's for its threads.
     libc::SYS_setpriority,
     libc::SYS_ioprio_set,
     libc::SYS_sched_setparam,
@@ -121,8 +121,8 @@ const DENIED: &[i64] = &[
 const DENIED_COMMANDS: [(i64, &[u64]); 2] = [
     // `F_SETOWN`, `F_SETSIG` and `F_SETOWN_EX` of asm-generic/fcntl.h.
     (libc::SYS_fcntl, &[8, 10, 15]),
-    // `FIOSETOWN` and `SIOCSPGRP` of asm-generic/sockios.h; `TIOCSTI` of asm-generic/ioctls.h, and `TIOCLINUX` of asm/ioctls.h.
-    (libc::SYS_ioctl, &[0x8901, 0x8902, 0x5412, 0x541c]),
+    // `FIOSETOWN` and `SIOCSPGRP` of asm-generic/sockios.h; `FIOASYNC`, `TIOCSTI` and `TIOCLINUX` of asm-generic/ioctls.h.
+    (libc::SYS_ioctl, &[0x8901, 0x8902, 0x5452, 0x5412, 0x541c]),
 ];
 
 /// Allowed where their first argument is this process, which kills itself when its agent ends.
@@ -156,6 +156,7 @@ fn deny(errno: u32) -> Result<BpfProgram, seccompiler::BackendError> {
         let commands = commands.iter().map(|command| second_is(*command));
         rules.insert(call, commands.collect::<Result<_, _>>()?);
     }
+    rules.entry(libc::SYS_fcntl).or_default().push(signals()?);
     // Zero is the caller as well, which the C library asks for its own limits with.
     rules.insert(libc::SYS_prlimit64, vec![first_is_none_of(&[0, own])?]);
     filter(rules, errno)
@@ -165,6 +166,17 @@ fn deny(errno: u32) -> Result<BpfProgram, seccompiler::BackendError> {
 fn second_is(command: u64) -> Result<SeccompRule, seccompiler::BackendError> {
     let is = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, command)?;
     SeccompRule::new(vec![is])
+}
+
+/// `fcntl(F_SETFL)` with `O_ASYNC`: a terminal then sends signals to the processes in its foreground.
+fn signals() -> Result<SeccompRule, seccompiler::BackendError> {
+    let set_flags = u64::try_from(libc::F_SETFL).unwrap_or(0);
+    let signals = u64::try_from(libc::O_ASYNC).unwrap_or(0);
+    let has_signals = SeccompCmpOp::MaskedEq(signals);
+    SeccompRule::new(vec![
+        SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, set_flags)?,
+        SeccompCondition::new(2, SeccompCmpArgLen::Dword, has_signals, signals)?,
+    ])
 }
 
 /// A call whose first argument, a process, is another than these.

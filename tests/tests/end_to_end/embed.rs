@@ -1,10 +1,13 @@
 //! Text through a whole pool: vectors whose neighbours make sense, and a receipt that names the model.
 
 use std::path::PathBuf;
+use std::process::Command;
 
+use protocol::api::ReasonCode;
 use protocol::catalogue::models::ALL_MINILM_L6_V2;
 use protocol::task::TaskState;
 use serde_json::json;
+use tests::sources::workspace_root;
 
 use crate::commands::Person;
 use crate::pool::Pool;
@@ -136,4 +139,37 @@ async fn a_worker_without_a_model_is_given_no_text() {
     pool.wait_state(digest.id, TaskState::Succeeded).await;
     let waiting = pool.client().task(task.id).await.unwrap();
     assert_eq!((waiting.state, waiting.attempts), (TaskState::Queued, 0));
+    let explanation = pool.client().explain_task(task.id).await.unwrap();
+    assert_eq!(explanation.reasons[0].code, ReasonCode::NotOffered);
+}
+
+/// The first block of Python in a document.
+fn python_block(document: &str) -> String {
+    let text = std::fs::read_to_string(workspace_root().join(document)).unwrap();
+    let (_, block) = text.split_once("```python\n").unwrap();
+    block.split_once("```").unwrap().0.to_owned()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no configuration of its own"
+)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_of_the_readme_gets_its_vectors() {
+    let name = "the_python_of_the_readme_gets_its_vectors";
+    let Some(model) = model(name) else { return };
+    let Some(package) = std::env::var_os("COCOON_OPENAI") else {
+        eprintln!("SKIPPED {name}: COCOON_OPENAI names no folder with the package openai");
+        return;
+    };
+    let pool = Pool::with_model(1, model).await;
+    let said = Command::new("python3")
+        .args(["-c", &python_block("README.md")])
+        .env("PYTHONPATH", package)
+        .envs(pool.fleet.environment())
+        .output()
+        .unwrap();
+    assert!(said.status.success(), "{said:?}");
+    let printed = String::from_utf8(said.stdout).unwrap();
+    assert_eq!(printed, "2 vectors of 384 numbers for 13 tokens\n");
 }

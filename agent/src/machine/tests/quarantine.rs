@@ -285,6 +285,50 @@ fn a_worker_that_stops_begins_no_canary() {
     assert!(!canaries(&bench.after(Duration::from_secs(1))));
 }
 
+/// Before any quarantine: the child is killed while it proves itself, and that is nothing to report.
+#[test]
+fn a_worker_that_stops_during_a_canary_begins_no_quarantine() {
+    let mut bench = Bench::leasing();
+    bench.lease(&[1]);
+    bench.answered(1, Answer::Lost("gone".to_owned()));
+    bench.handle(Event::RunEnded { child_lost: true });
+    assert!(canaries(
+        &bench.handle(Event::RunnerStarted { in_order: true })
+    ));
+    let kill = |action: &Action| matches!(action, Action::KillRunner);
+    assert!(has(&bench.handle(Event::StopRequested), kill));
+    bench.handle(Event::CanaryEnded { passed: false });
+    assert_eq!(bench.machine.counts().quarantines, 0);
+    assert!(!bench.machine.telemetry().quarantined);
+}
+
+#[test]
+fn children_that_die_before_anything_runs_are_one_too_many_at_last() {
+    let mut bench = Bench::leasing();
+    bench.lease(&[1]);
+    for loss in 1..=4 {
+        assert_eq!(bench.machine.quarantine(), None, "{loss}");
+        bench.answered(1, Answer::NotRun);
+        bench.handle(Event::RunEnded { child_lost: true });
+        if loss < 4 {
+            bench.after(Duration::from_secs(1));
+            assert_eq!(runs(&bench.restart()), [lease(1)]);
+        }
+    }
+    let reason = Some(QuarantineReason::ChildrenLost);
+    assert_eq!(bench.machine.quarantine(), reason);
+}
+
+#[test]
+fn a_start_that_fails_leaves_the_doubt() {
+    let mut bench = Bench::leasing();
+    bench.lose_child(1);
+    bench.handle(Event::RunnerStartFailed);
+    bench.after(Duration::from_secs(1));
+    bench.restart();
+    assert_eq!(bench.machine.quarantine(), None);
+}
+
 #[test]
 fn a_worker_that_stops_does_not_wait_for_a_canary() {
     let mut bench = Bench::quarantined();

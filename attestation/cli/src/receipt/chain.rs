@@ -1,6 +1,6 @@
 //! The steps between a receipt and the attestation that stands behind its key.
 
-use attestation::{AttestationRecord, Claims, ExecutorKind, Outcome, Transcript};
+use attestation::{AttestationRecord, Claims, ExecutorKind, Outcome, Step, Transcript};
 use protocol::receipt::{Leaf, Receipt, ReceiptError, VerifiedReceipt};
 
 use crate::checks::Check;
@@ -134,11 +134,29 @@ fn claimed(receipt: &Receipt, verified: &VerifiedReceipt, claims: &Claims) -> [C
     ]
 }
 
-/// Whether evidence of the GPU that the leaf names was looked at, and held: that some came says nothing.
-pub(super) fn gpu_attested(leaf: &Leaf, transcript: &Transcript) -> bool {
-    let mut steps = transcript.steps.iter();
-    leaf.gpu_uuid.is_some()
-        && steps.any(|step| step.number == GPU_STEP && step.outcome == Outcome::Pass)
+/// Whether evidence of the GPU that the leaf names was looked at, and held: that some came says nothing, nor that it was read.
+pub(super) fn gpu_attested(
+    leaf: &Leaf,
+    record: &AttestationRecord,
+    transcript: &Transcript,
+) -> bool {
+    let is_claimed = |uuid: &String| {
+        let claims = record.claims();
+        claims.is_ok_and(|claims| claims.gpus.iter().any(|gpu| gpu.uuid == *uuid))
+    };
+    let steps: Vec<_> = transcript
+        .steps
+        .iter()
+        .filter(|step| step.number == GPU_STEP)
+        .collect();
+    let holds = |step: &&Step| match step.outcome {
+        Outcome::Pass => true,
+        Outcome::Skip => !step.required,
+        Outcome::Fail => false,
+    };
+    leaf.gpu_uuid.as_ref().is_some_and(is_claimed)
+        && steps.iter().any(|step| step.outcome == Outcome::Pass)
+        && steps.iter().all(holds)
 }
 
 fn gpu_claimed(name: &'static str, leaf: &Leaf, claims: &Claims) -> Check {

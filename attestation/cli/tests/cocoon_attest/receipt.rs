@@ -8,7 +8,7 @@ use protocol::{
 };
 use ring::rand::SystemRandom;
 use serde_json::Value;
-use simulator::gpu::{GpuOptions, SimulatedGpu};
+use simulator::gpu::{GpuFlaw, GpuOptions, SimulatedGpu};
 
 use crate::{
     harness::{Files, GPU_SEED, NOW_S, Said, shipped, simulated, text},
@@ -139,10 +139,12 @@ revoked = []
 "#;
 
 /// A worker that showed its GPU's evidence, to a gateway that appraises none.
-fn gpu_worker() -> (Worker, String) {
+fn gpu_worker(flaw: Option<GpuFlaw>) -> (Worker, String) {
     let mut worker = Worker::new();
     let gpu = SimulatedGpu::new(GPU_SEED, 0);
-    let report = gpu.report(&worker.binding.gpu_nonce(), &GpuOptions::at(NOW_S));
+    let mut options = GpuOptions::at(NOW_S);
+    options.flaw = flaw;
+    let report = gpu.report(&worker.binding.gpu_nonce(), &options);
     let devices = vec![report];
     worker.device_evidence = Some(DeviceEvidence { devices }.encode().unwrap());
     worker.claims.executor = ExecutorKind::Cuda;
@@ -179,7 +181,7 @@ fn gpu_verdict(worker: &Worker, gpu_uuid: Option<String>) -> Value {
 /// That evidence came says nothing; somebody must have looked at it.
 #[test]
 fn a_gpu_is_attested_where_its_evidence_was_appraised() {
-    let (mut worker, uuid) = gpu_worker();
+    let (mut worker, uuid) = gpu_worker(None);
     let attested = |verdict: &Value| {
         assert_eq!(verdict["failed_step"], Value::Null, "{verdict}");
         verdict["subject"]["receipt"]["gpu_attested"].clone()
@@ -189,9 +191,31 @@ fn a_gpu_is_attested_where_its_evidence_was_appraised() {
     assert_eq!(attested(&gpu_verdict(&worker, Some(uuid))), true);
 }
 
+/// Nor that it could be read: the answer stands beside the refusal.
+#[test]
+fn a_gpu_whose_evidence_was_refused_is_not_attested() {
+    for flaw in [GpuFlaw::Signature, GpuFlaw::ForeignRoot, GpuFlaw::Nonce] {
+        let (mut worker, uuid) = gpu_worker(Some(flaw));
+        worker.policy = worker.policy.replace("gpu = \"not-required\"\n", GPU_RULES);
+        let verdict = gpu_verdict(&worker, Some(uuid));
+        assert_eq!(verdict["verdict"], "refused", "{flaw:?}");
+        let receipt = &verdict["subject"]["receipt"];
+        assert_eq!(receipt["gpu_attested"], false, "{flaw:?}: {verdict}");
+    }
+}
+
+#[test]
+fn a_gpu_that_nobody_claimed_is_not_attested() {
+    let (mut worker, _) = gpu_worker(None);
+    worker.policy = worker.policy.replace("gpu = \"not-required\"\n", GPU_RULES);
+    let verdict = gpu_verdict(&worker, Some("GPU-another".to_owned()));
+    assert_eq!(verdict["failed_step"], "GPU claimed");
+    assert_eq!(verdict["subject"]["receipt"]["gpu_attested"], false);
+}
+
 #[test]
 fn a_receipt_of_a_gpu_worker_names_the_gpu() {
-    let (worker, _) = gpu_worker();
+    let (worker, _) = gpu_worker(None);
     assert_eq!(gpu_verdict(&worker, None)["failed_step"], "GPU claimed");
 }
 

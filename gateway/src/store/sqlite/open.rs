@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::super::{OpenError, StoreError};
 
 /// In order; a released one is never edited. `user_version` says how many of them a database has seen.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_reappraisals.sql"),
     include_str!("migrations/0003_flows.sql"),

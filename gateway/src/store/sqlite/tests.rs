@@ -1,9 +1,13 @@
-//! The writer when something goes wrong inside a group.
+//! The writer when something goes wrong inside a group, and databases of earlier gateways.
 
+use protocol::lease::OperationId;
+use protocol::{SessionId, TaskId};
+use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::super::StoreError;
 use super::super::watch::Watchers;
+use super::super::{LeaseQuery, RedriveOutcome, Store, StoreError};
+use super::open::MIGRATIONS;
 use super::{Overload, Sharing, Sqlite, Weight, WriteScope};
 
 fn open() -> (TempDir, Sqlite) {
@@ -88,4 +92,72 @@ async fn a_commit_that_fails_fails_all_of_its_operations() {
     // In the same group or the next, as the writer's thread found them.
     assert_eq!(usize::from(innocent.is_ok()), count(&database).await);
     write(&database, |scope| insert(scope, 9, 1)).await.unwrap();
+}
+
+/// Tasks of two users in every state, as a gateway before the flows left them.
+const BEFORE_FLOWS: &str = "
+    INSERT INTO tasks (number, id, user, state, operation, version, priority, rank, submitted_ms, attempts, max_attempts,
+        fencing_token, payload_bytes, worker, lease_expires_ms)
+    VALUES
+        (1, x'00000000000000000000000000000001', 'ada', 'queued', 'gemm', 1, 4, 20, 1, 0, 3, 0, 2, NULL, NULL),
+        (2, x'00000000000000000000000000000002', 'ada', 'queued', 'gemm', 1, 4, 10, 1, 0, 3, 0, 2, NULL, NULL),
+        (3, x'00000000000000000000000000000003', 'bob', 'queued', 'gemm', 1, 4, 30, 1, 0, 3, 0, 2, NULL, NULL),
+        (4, x'00000000000000000000000000000004', 'bob', 'running', 'gemm', 1, 4, 1, 1, 1, 3, 1, 2, 'w', 9),
+        (5, x'00000000000000000000000000000005', 'bob', 'dead-letter', 'gemm', 1, 4, 1, 1, 3, 3, 3, 2, 'w', NULL),
+        (6, x'00000000000000000000000000000006', 'eve', 'succeeded', 'gemm', 1, 4, 1, 1, 1, 3, 1, 2, 'w', NULL);
+    INSERT INTO task_bodies (task, digest, output_bytes, body) SELECT number, zeroblob(32), 4, x'7b7d' FROM tasks;
+    INSERT INTO workers (id, enrolment_secret, created_ms) VALUES ('w', zeroblob(32), 1);
+    UPDATE task_counts SET tasks = 3 WHERE state = 'queued';
+    UPDATE task_counts SET tasks = 1 WHERE state IN ('running', 'dead-letter', 'succeeded');";
+
+#[tokio::test]
+async fn a_database_from_before_the_flows_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gateway.sqlite");
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch(&MIGRATIONS[..2].concat()).unwrap();
+    connection.execute_batch(BEFORE_FLOWS).unwrap();
+    let identity = "PRAGMA application_id = 0x63636e47; PRAGMA user_version = 2;";
+    connection.execute_batch(identity).unwrap();
+    drop(connection);
+
+    let store = Store::open(&path).await.unwrap();
+    let gemm = OperationId {
+        name: "gemm".to_owned(),
+        version: 1,
+    };
+    let queued = async || store.queued(vec![gemm.clone()]).await.unwrap();
+    assert_eq!(queued().await, 3);
+    // What runs and what failed comes back into a flow.
+    store.expire(10).await.unwrap();
+    let dead = TaskId::from_parts(0, 5);
+    assert_eq!(
+        store.redrive(vec![dead]).await.unwrap(),
+        [RedriveOutcome::Queued]
+    );
+    assert_eq!(queued().await, 5);
+    let query = LeaseQuery {
+        worker: "w".parse().unwrap(),
+        session: SessionId::from_parts(1, 1),
+        operations: vec![gemm.clone()],
+        tasks_max: 10,
+        payload_bytes_max: 1_000,
+        lease_duration_ms: 1_000,
+        now_ms: 10,
+    };
+    let leases = store.lease(query).await.unwrap();
+    let mut numbers: Vec<_> = leases
+        .iter()
+        .map(|lease| lease.task.to_bytes()[15])
+        .collect();
+    assert_eq!(
+        numbers
+            .iter()
+            .filter(|number| **number < 3)
+            .collect::<Vec<_>>(),
+        [&2, &1]
+    );
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+    assert_eq!(queued().await, 0);
 }

@@ -4,17 +4,19 @@ use bytes::Bytes;
 use protocol::Sha256Digest;
 use protocol::TaskId;
 use protocol::api::{OutputView, TaskCounts, TaskList, TaskView};
+use protocol::lease::OperationId;
 use protocol::receipt::{Receipt, tree};
 use protocol::task::{InputDescriptor, TaskState};
 use rusqlite::{Connection, Row, ToSql};
 
 use super::super::{
-    Counts, ListQuery, LookupError, Payload, StoreError, StoredAttestation, StoredOutput, TaskScope,
+    Counts, ListQuery, LookupError, Payload, StoreError, StoredAttestation, StoredOutput,
+    TaskScope, TaskStanding,
 };
 use super::reappraisals;
 use super::values::{
-    digest_at, integer_from_usize, optional_parsed_at, optional_unsigned_at, parsed_at, task_at,
-    unsigned, unsigned_at,
+    digest_at, integer, integer_from_usize, optional_parsed_at, optional_unsigned_at, parsed_at,
+    task_at, unsigned, unsigned_at,
 };
 
 /// Everything a [`TaskView`] needs, without payloads.
@@ -41,6 +43,67 @@ pub(in super::super) fn tasks(
         views.push(rows.next()?.map(view).transpose()?);
     }
     Ok(views)
+}
+
+/// Where a task stands in the queue.
+pub(in super::super) fn standing(
+    connection: &Connection,
+    whose: &TaskScope,
+    task: TaskId,
+) -> Result<Option<TaskStanding>, StoreError> {
+    let view = tasks(connection, whose, &[task])?.into_iter().next();
+    let Some(task) = view.flatten() else {
+        return Ok(None);
+    };
+    let found = connection
+        .prepare_cached(
+            "SELECT number, flow, rank, avoid_until_ms, lease_expires_ms FROM tasks WHERE id = ?1",
+        )?
+        .query_row([task.id.to_bytes()], |row| {
+            let place: (i64, i64, i64) = (row.get("flow")?, row.get("rank")?, row.get("number")?);
+            let avoided_until_ms = optional_unsigned_at(row, "avoid_until_ms")?;
+            let lease_expires_ms = optional_unsigned_at(row, "lease_expires_ms")?;
+            Ok((place, avoided_until_ms, lease_expires_ms))
+        })?;
+    let ((flow, rank, number), avoided_until_ms, lease_expires_ms) = found;
+    let count_max = integer(TaskStanding::COUNT_MAX);
+    let ahead = connection
+        .prepare_cached(
+            "SELECT count(*) FROM (SELECT 1 FROM tasks
+             WHERE flow = ?1 AND state = 'queued' AND (rank, number) < (?2, ?3) LIMIT ?4)",
+        )?
+        .query_row((flow, rank, number, count_max), |row| row.get(0))?;
+    let flows = connection
+        .prepare_cached(
+            "SELECT count(*) FROM (SELECT 1 FROM flows
+             WHERE operation = ?1 AND version = ?2 AND queued > 0 AND number <> ?3 LIMIT ?4)",
+        )?
+        .query_row((&task.operation, task.version, flow, count_max), |row| {
+            row.get(0)
+        })?;
+    Ok(Some(TaskStanding {
+        task,
+        ahead: unsigned(ahead),
+        flows: unsigned(flows),
+        avoided_until_ms,
+        lease_expires_ms,
+    }))
+}
+
+/// How many tasks of these operations wait.
+pub(in super::super) fn queued(
+    connection: &Connection,
+    operations: &[OperationId],
+) -> Result<u64, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT coalesce(sum(queued), 0) FROM flows WHERE operation = ?1 AND version = ?2 AND queued > 0",
+    )?;
+    let mut queued = 0_u64;
+    for operation in operations {
+        let of_it = statement.query_row((&operation.name, operation.version), |row| row.get(0))?;
+        queued = queued.saturating_add(unsigned(of_it));
+    }
+    Ok(queued)
 }
 
 /// One page, newest first. The conditions that are not asked for are left out, so that the planner finds an index for

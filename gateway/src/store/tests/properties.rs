@@ -14,6 +14,7 @@ use crate::store::TaskScope;
 #[derive(Debug, Clone)]
 enum Step {
     Submit {
+        user: usize,
         priority: u8,
         deadline: bool,
     },
@@ -48,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(FaultKind::Invalid)
     ];
     prop_oneof![
-        4 => (0..=9_u8, any::<bool>()).prop_map(|(priority, deadline)| Step::Submit { priority, deadline }),
+        4 => (0..3_usize, 0..=9_u8, any::<bool>()).prop_map(|(user, priority, deadline)| Step::Submit { user, priority, deadline }),
         6 => (0..2_usize, 1..4_usize).prop_map(|(worker, tasks_max)| Step::Lease { worker, tasks_max }),
         6 => (0..64_usize).prop_map(|lease| Step::Ack { lease }),
         3 => (0..64_usize, kind).prop_map(|(lease, kind)| Step::Nack { lease, kind }),
@@ -68,6 +69,8 @@ struct Model {
     leases: Vec<(usize, Lease)>,
     newest: HashMap<TaskId, FencingToken>,
     given_back: HashSet<LeaseRef>,
+    /// From which worker, and until when.
+    kept_from: HashMap<TaskId, (usize, u64)>,
     outputs: HashMap<TaskId, Sha256Digest>,
     finished: HashMap<TaskId, TaskState>,
 }
@@ -84,6 +87,7 @@ impl Model {
             leases: Vec::new(),
             newest: HashMap::new(),
             given_back: HashSet::new(),
+            kept_from: HashMap::new(),
             outputs: HashMap::new(),
             finished: HashMap::new(),
         }
@@ -98,7 +102,11 @@ impl Model {
 
     async fn step(mut self, step: Step) -> Self {
         match step {
-            Step::Submit { priority, deadline } => self.submit(priority, deadline).await,
+            Step::Submit {
+                user,
+                priority,
+                deadline,
+            } => self.submit(user, priority, deadline).await,
             Step::Lease { worker, tasks_max } => self.lease(worker, tasks_max).await,
             Step::Ack { lease } => self.ack(lease).await,
             Step::Nack { lease, kind } => {
@@ -107,6 +115,10 @@ impl Model {
                         == NackOutcome::Returned
                 {
                     self.given_back.insert(reference(lease));
+                    if kind == FaultKind::Failed {
+                        let until_ms = NOW_MS + 2_000 * 2_u64.pow(lease.attempt - 1);
+                        self.kept_from.insert(lease.task, (*worker, until_ms));
+                    }
                 }
             }
             Step::Cancel { task } => {
@@ -120,6 +132,7 @@ impl Model {
             Step::Redrive { task } => {
                 if let Some(&task) = pick(&self.tasks, task) {
                     self.pool.store.redrive(vec![task]).await.unwrap();
+                    self.kept_from.remove(&task);
                     self.finished
                         .retain(|known, state| *known != task || *state != TaskState::DeadLetter);
                 }
@@ -133,20 +146,41 @@ impl Model {
         self
     }
 
-    async fn submit(&mut self, priority: u8, deadline: bool) {
+    async fn submit(&mut self, user: usize, priority: u8, deadline: bool) {
         let mut task = self.pool.task();
+        task.user = super::harness::user(["ada", "bob", "eve"][user]);
         task.priority = priority;
         task.submitted_ms = self.now_ms;
         task.deadline_ms = deadline.then_some(self.now_ms + LEASE_MS);
         self.tasks.push(self.pool.submit_task(task).await);
     }
 
+    /// Whether a task waits that this worker may have.
+    async fn has_task_for(&self, worker: usize) -> bool {
+        let tasks = self.pool.store.tasks(TaskScope::All, self.tasks.clone());
+        let mut tasks = tasks.await.unwrap().into_iter().map(Option::unwrap);
+        let is_kept = |task: &TaskId| {
+            let kept_from = self.kept_from.get(task);
+            kept_from.is_some_and(|(from, until_ms)| *from == worker && *until_ms > self.now_ms)
+        };
+        tasks.any(|task| {
+            task.state == TaskState::Queued
+                && task
+                    .deadline_ms
+                    .is_none_or(|deadline| deadline > self.now_ms)
+                && !is_kept(&task.id)
+        })
+    }
+
     async fn lease(&mut self, worker: usize, tasks_max: usize) {
+        let has_task = self.has_task_for(worker).await;
         let leases = self
             .pool
             .lease_at(&self.workers[worker], tasks_max, self.now_ms)
             .await;
+        assert_eq!(!leases.is_empty(), has_task, "a worker goes without");
         for lease in leases {
+            self.kept_from.remove(&lease.task);
             let newest = self.newest.insert(lease.task, lease.fencing_token);
             assert!(newest < Some(lease.fencing_token), "the token did not grow");
             assert!(
@@ -198,6 +232,9 @@ impl Model {
             assert_eq!(output, self.outputs.get(&view.id).copied());
             assert_eq!(view.output.is_some(), view.state == TaskState::Succeeded);
         }
+        let queued = store.queued(vec![super::harness::operation()]).await;
+        let waiting = seen.get(&TaskState::Queued).copied().unwrap_or_default();
+        assert_eq!(queued.unwrap(), waiting, "a flow's count");
         let tasks = store.counts().await.unwrap().tasks;
         let kept = [
             (TaskState::Queued, tasks.queued),

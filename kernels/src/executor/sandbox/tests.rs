@@ -96,17 +96,28 @@ fn other_processes_get_no_signal_and_no_limits_and_this_one_does() {
 
 #[test]
 fn files_send_no_signals_and_type_nothing() {
-    let failures = confined(deny(errno(TELLTALE)).unwrap(), || {
-        let commands = DENIED_COMMANDS.iter().flat_map(|(call, commands)| {
-            // No file is open by this number.
-            commands
-                .iter()
-                .map(|command| failure_of(*call, u32::MAX, u32::try_from(*command).unwrap()))
-        });
-        let get_flags = failure_of(libc::SYS_fcntl, 0, u32::try_from(libc::F_GETFD).unwrap());
-        (commands.collect::<Vec<_>>(), get_flags)
+    let (denied, allowed) = confined(deny(errno(TELLTALE)).unwrap(), || {
+        let commands = DENIED_COMMANDS
+            .iter()
+            .flat_map(|(call, commands)| commands.iter().map(|command| (*call, *command)));
+        // No file is open by this number.
+        let denied: Vec<_> = commands
+            .map(|(call, command)| failure_of(call, u32::MAX, u32::try_from(command).unwrap()))
+            .collect();
+        let flags = |flags: i32| {
+            // SAFETY: no file is open by this number.
+            let returned = unsafe { libc::fcntl(-1, libc::F_SETFL, flags) };
+            let error = std::io::Error::last_os_error();
+            (returned == -1).then(|| error.raw_os_error().unwrap())
+        };
+        let signals = flags(libc::O_ASYNC | libc::O_NONBLOCK);
+        // The neighbour of a denied one, and flags that send nothing.
+        let count_bytes = failure_of(libc::SYS_ioctl, u32::MAX, 0x541b);
+        let allowed = [flags(libc::O_NONBLOCK), count_bytes];
+        ([denied, vec![signals]].concat(), allowed)
     });
-    assert_eq!(failures, (vec![Some(TELLTALE); 7], None));
+    assert_eq!(denied, [Some(TELLTALE); 9]);
+    assert_eq!(allowed, [Some(libc::EBADF); 2]);
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -2,16 +2,12 @@
 
 use rusqlite::Connection;
 
-use super::pick::{CLOCK, LINE, WAITING};
-
-const SCHEMA: [&str; 2] = [
-    include_str!("../migrations/0001_initial.sql"),
-    include_str!("../migrations/0003_flows.sql"),
-];
+use super::super::open::MIGRATIONS;
+use super::pick::{CLOCK, TASKS, WAITING};
 
 fn plan(statement: &str) -> String {
     let connection = Connection::open_in_memory().unwrap();
-    connection.execute_batch(&SCHEMA.concat()).unwrap();
+    connection.execute_batch(&MIGRATIONS.concat()).unwrap();
     let mut explained = connection
         .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
         .unwrap();
@@ -26,10 +22,10 @@ fn plan(statement: &str) -> String {
 
 #[test]
 fn flows_and_their_tasks_are_read_in_the_order_of_their_indexes() {
-    let waiting = "SEARCH flows USING INDEX flows_waiting (operation=? AND version=?)";
+    let waiting = "SEARCH flows USING INDEX flows_waiting (operation=? AND version=? AND turn>?)";
     assert_eq!(plan(WAITING), waiting);
-    let line = "SEARCH tasks USING INDEX tasks_queued (flow=? AND rank>?)";
-    assert_eq!(plan(LINE), line);
+    let tasks = "SEARCH tasks USING INDEX tasks_queued (flow=? AND rank>?)";
+    assert_eq!(plan(TASKS), tasks);
     let clock = "SEARCH flows USING COVERING INDEX flows_turn";
     assert_eq!(plan(CLOCK), clock);
 }
