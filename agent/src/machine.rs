@@ -332,15 +332,6 @@ impl Machine {
         self.quarantine_may_begin(before);
     }
 
-    fn canary_ended(&mut self, tick: Tick, passed: bool) {
-        if !passed && self.stop.is_requested() {
-            return self.runner.canary_abandoned(tick.now);
-        }
-        let before = self.runner.quarantine();
-        self.runner.canary_ended(tick, passed);
-        self.quarantine_may_begin(before);
-    }
-
     fn answered(&mut self, tick: Tick, lease: &LeaseRef, answer: Answer) {
         self.runner.answered(tick.now, lease);
         match &answer {

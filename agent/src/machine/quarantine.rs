@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use protocol::TaskId;
 
-use super::{Action, Machine};
+use super::{Action, Machine, Tick};
 
 /// So many tasks took a child along with no output in between, however long that took: a GPU that hangs loses one in each
 /// time limit of a task. Tasks by themselves take a child along, but hardly so many in a row; the attempts of one count once.
@@ -179,6 +179,15 @@ impl Machine {
             "the executor is in quarantine, because {}; no tasks are leased until a canary ran well",
             reason.as_str()
         );
+    }
+
+    pub(super) fn canary_ended(&mut self, tick: Tick, passed: bool) {
+        if !passed && self.stop.is_requested() {
+            return self.runner.canary_abandoned(tick.now);
+        }
+        let before = self.runner.quarantine();
+        self.runner.canary_ended(tick, passed);
+        self.quarantine_may_begin(before);
     }
 
     /// What a new child is asked first. In quarantine tasks are better off with another worker; what is computed is still
