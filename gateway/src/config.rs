@@ -33,6 +33,10 @@ pub const SESSION_AGE_S_DEFAULT: u32 = 86_400;
 pub const SESSION_AGE_S_MIN: u32 = 600;
 /// A week: longer, and a key is as good as permanent.
 pub const SESSION_AGE_S_MAX: u32 = 7 * 86_400;
+/// About a gigabyte of database for one user; more that wait are seldom meant.
+pub const QUEUED_PER_USER_DEFAULT: u32 = 1_000_000;
+/// More than a disk holds.
+pub const QUEUED_PER_USER_MAX: u32 = 1_000_000_000;
 /// A longer file is not a configuration.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -46,6 +50,8 @@ pub struct Config {
     pub metrics_address: SocketAddr,
     pub attestation: Attestation,
     pub lease_duration: Duration,
+    /// Tasks of one user that wait at a time.
+    pub queued_per_user_max: u32,
 }
 
 /// One TLS listener.
@@ -160,6 +166,11 @@ impl Config {
             LEASE_DURATION_S_DEFAULT,
             LEASE_DURATION_S_MIN..=LEASE_DURATION_S_MAX,
         );
+        let queued_per_user_max = reader.count(
+            "tasks.queued_per_user_max",
+            QUEUED_PER_USER_DEFAULT,
+            1..=QUEUED_PER_USER_MAX,
+        );
         Some(Self {
             state_dir: state_dir?,
             worker: worker?,
@@ -167,6 +178,7 @@ impl Config {
             metrics_address: metrics_address?,
             attestation: attestation?,
             lease_duration: lease_duration?,
+            queued_per_user_max: queued_per_user_max?,
         })
     }
 }

@@ -81,7 +81,7 @@ pub const COLLATERAL_INTERVAL: Duration = Duration::from_mins(1);
 pub const WATCHDOG_INTERVAL: Duration = Duration::from_secs(15);
 /// Commands that wait for one session's driver: cancellations and drains, each a moment's work.
 pub const SESSION_COMMANDS_MAX: usize = 64;
-/// What a waiting lease may miss at most if a wake-up is lost.
+/// How often a waiting lease looks again while tasks wait that it did not get.
 pub const LEASE_POLL: Duration = Duration::from_secs(1);
 /// A worker with a free place asks for tasks at least so often: a long poll, and the pause of one that drains.
 pub const LEASE_ASKED: Duration = Duration::from_secs(widen(LONG_POLL_MS_MAX) / 1_000 + 10);

@@ -210,7 +210,8 @@ async fn open(
         })?;
     let store = Store::open(&folder.join(DATABASE))
         .await
-        .map_err(RunError::Store)?;
+        .map_err(RunError::Store)?
+        .with_queued_per_user_max(u64::from(config.queued_per_user_max));
     let blobs = Blobs::open(&folder.join(BLOBS))
         .await
         .map_err(RunError::Blobs)?;

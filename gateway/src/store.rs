@@ -7,6 +7,7 @@
 //! Not here yet, each with its place: requirements beyond the operation (columns of the table `flows`), retention of finished
 //! tasks, collection of blobs that no row names.
 
+mod board;
 mod error;
 mod records;
 mod registry;
@@ -25,8 +26,8 @@ use protocol::control::RenewedLease;
 use protocol::lease::{AckOutcome, Lease, LeaseRef, Nack, NackOutcome, OperationId};
 use protocol::receipt::Receipt;
 use protocol::{TaskId, WorkerId};
-use tokio::sync::watch::Receiver;
 
+pub use board::{Wake, WorkWatch};
 pub use error::{OpenError, StoreError};
 pub use records::{
     AccessGrant, AccessRole, AccessRoleError, AccessTokenId, AccessTokenRecord, CreateWorkerError,
@@ -52,6 +53,7 @@ use watch::Watchers;
 pub struct Store {
     database: Arc<Sqlite>,
     watchers: Arc<Watchers>,
+    queued_per_user_max: u64,
 }
 
 impl Store {
@@ -74,7 +76,17 @@ impl Store {
         Ok(Self {
             database: Arc::new(database),
             watchers,
+            queued_per_user_max: u64::MAX,
         })
+    }
+
+    /// With a limit to how many tasks of one user wait at a time.
+    #[must_use]
+    pub fn with_queued_per_user_max(self, queued_per_user_max: u64) -> Self {
+        Self {
+            queued_per_user_max,
+            ..self
+        }
     }
 
     /// Answers what waits, then closes. Every later call, on any clone, fails with [`StoreError::Closed`].
@@ -92,7 +104,9 @@ impl Store {
             rows: tasks.len(),
             bytes: bytes.fold(0, u64::saturating_add),
         };
-        let operation = move |scope: &mut sqlite::WriteScope<'_>| queue::submit(scope, &tasks);
+        let queued_max = self.queued_per_user_max;
+        let operation =
+            move |scope: &mut sqlite::WriteScope<'_>| queue::submit(scope, &tasks, queued_max);
         self.database
             .write(weight, Overload::Refuse, operation)
             .await
@@ -262,10 +276,10 @@ impl Store {
         self.database.write_statistics()
     }
 
-    /// A number that grows whenever tasks became visible to workers.
+    /// Waits for tasks of these operations. Make it first, then look for some with [`Store::lease`].
     #[must_use]
-    pub fn queue_changes(&self) -> Receiver<u64> {
-        self.watchers.queue_changes()
+    pub fn watch_work(&self, operations: &[OperationId]) -> WorkWatch {
+        self.watchers.board().wait(operations)
     }
 
     /// Ends once the task has finished. Make it first, then read the task.

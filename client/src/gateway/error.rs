@@ -217,6 +217,9 @@ fn refusal_remedy(code: ProblemCode) -> Option<String> {
         }
         ProblemCode::NotFinished => "wait for it: `cocoon status <task>` shows where it is",
         ProblemCode::Overloaded => "try again in a while",
+        ProblemCode::QuotaExceeded => {
+            "wait until some of your tasks have run, cancel some, or ask the operator for a higher limit"
+        }
         ProblemCode::DigestMismatch | ProblemCode::MissingBlob => {
             "submit again, and leave the input files alone meanwhile"
         }

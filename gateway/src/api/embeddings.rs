@@ -227,15 +227,23 @@ async fn submit(
     let tasks = tokio::task::spawn_blocking(prepare).await;
     let tasks = tasks.map_err(|error| ApiProblem::internal(&error))??;
     let submitted = gateway.timed("submit", gateway.store.submit(tasks)).await?;
-    // Without keys and blobs there is nothing that the store could refuse of a single one.
-    let ids = submitted.into_iter().map(|outcome| match outcome {
-        Ok(submitted) => Ok(submitted.task),
-        Err(error) => Err(ApiProblem::internal(&error)),
-    });
-    let ids: Vec<_> = ids.collect::<Result<_, _>>()?;
+    let (mut ids, mut refused) = (Vec::new(), None);
+    for outcome in submitted {
+        match outcome {
+            Ok(submitted) => ids.push(submitted.task),
+            Err(error) => refused = Some(submission::refuse_submit(&error)),
+        }
+    }
     let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
     gateway.metrics.submitted("accepted", count);
-    Ok(ids)
+    match refused {
+        None => Ok(ids),
+        Some(problem) => {
+            gateway.metrics.submitted("refused", 1);
+            withdraw(gateway, client.own(), ids).await?;
+            Err(problem.into())
+        }
+    }
 }
 
 fn task(texts: &[String]) -> SubmitTask {

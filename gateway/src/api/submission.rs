@@ -124,6 +124,12 @@ pub(super) fn refuse_submit(error: &SubmitError) -> Problem {
             let detail = format!("the key belongs to task {task}, which is another one");
             Problem::new(ProblemCode::IdempotencyConflict, detail).with_field("idempotency_key")
         }
+        SubmitError::QuotaExceeded { queued_max } => {
+            let detail = format!(
+                "{queued_max} of your tasks are queued, which is this pool's limit; come back when some have run"
+            );
+            Problem::new(ProblemCode::QuotaExceeded, detail).with_limit("queued_per_user_max")
+        }
         SubmitError::MissingBlob { index, sha256 } => {
             let detail = format!("upload it first: PUT /v1/blobs/{sha256}");
             Problem::new(ProblemCode::MissingBlob, detail).with_field(format!("inputs[{index}]"))

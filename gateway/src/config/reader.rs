@@ -88,18 +88,28 @@ impl<'a> Reader<'a> {
         default: u32,
         range: RangeInclusive<u32>,
     ) -> Option<Duration> {
-        let seconds = match self.take(key) {
+        let seconds = self.count(key, default, range);
+        seconds.map(|seconds| Duration::from_secs(u64::from(seconds)))
+    }
+
+    pub(super) fn count(
+        &mut self,
+        key: &str,
+        default: u32,
+        range: RangeInclusive<u32>,
+    ) -> Option<u32> {
+        let count = match self.take(key) {
             None => Some(default),
             Some(value) => value
                 .as_integer()
                 .and_then(|number| u32::try_from(number).ok())
                 .filter(|number| range.contains(number)),
         };
-        if seconds.is_none() {
+        if count.is_none() {
             let (min, max) = range.into_inner();
             return self.mistake(key, &format!("must be a whole number from {min} to {max}"));
         }
-        seconds.map(|seconds| Duration::from_secs(u64::from(seconds)))
+        count
     }
 
     fn mistake<T>(&mut self, key: &str, problem: &str) -> Option<T> {

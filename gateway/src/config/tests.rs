@@ -37,6 +37,7 @@ fn a_complete_file_is_read_with_defaults() {
     assert!(config.attestation.pccs_urls.is_empty());
     assert_eq!(config.attestation.pccs_ca, None);
     assert_eq!(config.lease_duration.as_secs(), 30);
+    assert_eq!(config.queued_per_user_max, 1_000_000);
 }
 
 #[test]
@@ -56,6 +57,7 @@ collateral_dir = "c"
 reattest_interval_s = 5
 [tasks]
 lease_duration_s = -1
+queued_per_user_max = 0
 "#;
     let seen = mistakes(text);
     for key in [
@@ -66,6 +68,7 @@ lease_duration_s = -1
         "`attestation.appraisal_policy` must be a path",
         "`attestation.reattest_interval_s` must be a whole number from 60 to 86400",
         "`tasks.lease_duration_s` must be a whole number from 1 to 3600",
+        "`tasks.queued_per_user_max` must be a whole number from 1 to 1000000000",
         "`surprise` is not a key of this file",
         "`api.colour` is not a key of this file",
     ] {
@@ -74,7 +77,7 @@ lease_duration_s = -1
             "{key} is not in {seen:#?}"
         );
     }
-    assert_eq!(seen.len(), 9, "{seen:#?}");
+    assert_eq!(seen.len(), 10, "{seen:#?}");
 }
 
 #[test]

@@ -166,4 +166,6 @@ pub enum SubmitError {
     IdempotencyConflict { task: TaskId },
     #[error("input {index} is the blob {sha256}, which its user has not uploaded with this size")]
     MissingBlob { index: usize, sha256: Sha256Digest },
+    #[error("its user has {queued_max} tasks queued, which is the limit")]
+    QuotaExceeded { queued_max: u64 },
 }

@@ -1,5 +1,4 @@
-//! Who waits for which task to finish, and for work to appear. In-process: a database with several gateways on it brings
-//! its own notifications here.
+//! Who waits for which task to finish. In-process: a database with several gateways on it brings its own notifications here.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,29 +7,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use protocol::TaskId;
 use tokio::sync::watch;
 
+use super::board::Board;
+
 /// Told of every commit by the writer.
 #[derive(Debug)]
 pub(super) struct Watchers {
     tasks: Mutex<HashMap<TaskId, watch::Sender<bool>>>,
-    queue: watch::Sender<u64>,
+    board: Arc<Board>,
 }
 
 impl Watchers {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             tasks: Mutex::default(),
-            queue: watch::Sender::new(0),
+            board: Arc::default(),
         })
     }
 
-    pub(super) fn queue_changes(&self) -> watch::Receiver<u64> {
-        self.queue.subscribe()
-    }
-
-    /// Tasks became visible.
-    pub(super) fn queue_grew(&self) {
-        self.queue
-            .send_modify(|changes| *changes = changes.wrapping_add(1));
+    /// Who waits for work.
+    pub(super) fn board(&self) -> &Arc<Board> {
+        &self.board
     }
 
     /// Each watch of these tasks ends.

@@ -12,7 +12,7 @@ use super::connection::AttestedConnection;
 use super::message::Cbor;
 use crate::limits::LEASE_POLL;
 use crate::problem::ApiProblem;
-use crate::store::{LeaseError, LeaseQuery, Store};
+use crate::store::{LeaseError, LeaseQuery, Store, Wake};
 
 /// Operations that one request may name: more than the catalogue has, and few enough to look at.
 const OPERATIONS_COUNT_MAX: usize = 256;
@@ -30,11 +30,16 @@ pub(super) async fn lease(
         .clock
         .monotonic()
         .saturating_add(Duration::from_millis(u64::from(request.wait_ms)));
-    // Subscribed before the first look, so that a task queued in between is not missed.
-    let mut changes = gateway.store.queue_changes();
+    let mut woken: Option<Wake> = None;
     loop {
-        changes.mark_unchanged();
+        // Waits before it looks, so that a task queued in between is not missed.
+        let mut work = gateway.store.watch_work(&request.operations);
         let leases = lease_once(&attested, &request, tasks_max).await?;
+        match woken.take() {
+            Some(wake) if !leases.is_empty() => wake.used(),
+            // Another's turn.
+            other => drop(other),
+        }
         let remaining = ends_at.saturating_sub(gateway.clock.monotonic());
         if !leases.is_empty() || remaining.is_zero() || gateway.stopping.is_cancelled() {
             gateway
@@ -42,12 +47,18 @@ pub(super) async fn lease(
                 .leased(u64::try_from(leases.len()).unwrap_or(u64::MAX));
             return Ok(Cbor(LeaseResponse { leases }));
         }
+        // Others may have been quicker, or what waits may be kept from this worker for a while.
+        let looks_again = if work.has_queued() {
+            remaining.min(LEASE_POLL)
+        } else {
+            remaining
+        };
         tokio::select! {
             biased;
             // Its session ends in the same moment; a wait that was in order ends in order.
             () = gateway.stopping.cancelled() => return Ok(Cbor(LeaseResponse { leases: Vec::new() })),
-            _ = changes.changed() => {}
-            () = tokio::time::sleep(remaining.min(LEASE_POLL)) => {}
+            wake = work.woken() => woken = Some(wake),
+            () = tokio::time::sleep(looks_again) => {}
         }
     }
 }

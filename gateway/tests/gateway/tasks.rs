@@ -391,3 +391,21 @@ async fn what_does_not_exist_is_a_problem_too() {
             .any(|operation| operation["name"] == "gemm")
     );
 }
+
+#[tokio::test]
+async fn a_full_queue_refuses_its_user_alone_and_says_when_to_come_back() {
+    let pool = Pool::start_with(|config| config.queued_per_user_max = 1).await;
+    let alice = pool.https(&pool.client("alice").await);
+    submit(&alice, b"abc").await;
+    let answer = alice.post("/v1/tasks", &hash_task(b"abcd")).await;
+    let problem = answer.refuses(429, "quota-exceeded");
+    assert_eq!(problem["limit"], "queued_per_user_max");
+    assert_eq!(answer.header("retry-after"), "10");
+    let bob = pool.https(&pool.client("bob").await);
+    submit(&bob, b"abc").await;
+    let request = json!({ "model": "all-MiniLM-L6-v2", "input": "a" });
+    alice
+        .post("/v1/embeddings", &request)
+        .await
+        .refuses(429, "quota-exceeded");
+}

@@ -1,13 +1,14 @@
 //! The one writer. It takes everything that waits, up to a limit, into one transaction with one flush, and answers once
 //! that is on disk. An operation that fails is undone alone; a commit that fails fails all of its operations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use protocol::TaskId;
+use protocol::lease::OperationId;
 use protocol::task::TaskState;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -73,7 +74,6 @@ struct Changes {
     counts: [i64; TaskState::ALL.len()],
     /// Of each flow.
     queued: BTreeMap<i64, i64>,
-    became_visible: bool,
     finished: Vec<TaskId>,
 }
 
@@ -90,7 +90,6 @@ impl WriteScope<'_> {
                 *queued = queued.saturating_add(step);
             }
         }
-        self.changes.became_visible |= to == TaskState::Queued;
         if to.is_finished() {
             self.changes.finished.push(task.id);
         }
@@ -182,6 +181,7 @@ impl Writer {
         let statistics = Arc::new(Statistics::default());
         let thread = WriterThread {
             opened,
+            operations: HashMap::new(),
             waiting,
             watchers,
             statistics: Arc::clone(&statistics),
@@ -299,6 +299,8 @@ impl Drop for Writer {
 /// The thread's end.
 struct WriterThread {
     opened: Opened,
+    /// Of flows, as they were met.
+    operations: HashMap<i64, OperationId>,
     waiting: mpsc::Receiver<Waiting>,
     watchers: Arc<Watchers>,
     statistics: Arc<Statistics>,
@@ -306,6 +308,9 @@ struct WriterThread {
 
 impl WriterThread {
     fn run(mut self) {
+        if let Err(error) = self.publish_queued() {
+            tracing::error!(error = %Chain(&error), "what is queued cannot be counted; workers find it when they look");
+        }
         while let Some(first) = self.waiting.blocking_recv() {
             let group = self.group(first);
             self.write(group);
@@ -332,7 +337,7 @@ impl WriterThread {
         group
     }
 
-    fn write(&self, mut group: Vec<Box<dyn Operation>>) {
+    fn write(&mut self, mut group: Vec<Box<dyn Operation>>) {
         let changes_before = self.opened.connection.total_changes();
         let committed = transact(&self.opened.connection, &mut group);
         let was_changed = self.opened.connection.total_changes() != changes_before;
@@ -344,26 +349,71 @@ impl WriterThread {
             .operations
             .fetch_add(operations, Ordering::Relaxed);
         let answer = committed.as_ref().map(|_| ()).map_err(Clone::clone);
-        for operation in group {
-            operation.answer(answer.clone());
-        }
         if let Ok(changes) = committed {
             let flushes = u64::from(was_changed);
             self.statistics
                 .commits
                 .fetch_add(flushes, Ordering::Relaxed);
+            // Before the callers hear of it, so that what they see next agrees with it.
             self.publish(&changes);
+        }
+        for operation in group {
+            operation.answer(answer.clone());
         }
     }
 
-    fn publish(&self, changes: &[Changes]) {
-        if changes.iter().any(|changes| changes.became_visible) {
-            self.watchers.queue_grew();
-        }
+    fn publish(&mut self, changes: &[Changes]) {
         for changes in changes {
+            for (&flow, &step) in &changes.queued {
+                self.publish_step(flow, step);
+            }
             self.watchers.finished(&changes.finished);
         }
     }
+
+    /// What the database held when it was opened.
+    fn publish_queued(&mut self) -> Result<(), StoreError> {
+        let flows: Vec<(i64, i64)> = {
+            let mut statement = self
+                .opened
+                .connection
+                .prepare("SELECT number, queued FROM flows WHERE queued > 0")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        for (flow, queued) in flows {
+            self.publish_step(flow, queued);
+        }
+        Ok(())
+    }
+
+    fn publish_step(&mut self, flow: i64, step: i64) {
+        if !self.operations.contains_key(&flow) {
+            match operation_of(&self.opened.connection, flow) {
+                Ok(operation) => {
+                    self.operations.insert(flow, operation);
+                }
+                Err(error) => {
+                    tracing::error!(error = %Chain(&error), "a flow cannot be read; workers find its tasks when they look");
+                }
+            }
+        }
+        if let Some(operation) = self.operations.get(&flow) {
+            self.watchers.board().changed(operation, step);
+        }
+    }
+}
+
+fn operation_of(connection: &Connection, flow: i64) -> Result<OperationId, StoreError> {
+    let operation = connection
+        .prepare_cached("SELECT operation, version FROM flows WHERE number = ?1")?
+        .query_row([flow], |row| {
+            Ok(OperationId {
+                name: row.get("operation")?,
+                version: row.get("version")?,
+            })
+        })?;
+    Ok(operation)
 }
 
 /// One transaction over a group; on failure nothing of it remains.

@@ -3,7 +3,7 @@
 use protocol::lease::{AckOutcome, FaultKind, NackOutcome};
 use protocol::task::TaskState;
 
-use super::harness::{ATTEMPTS, LEASE_MS, NOW_MS, Pool, output, reference, user};
+use super::harness::{ATTEMPTS, LEASE_MS, NOW_MS, Pool, operation, output, reference, user};
 use crate::store::{
     CancelOutcome, Expired, LookupError, Payload, RedriveOutcome, RenewQuery, RunningLease,
     TaskScope,
@@ -266,9 +266,7 @@ async fn only_a_dead_letter_is_redriven() {
 async fn who_waits_for_a_task_hears_of_its_end() {
     let mut pool = Pool::new().await;
     let worker = pool.worker("worker-1").await;
-    let mut queue = pool.store.queue_changes();
     let task = pool.submit().await;
-    queue.changed().await.unwrap();
     let mut watches = [
         pool.store.watch_finished(task),
         pool.store.watch_finished(task),
@@ -278,7 +276,30 @@ async fn who_waits_for_a_task_hears_of_its_end() {
     for watch in &mut watches {
         watch.finished().await;
     }
-    assert!(!queue.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn who_waits_for_work_is_woken_by_a_task_that_is_queued() {
+    let mut pool = Pool::new().await;
+    let worker = pool.worker("worker-1").await;
+    let mut work = pool.store.watch_work(&[operation()]);
+    assert!(!work.has_queued());
+    let task = pool.submit().await;
+    work.woken().await.used();
+    assert!(work.has_queued());
+    let lease = pool.lease_one(&worker).await;
+    assert!(!pool.store.watch_work(&[operation()]).has_queued());
+    // One that comes back is as good as a new one.
+    let mut work = pool.store.watch_work(&[operation()]);
+    pool.nack(&worker, &lease, FaultKind::Released).await;
+    work.woken().await.used();
+    // What a gateway finds when it starts is counted, too.
+    let pool = pool.reopen().await;
+    let work = pool.store.watch_work(&[operation()]);
+    while !work.has_queued() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(pool.state(task).await, TaskState::Queued);
 }
 
 #[tokio::test]

@@ -177,3 +177,34 @@ async fn another_users_task_is_as_unknown_as_none() {
     let views = pool.store.tasks(ada, vec![unknown, task]).await.unwrap();
     assert!(views[0].is_none() && views[1].is_some());
 }
+
+#[tokio::test]
+async fn a_users_queue_has_a_limit_that_hides_nobody_elses() {
+    let mut pool = Pool::new().await;
+    let worker = pool.worker("worker-1").await;
+    let limited = pool.store.clone().with_queued_per_user_max(3);
+    let of = |pool: &mut Pool, name: &str, count: usize| -> Vec<_> {
+        let mut tasks: Vec<_> = (0..count).map(|_| pool.task()).collect();
+        for task in &mut tasks {
+            task.user = user(name);
+        }
+        tasks
+    };
+    let mut first = of(&mut pool, "ada", 2);
+    first[0].idempotency_key = Some(key("again"));
+    let repeated = first[0].clone();
+    let accepted = limited.submit(first).await.unwrap();
+    assert!(accepted.iter().all(Result::is_ok));
+    let outcomes = limited.submit(of(&mut pool, "ada", 2)).await.unwrap();
+    assert!(outcomes[0].is_ok());
+    let exceeded = SubmitError::QuotaExceeded { queued_max: 3 };
+    assert_eq!(outcomes[1], Err(exceeded));
+    let others = limited.submit(of(&mut pool, "bob", 3)).await.unwrap();
+    assert!(others.iter().all(Result::is_ok));
+    // What was submitted before takes no place.
+    assert!(limited.submit(vec![repeated]).await.unwrap()[0].is_ok());
+    // What runs does not wait.
+    assert_eq!(pool.lease(&worker, 2).await.len(), 2);
+    let outcomes = limited.submit(of(&mut pool, "ada", 2)).await.unwrap();
+    assert!(outcomes[0].is_ok() && outcomes[1].is_err());
+}

@@ -10,6 +10,7 @@ CREATE TABLE flows (
 ) STRICT;
 CREATE INDEX flows_waiting ON flows (operation, version, turn) WHERE queued > 0;
 CREATE INDEX flows_turn ON flows (turn);
+CREATE INDEX flows_by_user ON flows (user, queued);
 INSERT INTO flows (operation, version, user, queued, turn)
 SELECT operation, version, user, count(*) FILTER (WHERE state = 'queued'), 0 FROM tasks
 WHERE state IN ('queued', 'running', 'dead-letter') GROUP BY operation, version, user;

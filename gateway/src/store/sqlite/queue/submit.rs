@@ -11,7 +11,7 @@ use super::super::super::submission::StoredInput;
 use super::super::super::{NewTask, StoreError, SubmitError, Submitted};
 use super::super::WriteScope;
 use super::super::values::{
-    TaskRow, digest_at, integer, integer_from_usize, optional_integer, task_at,
+    TaskRow, digest_at, integer, integer_from_usize, optional_integer, task_at, unsigned,
 };
 use super::rank;
 
@@ -19,17 +19,20 @@ use super::rank;
 pub(in super::super::super) fn submit(
     scope: &mut WriteScope<'_>,
     tasks: &[NewTask],
+    queued_max: u64,
 ) -> Result<Vec<Result<Submitted, SubmitError>>, StoreError> {
     let mut flows = Flows::default();
+    let mut quota = Quota::new(queued_max);
     tasks
         .iter()
-        .map(|task| submit_one(scope, &mut flows, task))
+        .map(|task| submit_one(scope, &mut flows, &mut quota, task))
         .collect()
 }
 
 fn submit_one(
     scope: &mut WriteScope<'_>,
     flows: &mut Flows,
+    quota: &mut Quota,
     task: &NewTask,
 ) -> Result<Result<Submitted, SubmitError>, StoreError> {
     if let Some(key) = &task.idempotency_key
@@ -39,6 +42,9 @@ fn submit_one(
     }
     if let Some(missing) = find_missing_blob(scope, task)? {
         return Ok(Err(missing));
+    }
+    if let Some(exceeded) = quota.take(scope.connection, &task.user)? {
+        return Ok(Err(exceeded));
     }
     let flow = flows.of(scope.connection, task)?;
     let number = insert(scope, task, flow)?;
@@ -52,6 +58,46 @@ fn submit_one(
         task: task.id,
         was_known: false,
     }))
+}
+
+/// How many more tasks may wait, for each of these submissions' users.
+struct Quota {
+    queued_max: u64,
+    left: HashMap<UserName, u64>,
+}
+
+impl Quota {
+    fn new(queued_max: u64) -> Self {
+        Self {
+            queued_max,
+            left: HashMap::new(),
+        }
+    }
+
+    /// Takes a place, or says that there is none.
+    fn take(
+        &mut self,
+        connection: &Connection,
+        user: &UserName,
+    ) -> Result<Option<SubmitError>, StoreError> {
+        if !self.left.contains_key(user) {
+            let queued = connection
+                .prepare_cached("SELECT coalesce(sum(queued), 0) FROM flows WHERE user = ?1")?
+                .query_row([user.as_str()], |row| row.get(0))
+                .map(unsigned)?;
+            let left = self.queued_max.saturating_sub(queued);
+            self.left.insert(user.clone(), left);
+        }
+        Ok(match self.left.get_mut(user) {
+            Some(left) if *left > 0 => {
+                *left = left.saturating_sub(1);
+                None
+            }
+            _ => Some(SubmitError::QuotaExceeded {
+                queued_max: self.queued_max,
+            }),
+        })
+    }
 }
 
 /// Keys of the flows that these submissions join.
