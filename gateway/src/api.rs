@@ -6,6 +6,7 @@ mod batch;
 mod blobs;
 mod catalogue;
 mod embeddings;
+mod events;
 mod explain;
 mod json;
 mod openapi;
@@ -37,6 +38,7 @@ fn described() -> (Router<Arc<Gateway>>, OpenApi) {
         .routes(routes!(tasks::submit, tasks::list))
         .routes(routes!(batch::submit_batch))
         .routes(routes!(tasks::show))
+        .routes(routes!(events::follow))
         .routes(routes!(explain::task))
         .routes(routes!(tasks::cancel))
         .routes(routes!(tasks::redrive))

@@ -48,6 +48,9 @@ pub const EMBEDDINGS_TEXTS_MAX: usize = 2_048;
 pub const EMBEDDINGS_WAIT: Duration = Duration::from_secs(45);
 const _: () = assert!(EMBEDDINGS_WAIT.as_secs() < API_REQUEST.as_secs());
 
+/// A stream of events says something at least so often, so that nobody in between takes it for dead.
+pub const EVENTS_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
 /// The list of tasks answers at most so many a page, and so many when the request does not say.
 pub const PAGE_TASKS_MAX: u32 = 1_000;
 pub const PAGE_TASKS_DEFAULT: u32 = 100;

@@ -42,7 +42,7 @@ pub use requests::{
 pub use submission::{
     InputBytes, NewTask, SpecificationError, SubmitError, Submitted, TaskSpecification,
 };
-pub use watch::FinishedWatch;
+pub use watch::TaskWatch;
 
 use crate::receipts::VerifiedBatch;
 use sqlite::{Overload, Sharing, Sqlite, Weight, queue, views};
@@ -282,9 +282,9 @@ impl Store {
         self.watchers.board().wait(operations)
     }
 
-    /// Ends once the task has finished. Make it first, then read the task.
+    /// Watches a task. Make it first, then read the task.
     #[must_use]
-    pub fn watch_finished(&self, task: TaskId) -> FinishedWatch {
-        FinishedWatch::new(&self.watchers, task)
+    pub fn watch_task(&self, task: TaskId) -> TaskWatch {
+        TaskWatch::new(&self.watchers, task)
     }
 }

@@ -317,7 +317,7 @@ async fn all_finished(
 ) -> Result<Vec<TaskView>, ApiProblem> {
     let mut watches: Vec<_> = tasks
         .iter()
-        .map(|task| gateway.store.watch_finished(*task))
+        .map(|task| gateway.store.watch_task(*task))
         .collect();
     let views = gateway.store.tasks(client.own(), tasks.to_vec()).await?;
     for (watch, view) in watches.iter_mut().zip(&views) {

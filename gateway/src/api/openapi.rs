@@ -72,6 +72,7 @@ mod tests {
         ("get", "/v1/tasks", "client"),
         ("post", "/v1/tasks:batch", "client"),
         ("get", "/v1/tasks/{id}", "client"),
+        ("get", "/v1/tasks/{id}/events", "client"),
         ("get", "/v1/tasks/{id}/explanation", "client"),
         ("post", "/v1/tasks/{id}/cancel", "client"),
         ("post", "/v1/tasks/{id}/redrive", "operator"),

@@ -110,7 +110,11 @@ pub(super) fn unknown_task(id: TaskId) -> ApiProblem {
     .into()
 }
 
-async fn view(gateway: &Gateway, scope: TaskScope, id: TaskId) -> Result<TaskView, ApiProblem> {
+pub(super) async fn view(
+    gateway: &Gateway,
+    scope: TaskScope,
+    id: TaskId,
+) -> Result<TaskView, ApiProblem> {
     let views = gateway.store.tasks(scope, vec![id]).await?;
     views
         .into_iter()
@@ -160,7 +164,7 @@ pub(super) async fn show(
             .into());
     }
     // Watched before it is read, so that an end in between is not missed.
-    let mut watch = (wait_s > 0).then(|| gateway.store.watch_finished(id));
+    let mut watch = (wait_s > 0).then(|| gateway.store.watch_task(id));
     let seen = view(&gateway, client.scope(), id).await?;
     let Some(watch) = watch.as_mut().filter(|_| !seen.state.is_finished()) else {
         return Ok(Json(seen));

@@ -13,6 +13,7 @@ mod blobs;
 mod collateral;
 mod command_line;
 mod embeddings;
+mod events;
 mod explain;
 mod https;
 mod leases;

@@ -74,7 +74,7 @@ struct Changes {
     counts: [i64; TaskState::ALL.len()],
     /// Of each flow.
     queued: BTreeMap<i64, i64>,
-    finished: Vec<TaskId>,
+    moved: Vec<(TaskId, TaskState)>,
 }
 
 impl WriteScope<'_> {
@@ -90,9 +90,7 @@ impl WriteScope<'_> {
                 *queued = queued.saturating_add(step);
             }
         }
-        if to.is_finished() {
-            self.changes.finished.push(task.id);
-        }
+        self.changes.moved.push((task.id, to));
     }
 
     fn keep_counts(&self) -> Result<(), StoreError> {
@@ -367,7 +365,7 @@ impl WriterThread {
             for (&flow, &step) in &changes.queued {
                 self.publish_step(flow, step);
             }
-            self.watchers.finished(&changes.finished);
+            self.watchers.moved(&changes.moved);
         }
     }
 

@@ -267,10 +267,7 @@ async fn who_waits_for_a_task_hears_of_its_end() {
     let mut pool = Pool::new().await;
     let worker = pool.worker("worker-1").await;
     let task = pool.submit().await;
-    let mut watches = [
-        pool.store.watch_finished(task),
-        pool.store.watch_finished(task),
-    ];
+    let mut watches = [pool.store.watch_task(task), pool.store.watch_task(task)];
     let lease = pool.lease_one(&worker).await;
     pool.ack_one(&worker, &lease).await;
     for watch in &mut watches {
