@@ -37,6 +37,10 @@ pub const SESSION_AGE_S_MAX: u32 = 7 * 86_400;
 pub const QUEUED_PER_USER_DEFAULT: u32 = 1_000_000;
 /// More than a disk holds.
 pub const QUEUED_PER_USER_MAX: u32 = 1_000_000_000;
+/// Long enough to fetch every output and receipt that anybody still wants.
+pub const RETENTION_DAYS_DEFAULT: u32 = 30;
+/// Ten years.
+pub const RETENTION_DAYS_MAX: u32 = 3_650;
 /// A longer file is not a configuration.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -50,6 +54,8 @@ pub struct Config {
     pub metrics_address: SocketAddr,
     pub attestation: Attestation,
     pub lease_duration: Duration,
+    /// From a task's end until it is forgotten, with its output and its receipt.
+    pub retention: Duration,
     /// Tasks of one user that wait at a time.
     pub queued_per_user_max: u32,
 }
@@ -166,6 +172,11 @@ impl Config {
             LEASE_DURATION_S_DEFAULT,
             LEASE_DURATION_S_MIN..=LEASE_DURATION_S_MAX,
         );
+        let retention_days = reader.count(
+            "tasks.retention_days",
+            RETENTION_DAYS_DEFAULT,
+            1..=RETENTION_DAYS_MAX,
+        );
         let queued_per_user_max = reader.count(
             "tasks.queued_per_user_max",
             QUEUED_PER_USER_DEFAULT,
@@ -178,6 +189,7 @@ impl Config {
             metrics_address: metrics_address?,
             attestation: attestation?,
             lease_duration: lease_duration?,
+            retention: Duration::from_hours(u64::from(retention_days?).saturating_mul(24)),
             queued_per_user_max: queued_per_user_max?,
         })
     }

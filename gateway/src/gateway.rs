@@ -32,6 +32,8 @@ pub(crate) struct Gateway {
     pub(crate) gpu_references_dir: Option<PathBuf>,
     pub(crate) schedule: Schedule,
     pub(crate) lease_duration_ms: u64,
+    /// From a task's end until it is forgotten.
+    pub(crate) retention_ms: u64,
     pub(crate) started_ms: u64,
     /// Set when the gateway begins to stop: nothing new is begun, long polls answer at once.
     pub(crate) stopping: CancellationToken,

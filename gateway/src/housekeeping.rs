@@ -1,4 +1,4 @@
-//! What a gateway does without being asked: collect expired leases, read collateral and appraisal policy again, tell
+//! What a gateway does without being asked: collect expired leases, forget old tasks, read collateral and appraisal policy again, tell
 //! systemd that it lives.
 
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 
 use crate::gateway::Gateway;
 use crate::limits::{
-    COLLATERAL_INTERVAL, EXPIRY_INTERVAL, REAPPRAISAL_PROGRESS, WATCHDOG_INTERVAL,
+    COLLATERAL_INTERVAL, EXPIRY_INTERVAL, PRUNE_INTERVAL, PRUNE_PAUSE, REAPPRAISAL_PROGRESS,
+    WATCHDOG_INTERVAL,
 };
 use crate::policy_file;
 use crate::problem::chain;
@@ -24,6 +25,7 @@ pub(crate) fn start(
     collateral: Arc<dyn CollateralSource>,
 ) {
     tasks.spawn(every(EXPIRY_INTERVAL, Arc::clone(gateway), expire));
+    tasks.spawn(every(PRUNE_INTERVAL, Arc::clone(gateway), prune));
     tasks.spawn(every(WATCHDOG_INTERVAL, Arc::clone(gateway), watchdog));
     tasks.spawn(reload(Arc::clone(gateway), collateral));
     tasks.spawn(follow_reappraisals(Arc::clone(gateway)));
@@ -64,6 +66,32 @@ async fn expire(gateway: Arc<Gateway>) {
                 return;
             }
         }
+    }
+}
+
+async fn prune(gateway: Arc<Gateway>) {
+    let mut forgotten = 0_u64;
+    loop {
+        let before_ms = gateway.now_ms().saturating_sub(gateway.retention_ms);
+        match gateway.store.prune(before_ms).await {
+            Ok(pruned) => {
+                forgotten = forgotten.saturating_add(pruned.tasks);
+                if !pruned.more || gateway.stopping.is_cancelled() {
+                    break;
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = chain(&error), "old tasks cannot be forgotten");
+                break;
+            }
+        }
+        tokio::time::sleep(PRUNE_PAUSE).await;
+    }
+    if forgotten > 0 {
+        tracing::info!(
+            tasks = forgotten,
+            "tasks past their retention are forgotten"
+        );
     }
 }
 

@@ -78,6 +78,10 @@ pub const REAPPRAISAL_PROGRESS: Duration = Duration::from_secs(1);
 pub const REATTEST_TRIES: u32 = 6;
 /// How often expired leases and deadlines are collected: bounds how much longer than its lease a task stays hidden.
 pub const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How often finished tasks are looked through for those to forget.
+pub const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
+/// Between two passes over them, each of some 10 ms: the queue comes first.
+pub const PRUNE_PAUSE: Duration = Duration::from_millis(50);
 /// How often collateral files are read again; a refresh is a file put in place, and must count within minutes.
 pub const COLLATERAL_INTERVAL: Duration = Duration::from_mins(1);
 /// How often the systemd watchdog is told, against its usual interval of a minute.

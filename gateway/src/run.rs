@@ -244,6 +244,7 @@ async fn open(
             silence_max: crate::limits::SILENCE,
         },
         lease_duration_ms: u64::try_from(config.lease_duration.as_millis()).unwrap_or(u64::MAX),
+        retention_ms: u64::try_from(config.retention.as_millis()).unwrap_or(u64::MAX),
         started_ms: clock.now_us() / 1_000,
         stopping: CancellationToken::new(),
         clock,

@@ -4,8 +4,8 @@
 //! its effect is on disk. `now_ms` is an argument everywhere. [`Store`] is the only door; the database behind it is
 //! SQLite (`sqlite`), and a second one goes beside it, held to the same conformance suite (`store/tests`).
 //!
-//! Not here yet, each with its place: requirements beyond the operation (columns of the table `flows`), retention of finished
-//! tasks, collection of blobs that no row names.
+//! Not here yet, each with its place: requirements beyond the operation (columns of the table `flows`), collection of blobs
+//! that no row names.
 
 mod board;
 mod error;
@@ -36,8 +36,8 @@ pub use records::{
 };
 pub use requests::{
     CancelOutcome, Counts, Expired, LeaseError, LeaseInputError, LeaseQuery, ListQuery,
-    LookupError, Payload, RedriveOutcome, RenewQuery, RunningLease, StoredOutput, TaskScope,
-    TaskStanding, WriteStatistics,
+    LookupError, Payload, Pruned, RedriveOutcome, RenewQuery, RunningLease, StoredOutput,
+    TaskScope, TaskStanding, WriteStatistics,
 };
 pub use submission::{
     InputBytes, NewTask, SpecificationError, SubmitError, Submitted, TaskSpecification,
@@ -172,6 +172,15 @@ impl Store {
     /// Takes back leases that ran out and sets aside tasks whose deadline passed. To be called each second.
     pub async fn expire(&self, now_ms: u64) -> Result<Expired, StoreError> {
         let operation = move |scope: &mut sqlite::WriteScope<'_>| queue::expire(scope, now_ms);
+        self.database
+            .write(Weight::ROW, Overload::Wait, operation)
+            .await
+    }
+
+    /// Forgets tasks that finished before then, with their outputs and receipts; a bounded number of them.
+    pub async fn prune(&self, finished_before_ms: u64) -> Result<Pruned, StoreError> {
+        let operation =
+            move |scope: &mut sqlite::WriteScope<'_>| queue::prune(scope, finished_before_ms);
         self.database
             .write(Weight::ROW, Overload::Wait, operation)
             .await

@@ -38,6 +38,7 @@ fn a_complete_file_is_read_with_defaults() {
     assert_eq!(config.attestation.pccs_ca, None);
     assert_eq!(config.lease_duration.as_secs(), 30);
     assert_eq!(config.queued_per_user_max, 1_000_000);
+    assert_eq!(config.retention.as_secs(), 30 * 86_400);
 }
 
 #[test]
@@ -58,6 +59,7 @@ reattest_interval_s = 5
 [tasks]
 lease_duration_s = -1
 queued_per_user_max = 0
+retention_days = 0
 "#;
     let seen = mistakes(text);
     for key in [
@@ -68,6 +70,7 @@ queued_per_user_max = 0
         "`attestation.appraisal_policy` must be a path",
         "`attestation.reattest_interval_s` must be a whole number from 60 to 86400",
         "`tasks.lease_duration_s` must be a whole number from 1 to 3600",
+        "`tasks.retention_days` must be a whole number from 1 to 3650",
         "`tasks.queued_per_user_max` must be a whole number from 1 to 1000000000",
         "`surprise` is not a key of this file",
         "`api.colour` is not a key of this file",
@@ -77,7 +80,7 @@ queued_per_user_max = 0
             "{key} is not in {seen:#?}"
         );
     }
-    assert_eq!(seen.len(), 10, "{seen:#?}");
+    assert_eq!(seen.len(), 11, "{seen:#?}");
 }
 
 #[test]

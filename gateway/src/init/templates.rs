@@ -3,7 +3,7 @@
 use super::Initialise;
 use crate::config::{
     METRICS_ADDRESS_DEFAULT, QUEUED_PER_USER_DEFAULT, REATTEST_INTERVAL_S_DEFAULT,
-    SESSION_AGE_S_DEFAULT,
+    RETENTION_DAYS_DEFAULT, SESSION_AGE_S_DEFAULT,
 };
 
 /// The configuration, with every key and what it means.
@@ -54,6 +54,8 @@ session_age_s_max = {SESSION_AGE_S_DEFAULT}
 [tasks]
 # How long a worker holds a task without renewing its lease before another one gets it. 1 to 3600.
 lease_duration_s = {lease_duration_s}
+# How many days a finished task is kept, with its output and its receipt. 1 to 3650.
+retention_days = {RETENTION_DAYS_DEFAULT}
 # How many tasks of one user may wait at a time; a further one is refused. 1 to 1000000000.
 queued_per_user_max = {QUEUED_PER_USER_DEFAULT}
 "#

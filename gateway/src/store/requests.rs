@@ -139,6 +139,14 @@ pub struct Expired {
     pub more: bool,
 }
 
+/// What one pass over old tasks did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    pub tasks: u64,
+    /// The pass was bounded; another one has work to do.
+    pub more: bool,
+}
+
 /// An output: what it is, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredOutput {

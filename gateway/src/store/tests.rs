@@ -9,4 +9,5 @@ mod leases;
 mod life;
 mod properties;
 mod records;
+mod retention;
 mod submissions;

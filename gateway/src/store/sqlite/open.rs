@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_reappraisals.sql"),
     include_str!("migrations/0003_flows.sql"),
+    include_str!("migrations/0004_retention.sql"),
 ];
 
 /// `ccnG`: tells a gateway's database from any other SQLite file.

@@ -7,6 +7,7 @@
 //! | [`mod@ack`] | running (or queued, when the lease ran out) → succeeded |
 //! | [`release`] | running → queued or dead letter: nack, expiry, a worker's removal; queued → expired |
 //! | [`intervene`] | cancel, redrive |
+//! | [`mod@prune`] | finished → forgotten |
 //!
 //! The fencing token of a task grows with every lease. It also grows when a lease ends by a nack, a redrive or its
 //! worker's removal, so that what is said of that lease later is said of an old one. It does not grow when a lease runs
@@ -18,12 +19,14 @@ mod lease;
 mod pick;
 #[cfg(test)]
 mod plans;
+mod prune;
 mod release;
 mod submit;
 
 pub(in super::super) use ack::ack;
 pub(in super::super) use intervene::{cancel, redrive};
 pub(in super::super) use lease::{lease, lease_input, renew};
+pub(in super::super) use prune::prune;
 pub(in super::super) use release::{expire, nack, release_all};
 pub(in super::super) use submit::submit;
 

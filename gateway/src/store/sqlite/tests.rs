@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::super::watch::Watchers;
-use super::super::{LeaseQuery, RedriveOutcome, Store, StoreError};
+use super::super::{LeaseQuery, Payload, RedriveOutcome, Store, StoreError, TaskScope};
 use super::open::MIGRATIONS;
 use super::{Overload, Sharing, Sqlite, Weight, WriteScope};
 
@@ -106,12 +106,18 @@ const BEFORE_FLOWS: &str = "
         (5, x'00000000000000000000000000000005', 'bob', 'dead-letter', 'gemm', 1, 4, 1, 1, 3, 3, 3, 2, 'w', NULL),
         (6, x'00000000000000000000000000000006', 'eve', 'succeeded', 'gemm', 1, 4, 1, 1, 1, 3, 1, 2, 'w', NULL);
     INSERT INTO task_bodies (task, digest, output_bytes, body) SELECT number, zeroblob(32), 4, x'7b7d' FROM tasks;
+    INSERT INTO idempotency_keys (user, key, task) VALUES ('ada', 'order-1', 1);
+    INSERT INTO attestations (number, id, worker, session, recorded_ms, record)
+        VALUES (7, zeroblob(64), 'w', zeroblob(16), 1, x'7b7d');
+    INSERT INTO receipt_batches (number, attestation, statement, receipt_key, leaf_hashes, accepted_ms)
+        VALUES (8, 7, 'jws', x'00', zeroblob(32), 1);
+    INSERT INTO task_outputs (task, sha256, bytes, batch, position, leaf, data) VALUES (6, zeroblob(32), 2, 8, 0, x'00', x'0102');
     INSERT INTO workers (id, enrolment_secret, created_ms) VALUES ('w', zeroblob(32), 1);
     UPDATE task_counts SET tasks = 3 WHERE state = 'queued';
     UPDATE task_counts SET tasks = 1 WHERE state IN ('running', 'dead-letter', 'succeeded');";
 
 #[tokio::test]
-async fn a_database_from_before_the_flows_goes_on() {
+async fn a_database_of_an_earlier_gateway_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gateway.sqlite");
     let connection = Connection::open(&path).unwrap();
@@ -160,4 +166,11 @@ async fn a_database_from_before_the_flows_goes_on() {
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2, 3, 4, 5]);
     assert_eq!(queued().await, 0);
+    let output = store.output(TaskScope::All, TaskId::from_parts(0, 6)).await;
+    assert_eq!(output.unwrap().payload, Payload::Inline(vec![1, 2].into()));
+    let known = store.database.read(|connection| {
+        let sql = "SELECT number FROM tasks WHERE user = 'ada' AND idempotency_key = 'order-1'";
+        Ok(connection.query_row(sql, [], |row| row.get::<_, i64>(0))?)
+    });
+    assert_eq!(known.await.unwrap(), 1);
 }

@@ -81,16 +81,25 @@ impl WriteScope<'_> {
     /// Every change of a task's state goes through here: the kept counts and the watchers depend on it.
     pub(super) fn moved(&mut self, task: TaskRow, from: Option<TaskState>, to: TaskState) {
         for (state, step) in from.map(|from| (from, -1)).into_iter().chain([(to, 1)]) {
-            let position = TaskState::ALL.iter().position(|known| *known == state);
-            if let Some(count) = position.and_then(|at| self.changes.counts.get_mut(at)) {
-                *count = count.saturating_add(step);
-            }
+            self.count(state, step);
             if state == TaskState::Queued {
                 let queued = self.changes.queued.entry(task.flow).or_default();
                 *queued = queued.saturating_add(step);
             }
         }
         self.changes.moved.push((task.id, to));
+    }
+
+    /// A finished task is no more.
+    pub(super) fn forgotten(&mut self, state: TaskState) {
+        self.count(state, -1);
+    }
+
+    fn count(&mut self, state: TaskState, step: i64) {
+        let position = TaskState::ALL.iter().position(|known| *known == state);
+        if let Some(count) = position.and_then(|at| self.changes.counts.get_mut(at)) {
+            *count = count.saturating_add(step);
+        }
     }
 
     fn keep_counts(&self) -> Result<(), StoreError> {

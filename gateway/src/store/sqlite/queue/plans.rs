@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use super::super::open::MIGRATIONS;
 use super::pick::{CLOCK, TASKS, WAITING};
+use super::prune::OLD;
 
 fn plan(statement: &str) -> String {
     let connection = Connection::open_in_memory().unwrap();
@@ -45,4 +46,12 @@ fn leases_and_deadlines_are_found_by_their_indexes() {
         "{}",
         plan(held)
     );
+}
+
+#[test]
+fn old_tasks_and_known_keys_are_found_by_their_indexes() {
+    let old = "SEARCH tasks USING INDEX tasks_finished (finished_ms<?)";
+    assert_eq!(plan(OLD), old);
+    let known = plan("SELECT id FROM tasks WHERE user = ?1 AND idempotency_key = ?2");
+    assert!(known.contains("tasks_idempotency_key"), "{known}");
 }

@@ -140,11 +140,8 @@ fn find_by_key(
     let earlier = scope
         .connection
         .prepare_cached(
-            "SELECT tasks.id AS id, task_bodies.digest AS digest
-             FROM idempotency_keys
-             JOIN tasks ON tasks.number = idempotency_keys.task
-             JOIN task_bodies ON task_bodies.task = tasks.number
-             WHERE idempotency_keys.user = ?1 AND idempotency_keys.key = ?2",
+            "SELECT id, digest FROM tasks JOIN task_bodies ON task_bodies.task = tasks.number
+             WHERE user = ?1 AND idempotency_key = ?2",
         )?
         .query_row((task.user.as_str(), key.as_str()), |row| {
             Ok((task_at(row, "id")?, digest_at(row, "digest")?))
@@ -213,12 +210,6 @@ fn insert(scope: &WriteScope<'_>, task: &NewTask, flow: i64) -> Result<i64, Stor
             data.as_deref(),
         ))?;
     }
-    if let Some(key) = &task.idempotency_key {
-        scope
-            .connection
-            .prepare_cached("INSERT INTO idempotency_keys (user, key, task) VALUES (?1, ?2, ?3)")?
-            .execute((task.user.as_str(), key.as_str(), number))?;
-    }
     Ok(number)
 }
 
@@ -228,8 +219,8 @@ fn insert_row(scope: &WriteScope<'_>, task: &NewTask, flow: i64) -> Result<i64, 
         .connection
         .prepare_cached(
             "INSERT INTO tasks (id, user, state, operation, version, priority, rank, submitted_ms, deadline_ms,
-                 attempts, max_attempts, fencing_token, payload_bytes, flow)
-             VALUES (?1, ?2, 'queued', ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, 0, ?10, ?11)",
+                 attempts, max_attempts, fencing_token, payload_bytes, flow, idempotency_key)
+             VALUES (?1, ?2, 'queued', ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, 0, ?10, ?11, ?12)",
         )?
         .insert((
             task.id.to_bytes(),
@@ -243,6 +234,7 @@ fn insert_row(scope: &WriteScope<'_>, task: &NewTask, flow: i64) -> Result<i64, 
             task.max_attempts,
             integer(specification.payload_bytes()),
             flow,
+            task.idempotency_key.as_ref().map(IdempotencyKey::as_str),
         ))?;
     Ok(number)
 }
