@@ -2,9 +2,10 @@
 //!
 //! A blob is streamed into `incoming/`, its digest and length are verified on the way, the file is flushed, renamed to
 //! `ab/cdef…` and its folder flushed. So a name that exists always holds its content, whenever the machine stops; what a
-//! crash leaves in `incoming/` is swept at the next start. Who may see a blob is the store's part. Collection of blobs
-//! that nothing refers to comes with retention.
+//! crash leaves in `incoming/` is swept at the next start. Who may see a blob, and who needs it, is the store's part: what
+//! nobody needs is removed ([`Blobs::collect`]), unless it came or was shown again in the last hour.
 
+mod collect;
 mod folder;
 mod read;
 #[cfg(test)]
@@ -92,6 +93,18 @@ impl Blobs {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         write::write(&self.folder, upload, content).await
+    }
+
+    /// Removes blobs that nothing refers to, as `unreferenced` picks them out of some. Says how many.
+    pub async fn collect<F, E>(
+        &self,
+        unreferenced: impl Fn(Vec<Sha256Digest>) -> F,
+    ) -> Result<u64, E>
+    where
+        F: Future<Output = Result<Vec<Sha256Digest>, E>>,
+        E: From<BlobError>,
+    {
+        collect::collect(&self.folder, unreferenced).await
     }
 
     /// Opens a blob to be read.

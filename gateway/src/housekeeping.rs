@@ -1,4 +1,4 @@
-//! What a gateway does without being asked: collect expired leases, forget old tasks, read collateral and appraisal policy again, tell
+//! What a gateway does without being asked: collect expired leases, forget old tasks, remove blobs, read collateral and appraisal policy again, tell
 //! systemd that it lives.
 
 use std::sync::Arc;
@@ -8,14 +8,16 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use crate::blobs::BlobError;
 use crate::gateway::Gateway;
 use crate::limits::{
-    COLLATERAL_INTERVAL, EXPIRY_INTERVAL, PRUNE_INTERVAL, PRUNE_PAUSE, REAPPRAISAL_PROGRESS,
-    WATCHDOG_INTERVAL,
+    COLLATERAL_INTERVAL, COLLECT_INTERVAL, EXPIRY_INTERVAL, PRUNE_INTERVAL, PRUNE_PAUSE,
+    REAPPRAISAL_PROGRESS, WATCHDOG_INTERVAL, WORKER_CLAIM,
 };
 use crate::policy_file;
 use crate::problem::chain;
 use crate::references;
+use crate::store::{ClaimsBefore, StoreError};
 use crate::world::CollateralSource;
 
 /// Starts all of it; each part ends when the gateway stops.
@@ -26,6 +28,7 @@ pub(crate) fn start(
 ) {
     tasks.spawn(every(EXPIRY_INTERVAL, Arc::clone(gateway), expire));
     tasks.spawn(every(PRUNE_INTERVAL, Arc::clone(gateway), prune));
+    tasks.spawn(every(COLLECT_INTERVAL, Arc::clone(gateway), collect));
     tasks.spawn(every(WATCHDOG_INTERVAL, Arc::clone(gateway), watchdog));
     tasks.spawn(reload(Arc::clone(gateway), collateral));
     tasks.spawn(follow_reappraisals(Arc::clone(gateway)));
@@ -93,6 +96,44 @@ async fn prune(gateway: Arc<Gateway>) {
             "tasks past their retention are forgotten"
         );
     }
+}
+
+async fn collect(gateway: Arc<Gateway>) {
+    let worker_claim_ms = u64::try_from(WORKER_CLAIM.as_millis()).unwrap_or(u64::MAX);
+    let now_ms = gateway.now_ms();
+    let stored_before = ClaimsBefore {
+        users_ms: now_ms.saturating_sub(gateway.retention_ms),
+        workers_ms: now_ms.saturating_sub(worker_claim_ms),
+    };
+    loop {
+        match gateway.store.end_blob_claims(stored_before).await {
+            Ok(true) => tokio::time::sleep(PRUNE_PAUSE).await,
+            Ok(false) => break,
+            Err(error) => {
+                tracing::error!(error = chain(&error), "old claims on blobs cannot be ended");
+                return;
+            }
+        }
+    }
+    let unreferenced = |blobs| {
+        let store = gateway.store.clone();
+        async move { Ok(store.unreferenced_blobs(blobs).await?) }
+    };
+    let collected: Result<u64, CollectError> = gateway.blobs.collect(unreferenced).await;
+    match collected {
+        Ok(0) => {}
+        Ok(blobs) => tracing::info!(blobs, "blobs that nobody needs are removed"),
+        Err(error) => tracing::error!(error = chain(&error), "blobs cannot be collected"),
+    }
+}
+
+/// Why a collection of blobs broke off; the next one goes on.
+#[derive(Debug, thiserror::Error)]
+enum CollectError {
+    #[error("the files cannot be gone through")]
+    Blobs(#[from] BlobError),
+    #[error("the store cannot be asked")]
+    Store(#[from] StoreError),
 }
 
 async fn watchdog(_: Arc<Gateway>) {

@@ -80,6 +80,11 @@ pub const REATTEST_TRIES: u32 = 6;
 pub const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often finished tasks are looked through for those to forget.
 pub const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
+/// How often the blobs' files are gone through for those that nobody needs.
+pub const COLLECT_INTERVAL: Duration = Duration::from_hours(1);
+/// An output that a worker uploaded waits so long for its ack: longer than any lease.
+pub const WORKER_CLAIM: Duration = Duration::from_hours(24);
+const _: () = assert!(WORKER_CLAIM.as_secs() > 2 * widen(protocol::limits::LEASE_DURATION_S_MAX));
 /// Between two passes over them, each of some 10 ms: the queue comes first.
 pub const PRUNE_PAUSE: Duration = Duration::from_millis(50);
 /// How often collateral files are read again; a refresh is a file put in place, and must count within minutes.

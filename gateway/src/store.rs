@@ -4,8 +4,7 @@
 //! its effect is on disk. `now_ms` is an argument everywhere. [`Store`] is the only door; the database behind it is
 //! SQLite (`sqlite`), and a second one goes beside it, held to the same conformance suite (`store/tests`).
 //!
-//! Not here yet, each with its place: requirements beyond the operation (columns of the table `flows`), collection of blobs
-//! that no row names.
+//! Not here yet: requirements beyond the operation (columns of the table `flows`).
 
 mod board;
 mod error;
@@ -35,9 +34,9 @@ pub use records::{
     RefusalRecord, StoredAttestation, WorkerRecord,
 };
 pub use requests::{
-    CancelOutcome, Counts, Expired, LeaseError, LeaseInputError, LeaseQuery, ListQuery,
-    LookupError, Payload, Pruned, RedriveOutcome, RenewQuery, RunningLease, StoredOutput,
-    TaskScope, TaskStanding, WriteStatistics,
+    CancelOutcome, ClaimsBefore, Counts, Expired, LeaseError, LeaseInputError, LeaseQuery,
+    ListQuery, LookupError, Payload, Pruned, RedriveOutcome, RenewQuery, RunningLease,
+    StoredOutput, TaskScope, TaskStanding, WriteStatistics,
 };
 pub use submission::{
     InputBytes, NewTask, SpecificationError, SubmitError, Submitted, TaskSpecification,

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use protocol::Sha256Digest;
 
@@ -16,6 +18,8 @@ pub(super) struct Folder {
     root: PathBuf,
     /// Names the temporaries of this process, the only one there is.
     uploads: AtomicU64,
+    /// Held while a blob is given its name or shown to be there, and while one is removed: never at once.
+    names: Mutex<()>,
 }
 
 impl Folder {
@@ -29,6 +33,7 @@ impl Folder {
         Ok(Self {
             root,
             uploads: AtomicU64::new(0),
+            names: Mutex::new(()),
         })
     }
 
@@ -51,19 +56,99 @@ impl Folder {
         if !parent.is_dir() {
             create_private(parent)?;
         }
-        fs::rename(temporary, &path)?;
-        self.flush(sha256)
+        {
+            let _names = self.names();
+            fs::rename(temporary, &path)?;
+        }
+        self.flush(&path)
+    }
+
+    /// The blob was shown again: it stays, for as long as one that just came. Fails with `NotFound` if it was removed.
+    pub(super) fn keep_on(&self, sha256: Sha256Digest) -> io::Result<()> {
+        let path = self.path(sha256);
+        {
+            let _names = self.names();
+            File::options()
+                .write(true)
+                .open(&path)?
+                .set_modified(files_now())?;
+        }
+        self.flush(&path)
+    }
+
+    /// Blobs of this prefix that came, or were shown, before then.
+    pub(super) fn older_than(
+        &self,
+        prefix: u8,
+        before: SystemTime,
+    ) -> io::Result<Vec<Sha256Digest>> {
+        let prefix = format!("{prefix:02x}");
+        let entries = match fs::read_dir(self.root.join(&prefix)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut old = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let sha256 = name
+                .to_str()
+                .and_then(|rest| format!("{prefix}{rest}").parse().ok());
+            // Whatever else lies here is not a blob, and not ours to touch.
+            if let Some(sha256) = sha256
+                && is_older(&entry.path(), before)?
+            {
+                old.push(sha256);
+            }
+        }
+        Ok(old)
+    }
+
+    /// Removes those that are still as old. Says how many.
+    pub(super) fn remove(&self, blobs: &[Sha256Digest], before: SystemTime) -> io::Result<u64> {
+        let mut removed = 0_u64;
+        for blob in blobs {
+            let path = self.path(*blob);
+            let _names = self.names();
+            if is_older(&path, before)? {
+                fs::remove_file(&path)?;
+                removed = removed.saturating_add(1);
+            }
+        }
+        Ok(removed)
+    }
+
+    fn names(&self) -> MutexGuard<'_, ()> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Once this returns, a blob that is there stays there. Both folders: another upload may have just made the inner one.
-    pub(super) fn flush(&self, sha256: Sha256Digest) -> io::Result<()> {
-        let path = self.path(sha256);
-        flush_folder(self.parent(&path))?;
+    fn flush(&self, path: &Path) -> io::Result<()> {
+        flush_folder(self.parent(path))?;
         flush_folder(&self.root)
     }
 
     fn parent<'p>(&'p self, blob: &'p Path) -> &'p Path {
         blob.parent().unwrap_or(&self.root)
+    }
+}
+
+/// As new files are dated.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files have the system's time, whatever clock a gateway is given"
+)]
+pub(super) fn files_now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// One that is gone is not old.
+fn is_older(path: &Path, before: SystemTime) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.modified()? < before),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

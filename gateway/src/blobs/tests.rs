@@ -197,3 +197,86 @@ fn a_full_disk_is_told_apart() {
     let other = BlobError::from(io::Error::from(io::ErrorKind::PermissionDenied));
     assert!(matches!(other, BlobError::Io(_)));
 }
+
+/// Makes a blob two hours old.
+fn age(folder: &TempDir, sha256: Sha256Digest) {
+    let name = sha256.to_string();
+    let path = folder
+        .path()
+        .join("blobs")
+        .join(&name[..2])
+        .join(&name[2..]);
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    let before = file.metadata().unwrap().modified().unwrap() - std::time::Duration::from_hours(2);
+    file.set_modified(before).unwrap();
+}
+
+/// All but these are needed.
+async fn collect(blobs: &Blobs, unneeded: &[Sha256Digest]) -> u64 {
+    let collected: Result<u64, BlobError> = blobs
+        .collect(|asked| {
+            let unneeded = asked.into_iter().filter(|blob| unneeded.contains(blob));
+            std::future::ready(Ok(unneeded.collect()))
+        })
+        .await;
+    collected.unwrap()
+}
+
+#[tokio::test]
+async fn what_nobody_needs_is_removed_once_it_is_old() {
+    let (folder, blobs) = blobs().await;
+    let mut all = Vec::new();
+    for number in 0..600_u32 {
+        let content = number.to_le_bytes();
+        let blob = write(&blobs, upload(&content), &content)
+            .await
+            .unwrap()
+            .sha256;
+        all.push(blob);
+    }
+    assert_eq!(collect(&blobs, &all).await, 0, "all are young");
+    for blob in &all[..400] {
+        age(&folder, *blob);
+    }
+    assert_eq!(collect(&blobs, &all[100..]).await, 300);
+    for (index, blob) in all.iter().enumerate() {
+        let is_there = read(&blobs, *blob).await.is_ok();
+        assert_eq!(is_there, !(100..400).contains(&index), "{index}");
+    }
+    // One that was removed can come again.
+    let content = 200_u32.to_le_bytes();
+    write(&blobs, upload(&content), &content).await.unwrap();
+    assert_eq!(read(&blobs, all[200]).await.unwrap(), content);
+}
+
+#[tokio::test]
+async fn a_blob_that_is_shown_again_stays_even_while_others_are_looked_through() {
+    let (folder, blobs) = blobs().await;
+    let blob = write(&blobs, upload(b"again"), b"again")
+        .await
+        .unwrap()
+        .sha256;
+    age(&folder, blob);
+    let collected: Result<u64, BlobError> = blobs
+        .collect(|asked| {
+            let blobs = blobs.clone();
+            async move {
+                // It is found unneeded; then its owner comes with the same bytes.
+                write(&blobs, upload(b"again"), b"again").await?;
+                Ok(asked)
+            }
+        })
+        .await;
+    assert_eq!(collected.unwrap(), 0);
+    assert_eq!(read(&blobs, blob).await.unwrap(), b"again");
+}
+
+#[tokio::test]
+async fn files_that_are_no_blobs_are_left_alone() {
+    let (folder, blobs) = blobs().await;
+    let stray = folder.path().join("blobs/ab");
+    std::fs::create_dir(&stray).unwrap();
+    std::fs::write(stray.join("README"), b"").unwrap();
+    assert_eq!(collect(&blobs, &[]).await, 0);
+    assert!(stray.join("README").exists());
+}

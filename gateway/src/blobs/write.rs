@@ -1,11 +1,13 @@
 //! Taking in a blob.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use protocol::Sha256Digest;
 use protocol::digest::Sha256Hasher;
 use protocol::task::InputDescriptor;
 use tokio::fs::{File, OpenOptions};
@@ -119,10 +121,15 @@ enum Sink {
 
 impl Sink {
     async fn open(folder: &Arc<Folder>, upload: Upload) -> Result<Self, BlobError> {
-        if tokio::fs::try_exists(folder.path(upload.sha256)).await? {
-            return Ok(Self::Nowhere {
-                folder: Arc::clone(folder),
-            });
+        let known = Arc::clone(folder);
+        match blocking(move || known.keep_on(upload.sha256)).await {
+            Ok(()) => {
+                return Ok(Self::Nowhere {
+                    folder: Arc::clone(folder),
+                });
+            }
+            Err(BlobError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
         let path = folder.temporary();
         let mut options = OpenOptions::new();
@@ -144,7 +151,7 @@ impl Sink {
 
     async fn keep(self, blob: InputDescriptor) -> Result<(), BlobError> {
         let (mut file, temporary, folder) = match self {
-            Self::Nowhere { folder } => return blocking(move || folder.flush(blob.sha256)).await,
+            Self::Nowhere { folder } => return shown(folder, blob.sha256).await,
             Self::Temporary {
                 file,
                 temporary,
@@ -155,6 +162,17 @@ impl Sink {
         file.get_ref().sync_all().await?;
         drop(file);
         blocking(move || folder.keep(temporary.path(), blob.sha256)).await
+    }
+}
+
+/// An upload that took more than an hour may have been overtaken by a collection.
+async fn shown(folder: Arc<Folder>, sha256: Sha256Digest) -> Result<(), BlobError> {
+    match blocking(move || folder.keep_on(sha256)).await {
+        Err(BlobError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+            let again = "it was removed meanwhile: upload it again";
+            Err(BlobError::Interrupted(again.into()))
+        }
+        shown => shown,
     }
 }
 
@@ -172,7 +190,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.path)
-            && error.kind() != std::io::ErrorKind::NotFound
+            && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(%error, "a half upload stays until the next start");
         }

@@ -7,8 +7,8 @@ use super::sqlite::{
     Overload, Weight, WriteScope, access, attestations, blobs, reappraisals, workers,
 };
 use super::{
-    AccessGrant, AccessTokenId, AccessTokenRecord, CreateWorkerError, EnrolmentSecret,
-    NewAccessToken, NewAttestation, NewReappraisal, NewSession, Store, StoreError,
+    AccessGrant, AccessTokenId, AccessTokenRecord, ClaimsBefore, CreateWorkerError,
+    EnrolmentSecret, NewAccessToken, NewAttestation, NewReappraisal, NewSession, Store, StoreError,
     StoredAttestation, WorkerRecord,
 };
 
@@ -195,6 +195,24 @@ impl Store {
         let user = user.clone();
         self.database
             .read(move |connection| blobs::user_blob(connection, &user, sha256))
+            .await
+    }
+
+    /// Ends old claims on blobs, a bounded number; true while there may be more.
+    pub async fn end_blob_claims(&self, stored_before: ClaimsBefore) -> Result<bool, StoreError> {
+        let operation = move |scope: &mut WriteScope<'_>| blobs::end_claims(scope, stored_before);
+        self.database
+            .write(Weight::ROW, Overload::Wait, operation)
+            .await
+    }
+
+    /// Those of these blobs that no task refers to and nobody claims.
+    pub async fn unreferenced_blobs(
+        &self,
+        of: Vec<Sha256Digest>,
+    ) -> Result<Vec<Sha256Digest>, StoreError> {
+        self.database
+            .read(move |connection| blobs::unreferenced(connection, &of))
             .await
     }
 

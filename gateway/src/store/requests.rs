@@ -139,6 +139,13 @@ pub struct Expired {
     pub more: bool,
 }
 
+/// Up to when claims on blobs are old.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimsBefore {
+    pub users_ms: u64,
+    pub workers_ms: u64,
+}
+
 /// What one pass over old tasks did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {

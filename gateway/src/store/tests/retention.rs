@@ -1,10 +1,11 @@
 //! What finished long ago is forgotten, whole; everything else stays.
 
 use protocol::lease::FaultKind;
-use protocol::task::TaskState;
+use protocol::task::{InputDescriptor, TaskState};
+use protocol::{Sha256Digest, TaskId};
 
-use super::harness::{NOW_MS, Pool, key};
-use crate::store::{LookupError, Pruned, TaskScope};
+use super::harness::{NOW_MS, Pool, key, task, user};
+use crate::store::{ClaimsBefore, InputBytes, LookupError, Pruned, TaskScope};
 
 #[tokio::test]
 async fn a_task_is_forgotten_with_all_that_belongs_to_it() {
@@ -85,4 +86,71 @@ async fn a_pass_is_bounded_and_says_so() {
     let second = pool.store.prune(NOW_MS + 1).await.unwrap();
     assert_eq!((second.tasks, second.more), (100, false));
     assert_eq!(pool.store.counts().await.unwrap().tasks.succeeded, 0);
+}
+
+/// Claims keep a blob, and tasks keep it longer.
+#[tokio::test]
+async fn a_blob_is_needed_as_long_as_a_claim_or_a_task_names_it() {
+    let pool = Pool::new().await;
+    let worker = pool.worker("worker-1").await;
+    let blob = InputDescriptor {
+        sha256: Sha256Digest::of(b"large"),
+        bytes: 100_000,
+    };
+    let is_needed = async || {
+        let unneeded = pool.store.unreferenced_blobs(vec![blob.sha256]);
+        unneeded.await.unwrap().is_empty()
+    };
+    let end_claims = async |users_ms, workers_ms| {
+        let before = ClaimsBefore {
+            users_ms,
+            workers_ms,
+        };
+        assert!(!pool.store.end_blob_claims(before).await.unwrap());
+    };
+    assert!(!is_needed().await);
+    let ada = user("ada");
+    pool.store
+        .record_user_blob(&ada, blob, NOW_MS)
+        .await
+        .unwrap();
+    let mut task = task(TaskId::from_parts(NOW_MS, 1), vec![InputBytes::Blob(blob)]);
+    task.user = ada.clone();
+    pool.submit_task(task).await;
+    end_claims(NOW_MS, NOW_MS).await;
+    assert!(
+        pool.store
+            .user_blob(&ada, blob.sha256)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    end_claims(NOW_MS + 1, NOW_MS).await;
+    assert!(
+        pool.store
+            .user_blob(&ada, blob.sha256)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(is_needed().await, "a task names it");
+    let lease = pool.lease_one(&worker).await;
+    pool.nack(&worker, &lease, FaultKind::Invalid).await;
+    pool.store.prune(NOW_MS + 1).await.unwrap();
+    assert!(!is_needed().await);
+
+    pool.store
+        .record_worker_blob(&worker.id, blob, NOW_MS)
+        .await
+        .unwrap();
+    assert!(is_needed().await);
+    // What is uploaded again is claimed anew.
+    pool.store
+        .record_worker_blob(&worker.id, blob, NOW_MS + 9)
+        .await
+        .unwrap();
+    end_claims(NOW_MS + 9, NOW_MS + 9).await;
+    assert!(is_needed().await);
+    end_claims(NOW_MS + 9, NOW_MS + 10).await;
+    assert!(!is_needed().await);
 }

@@ -21,3 +21,11 @@ CREATE TABLE kept_outputs (
 INSERT INTO kept_outputs SELECT task, sha256, bytes, batch, position, leaf, data FROM task_outputs;
 DROP TABLE task_outputs;
 ALTER TABLE kept_outputs RENAME TO task_outputs;
+
+-- Whether anything refers to a blob, and which claims on one are old: blobs are collected.
+CREATE INDEX task_inputs_blobs ON task_inputs (sha256) WHERE data IS NULL;
+CREATE INDEX task_outputs_blobs ON task_outputs (sha256) WHERE data IS NULL;
+CREATE INDEX user_blobs_by_digest ON user_blobs (sha256);
+CREATE INDEX user_blobs_stored ON user_blobs (stored_ms);
+CREATE INDEX worker_blobs_by_digest ON worker_blobs (sha256);
+CREATE INDEX worker_blobs_stored ON worker_blobs (stored_ms);
