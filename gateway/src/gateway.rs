@@ -9,12 +9,13 @@ use protocol::{SessionId, TaskId};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::abandoned::Abandoned;
 use crate::admission::RelyingParty;
 use crate::blobs::Blobs;
 use crate::metrics::Metrics;
 use crate::session::Schedule;
-use crate::store::{Counts, Store};
-use crate::worker::Sessions;
+use crate::store::{CancelOutcome, Counts, Store, StoreError, TaskScope};
+use crate::worker::{Command, Sessions};
 use crate::world::Clock;
 
 /// One running gateway.
@@ -35,6 +36,8 @@ pub(crate) struct Gateway {
     /// From a task's end until it is forgotten.
     pub(crate) retention_ms: u64,
     pub(crate) started_ms: u64,
+    /// Tasks that nobody wants any more.
+    pub(crate) abandoned: Abandoned,
     /// Set when the gateway begins to stop: nothing new is begun, long polls answer at once.
     pub(crate) stopping: CancellationToken,
 }
@@ -57,6 +60,25 @@ impl Gateway {
         // The highest of the 80 random bits is left clear, so that a batch cannot run over into the time.
         let first = first & (u128::MAX >> 49);
         Ok((first..).map(move |random| TaskId::from_parts(now_ms, random)))
+    }
+
+    /// Cancels what is not finished, and tells the workers that run it.
+    pub(crate) async fn cancel(
+        &self,
+        scope: TaskScope,
+        tasks: Vec<TaskId>,
+    ) -> Result<Vec<CancelOutcome>, StoreError> {
+        let outcomes = self.store.cancel(scope, tasks, self.now_ms()).await?;
+        for outcome in &outcomes {
+            if let CancelOutcome::Cancelled {
+                running: Some(running),
+            } = outcome
+                && let Some(session) = self.sessions.of(&running.worker)
+            {
+                session.tell(Command::Cancel(vec![running.lease]));
+            }
+        }
+        Ok(outcomes)
     }
 
     /// Counts how long a call of the store takes.

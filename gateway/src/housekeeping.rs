@@ -27,6 +27,11 @@ pub(crate) fn start(
     collateral: Arc<dyn CollateralSource>,
 ) {
     tasks.spawn(every(EXPIRY_INTERVAL, Arc::clone(gateway), expire));
+    tasks.spawn(every(
+        EXPIRY_INTERVAL,
+        Arc::clone(gateway),
+        cancel_abandoned,
+    ));
     tasks.spawn(every(PRUNE_INTERVAL, Arc::clone(gateway), prune));
     tasks.spawn(every(COLLECT_INTERVAL, Arc::clone(gateway), collect));
     tasks.spawn(every(WATCHDOG_INTERVAL, Arc::clone(gateway), watchdog));
@@ -68,6 +73,14 @@ async fn expire(gateway: Arc<Gateway>) {
                 tracing::error!(error = chain(&error), "leases cannot be collected");
                 return;
             }
+        }
+    }
+}
+
+async fn cancel_abandoned(gateway: Arc<Gateway>) {
+    for (scope, tasks) in gateway.abandoned.take() {
+        if let Err(error) = gateway.cancel(scope, tasks).await {
+            tracing::error!(error = chain(&error), "abandoned tasks cannot be cancelled");
         }
     }
 }
@@ -119,7 +132,10 @@ async fn collect(gateway: Arc<Gateway>) {
         let store = gateway.store.clone();
         async move { Ok(store.unreferenced_blobs(blobs).await?) }
     };
-    let collected: Result<u64, CollectError> = gateway.blobs.collect(unreferenced).await;
+    let collected = tokio::select! {
+        () = gateway.stopping.cancelled() => return,
+        collected = gateway.blobs.collect::<_, CollectError>(unreferenced) => collected,
+    };
     match collected {
         Ok(0) => {}
         Ok(blobs) => tracing::info!(blobs, "blobs that nobody needs are removed"),

@@ -18,6 +18,7 @@
 //! | [`limits`] | every limit of the gateway's own |
 #![forbid(unsafe_code)]
 
+mod abandoned;
 pub mod access;
 mod admission;
 mod api;

@@ -38,18 +38,20 @@ pub const HTTP_HEADERS_BYTES_MAX: usize = 32 * 1024;
 pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Between two pieces of a request's body: a stalled upload is closed, a slow one is not.
 pub const BODY_STALL: Duration = Duration::from_secs(30);
-/// A whole API request, uploads and downloads excepted; beyond the longest long poll.
+/// From a request's headers to those of its answer, uploads excepted; beyond the longest long poll.
 pub const API_REQUEST: Duration = Duration::from_mins(1);
 const _: () = assert!(API_WAIT.as_secs() < API_REQUEST.as_secs());
 
 /// Texts of one request for embeddings, as OpenAI's API has it.
 pub const EMBEDDINGS_TEXTS_MAX: usize = 2_048;
-/// So long such a request waits for its vectors.
+/// So long such a request waits for its vectors, once it is read.
 pub const EMBEDDINGS_WAIT: Duration = Duration::from_secs(45);
 const _: () = assert!(EMBEDDINGS_WAIT.as_secs() < API_REQUEST.as_secs());
 
 /// A stream of events says something at least so often, so that nobody in between takes it for dead.
 pub const EVENTS_KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// … and goes on at most so long: an access token may be revoked meanwhile.
+pub const EVENTS_MAX: Duration = Duration::from_hours(1);
 
 /// The list of tasks answers at most so many a page, and so many when the request does not say.
 pub const PAGE_TASKS_MAX: u32 = 1_000;

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::abandoned::Abandoned;
 use crate::admission::RelyingParty;
 use crate::api::{ApiTls, ApiTlsError};
 use crate::blobs::{BlobError, Blobs};
@@ -246,6 +247,7 @@ async fn open(
         lease_duration_ms: u64::try_from(config.lease_duration.as_millis()).unwrap_or(u64::MAX),
         retention_ms: u64::try_from(config.retention.as_millis()).unwrap_or(u64::MAX),
         started_ms: clock.now_us() / 1_000,
+        abandoned: Abandoned::default(),
         stopping: CancellationToken::new(),
         clock,
         metrics,

@@ -7,6 +7,7 @@
 mod chain;
 
 use anyhow::Context;
+use attestation::Outcome;
 use protocol::receipt::{Leaf, Receipt, VerifiedReceipt};
 use serde_json::json;
 
@@ -41,17 +42,18 @@ pub(crate) fn run(arguments: &ReceiptVerify, world: &mut World<'_>) -> anyhow::R
     let Verifiers { quotes, gpus } = Verifiers::of(world);
     let transcript = record.audit_under(&quotes, &gpus, &policy, now_s);
     let (mut checks, holding) = chain::inside(&receipt);
-    checks.extend(chain::ties(&receipt, holding.as_ref(), &record));
+    let ties = chain::ties(&receipt, holding.as_ref(), &record);
+    let is_tied = ties.iter().all(|tie| tie.outcome == Outcome::Pass);
+    checks.extend(ties);
     let mut notes = vec![RECEIPT_NOTE.to_owned()];
     notes.extend(verify::record_notes(&record, arguments.policy.as_deref()));
     Ok(Answer::Verdict(Box::new(Verdict {
         schema: "cocoon-attest/receipt-verify/1",
         anchor: world.anchor.clone(),
         subject: holding.as_ref().map_or(Subject::Evidence, |verified| {
-            subject(
-                verified,
-                chain::gpu_attested(verified.leaf(), &record, &transcript),
-            )
+            let leaf = verified.leaf();
+            let attested = is_tied && chain::gpu_attested(leaf, &record, &transcript);
+            subject(verified, attested)
         }),
         checks,
         transcript,

@@ -1,14 +1,17 @@
 //! `POST /v1/embeddings`: texts in, vectors out, as clients of OpenAI's API say it. Behind it are ordinary tasks of `embed`,
-//! with receipts; the answer names them.
+//! with receipts; the answer names them. They are cancelled if the request comes to nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 use protocol::TaskId;
 use protocol::api::{InputSource, SubmitTask, TaskView};
@@ -18,12 +21,13 @@ use protocol::problem::{Problem, ProblemCode};
 use protocol::task::TaskState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::sync::SemaphorePermit;
 use utoipa::ToSchema;
 
 use super::access::Client;
-use super::json::JsonBody;
+use super::json::{JsonBody, held, reserve};
 use super::submission;
-use super::tasks::withdraw;
+use crate::abandoned::Wanted;
 use crate::gateway::Gateway;
 use crate::limits::{EMBEDDINGS_TEXTS_MAX, EMBEDDINGS_WAIT};
 use crate::problem::ApiProblem;
@@ -38,6 +42,8 @@ const _: () = assert!(EMBEDDING_DIMENSIONS == 384);
 const NUMBER_BYTES: usize = 4;
 const VECTOR_BYTES: usize = DIMENSIONS * NUMBER_BYTES;
 const TEXT_BYTES: usize = VECTOR_BYTES + NUMBER_BYTES;
+/// Of one text in an answer: 384 numbers of some twelve digits, and what is around them.
+const ANSWER_TEXT_BYTES: usize = 6 * 1024;
 /// Texts of one task: as many as have an output that travels inline.
 const TASK_TEXTS_MAX: usize = 42;
 const _: () = assert!(INLINE_BYTES_MAX == 64 * 1024 && TASK_TEXTS_MAX * TEXT_BYTES <= 64 * 1024);
@@ -128,11 +134,12 @@ pub(super) async fn embed(
     let encoding = request.encoding_format;
     let texts = texts(request)?;
     let count = texts.len();
-    let tasks = submit(&gateway, &client, texts).await?;
-    let finished = settle(&gateway, &client, &tasks).await?;
+    let memory = reserve(count.saturating_mul(ANSWER_TEXT_BYTES))?;
+    let wanted = submit(&gateway, &client, texts).await?;
+    settle(&gateway, &client, wanted.tasks()).await?;
     let (mut vectors, mut tokens) = (Vec::with_capacity(count), 0_u64);
-    for task in &finished {
-        let output = output(&gateway, &client, task.id).await?;
+    for task in wanted.tasks() {
+        let output = output(&gateway, &client, *task).await?;
         let (of_task, tokens_of_task) = read(&output, encoding).ok_or_else(unreadable)?;
         vectors.extend(of_task);
         tokens = tokens.saturating_add(tokens_of_task);
@@ -140,11 +147,21 @@ pub(super) async fn embed(
     if vectors.len() != count {
         return Err(unreadable());
     }
-    let mut response = Json(answer(vectors, tokens)).into_response();
-    if let Ok(names) = HeaderValue::try_from(names(&tasks)) {
-        response.headers_mut().insert(TASKS_HEADER, names);
+    let answer = serde_json::to_vec(&answer(vectors, tokens));
+    let answer = answer.map_err(|error| ApiProblem::internal(&error))?;
+    Ok(respond(answer, memory, &wanted.fetched()))
+}
+
+fn respond(answer: Vec<u8>, memory: SemaphorePermit<'static>, tasks: &[TaskId]) -> Response {
+    let length = HeaderValue::from(answer.len());
+    let mut response = Response::new(held(answer, memory));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, length);
+    if let Ok(names) = HeaderValue::try_from(names(tasks)) {
+        headers.insert(TASKS_HEADER, names);
     }
-    Ok(response)
+    response
 }
 
 fn names(tasks: &[TaskId]) -> String {
@@ -207,10 +224,10 @@ fn invalid(field: &str, detail: impl Into<String>) -> ApiProblem {
 
 /// Queues the texts as tasks, in order. Either all of them or none.
 async fn submit(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     client: &Client,
     texts: Vec<String>,
-) -> Result<Vec<TaskId>, ApiProblem> {
+) -> Result<Wanted, ApiProblem> {
     let ids = gateway
         .new_task_ids()
         .map_err(|_| ApiProblem::internal(&std::io::Error::other("no randomness")))?;
@@ -226,24 +243,17 @@ async fn submit(
     };
     let tasks = tokio::task::spawn_blocking(prepare).await;
     let tasks = tasks.map_err(|error| ApiProblem::internal(&error))??;
+    // From here on they may be queued, whether or not this request hears of it.
+    let ids = tasks.iter().map(|task| task.id).collect();
+    let wanted = Wanted::new(gateway, client.own(), ids);
     let submitted = gateway.timed("submit", gateway.store.submit(tasks)).await?;
-    let (mut ids, mut refused) = (Vec::new(), None);
-    for outcome in submitted {
-        match outcome {
-            Ok(submitted) => ids.push(submitted.task),
-            Err(error) => refused = Some(submission::refuse_submit(&error)),
-        }
+    if let Some(error) = submitted.iter().find_map(|outcome| outcome.as_ref().err()) {
+        gateway.metrics.submitted("refused", 1);
+        return Err(submission::refuse_submit(error).into());
     }
-    let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+    let count = u64::try_from(submitted.len()).unwrap_or(u64::MAX);
     gateway.metrics.submitted("accepted", count);
-    match refused {
-        None => Ok(ids),
-        Some(problem) => {
-            gateway.metrics.submitted("refused", 1);
-            withdraw(gateway, client.own(), ids).await?;
-            Err(problem.into())
-        }
-    }
+    Ok(wanted)
 }
 
 fn task(texts: &[String]) -> SubmitTask {
@@ -278,27 +288,16 @@ fn of_the_request(problem: ApiProblem, first: usize) -> ApiProblem {
     problem.into()
 }
 
-/// Waits until every task has succeeded. Tasks that would then be of no use are cancelled.
-async fn settle(
-    gateway: &Gateway,
-    client: &Client,
-    tasks: &[TaskId],
-) -> Result<Vec<TaskView>, ApiProblem> {
-    let ends = tokio::time::sleep(EMBEDDINGS_WAIT);
-    let waited = tokio::select! {
-        waited = all_finished(gateway, client, tasks) => Some(waited?),
-        () = gateway.stopping.cancelled() => None,
-        () = ends => None,
-    };
-    let problem = match waited {
-        Some(views) => match views.iter().find_map(failure) {
-            None => return Ok(views),
-            Some(problem) => problem,
-        },
-        None => not_in_time(),
-    };
-    withdraw(gateway, client.own(), tasks.to_vec()).await?;
-    Err(problem)
+/// Waits until every task has succeeded, or one has not.
+async fn settle(gateway: &Gateway, client: &Client, tasks: &[TaskId]) -> Result<(), ApiProblem> {
+    tokio::select! {
+        settled = all_succeed(gateway, client, tasks) => settled,
+        () = gateway.stopping.cancelled() => {
+            let detail = "the gateway is stopping; come back";
+            Err(Problem::new(ProblemCode::Overloaded, detail).into())
+        }
+        () = tokio::time::sleep(EMBEDDINGS_WAIT) => Err(not_in_time()),
+    }
 }
 
 fn not_in_time() -> ApiProblem {
@@ -309,37 +308,47 @@ fn not_in_time() -> ApiProblem {
     Problem::new(ProblemCode::NotInTime, detail).into()
 }
 
-/// Watched before they are read, so that an end in between is not missed.
-async fn all_finished(
+async fn all_succeed(
     gateway: &Gateway,
     client: &Client,
     tasks: &[TaskId],
-) -> Result<Vec<TaskView>, ApiProblem> {
-    let mut watches: Vec<_> = tasks
-        .iter()
-        .map(|task| gateway.store.watch_task(*task))
-        .collect();
-    let views = gateway.store.tasks(client.own(), tasks.to_vec()).await?;
-    for (watch, view) in watches.iter_mut().zip(&views) {
-        if !view.as_ref().is_some_and(|view| view.state.is_finished()) {
+) -> Result<(), ApiProblem> {
+    // Watched before they are read, so that an end in between is not missed.
+    let watches = tasks.iter().map(|task| {
+        let (task, mut watch) = (*task, gateway.store.watch_task(*task));
+        async move {
             watch.finished().await;
+            task
         }
+    });
+    let mut ends: FuturesUnordered<_> = watches.collect();
+    let mut unfinished: BTreeSet<_> = tasks.iter().copied().collect();
+    let mut ended = tasks.to_vec();
+    loop {
+        for view in gateway.store.tasks(client.own(), ended).await? {
+            let view = view.ok_or_else(unreadable)?;
+            if let Some(problem) = failure(&view) {
+                return Err(problem);
+            }
+            if view.state.is_finished() {
+                unfinished.remove(&view.id);
+            }
+        }
+        if unfinished.is_empty() {
+            return Ok(());
+        }
+        ended = vec![ends.next().await.ok_or_else(unreadable)?];
     }
-    let views = gateway.store.tasks(client.own(), tasks.to_vec()).await?;
-    views
-        .into_iter()
-        .map(|view| view.ok_or_else(unreadable))
-        .collect()
 }
 
 /// Why one task makes the whole request fail.
 fn failure(task: &TaskView) -> Option<ApiProblem> {
     let fault = task.fault.as_deref().unwrap_or("it did not say why");
     let detail = match task.state {
-        TaskState::Succeeded => return None,
+        TaskState::Queued | TaskState::Running | TaskState::Succeeded => return None,
         TaskState::DeadLetter => format!("task {}: {fault}", task.id),
         TaskState::Expired => return Some(not_in_time()),
-        state => format!("task {} is {state}", task.id),
+        TaskState::Cancelled => format!("task {} was cancelled", task.id),
     };
     Some(Problem::new(ProblemCode::TaskFailed, detail).into())
 }

@@ -14,7 +14,7 @@ use protocol::problem::Problem;
 use super::access::Client;
 use super::tasks::view;
 use crate::gateway::Gateway;
-use crate::limits::EVENTS_KEEP_ALIVE;
+use crate::limits::{EVENTS_KEEP_ALIVE, EVENTS_MAX};
 use crate::parts::PathPart;
 use crate::problem::ApiProblem;
 use crate::store::{TaskScope, TaskWatch};
@@ -22,7 +22,7 @@ use crate::store::{TaskScope, TaskWatch};
 /// Follow a task.
 ///
 /// An event `task` with the task as JSON at once, and one each time that it went to another state; the stream ends when the
-/// task has finished, or the gateway stops. Whoever connects again gets the task as it is then.
+/// task has finished, after an hour, or when the gateway stops. Whoever connects again gets the task as it is then.
 #[utoipa::path(
     get,
     path = "/v1/tasks/{id}/events",
@@ -47,6 +47,9 @@ pub(super) async fn follow(
         gateway,
         scope: client.scope(),
         id,
+        ends_at: tokio::time::Instant::now()
+            .checked_add(EVENTS_MAX)
+            .unwrap_or_else(tokio::time::Instant::now),
         told: None,
         next: Some(task),
     };
@@ -62,6 +65,8 @@ struct Following {
     gateway: Arc<Gateway>,
     scope: TaskScope,
     id: TaskId,
+    /// Whoever follows on then shows that the access token is still good.
+    ends_at: tokio::time::Instant,
     /// The latest that was told.
     told: Option<TaskView>,
     /// Read and not told yet.
@@ -87,7 +92,10 @@ impl Following {
             tokio::select! {
                 () = self.watch.moved() => {}
                 () = self.gateway.stopping.cancelled() => return None,
+                () = tokio::time::sleep_until(self.ends_at) => return None,
             }
+            // Before it is read: one that finished may have been returned to the queue since.
+            self.watch = self.gateway.store.watch_task(self.id);
             self.next = Some(
                 view(&self.gateway, self.scope.clone(), self.id)
                     .await

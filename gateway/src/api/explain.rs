@@ -25,8 +25,8 @@ use crate::worker::LiveSession;
 
 /// Why a task is where it is.
 ///
-/// What keeps it waiting: nobody who can compute it, tasks before it, an attempt that failed. Of other users' tasks and of
-/// workers it gives numbers alone.
+/// What keeps it waiting: nobody who can compute it, tasks before it, an attempt that failed. Of other users' tasks and
+/// of workers that never had it it gives numbers alone.
 #[utoipa::path(
     get,
     path = "/v1/tasks/{id}/explanation",
@@ -136,12 +136,8 @@ async fn crowd(
     standing: &TaskStanding,
     now_ms: u64,
 ) -> Result<Crowd, ApiProblem> {
-    let workers = gateway.store.workers().await?;
-    let draining: BTreeSet<_> = workers
-        .into_iter()
-        .filter(|worker| worker.draining)
-        .map(|worker| worker.id)
-        .collect();
+    let draining = gateway.store.draining_workers().await?;
+    let draining: BTreeSet<_> = draining.into_iter().collect();
     let operation = operation_of(&standing.task);
     let avoided = standing
         .avoided_until_ms
@@ -164,7 +160,7 @@ impl Crowd {
     ) {
         let one_more = |count: &mut u64| *count = count.saturating_add(1);
         one_more(&mut self.connected);
-        if !session.offer().operations.contains(operation) {
+        if !session.offers(operation) {
             return;
         }
         one_more(&mut self.offering);

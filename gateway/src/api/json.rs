@@ -1,9 +1,12 @@
 //! JSON bodies in and out.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
+use futures_util::stream;
 use protocol::limits::API_BODY_BYTES_MAX;
 use protocol::problem::{Problem, ProblemCode};
 use serde::de::DeserializeOwned;
@@ -34,6 +37,23 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiProblem> 
     })
 }
 
+/// Memory for a body of so many bytes, if there is any left.
+pub(super) fn reserve(bytes: usize) -> Result<SemaphorePermit<'static>, ApiProblem> {
+    let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+    MEMORY_KIB.try_acquire_many(kib).map_err(|_| {
+        let detail = "too many requests are being read or answered; come back";
+        Problem::new(ProblemCode::Overloaded, detail).into()
+    })
+}
+
+/// A body whose memory is accounted for until it is sent.
+pub(super) fn held(bytes: Vec<u8>, memory: SemaphorePermit<'static>) -> Body {
+    let pieces = stream::unfold((Some(bytes), memory), |(bytes, memory)| async move {
+        bytes.map(|bytes| (Ok::<_, Infallible>(bytes), (None, memory)))
+    });
+    Body::from_stream(pieces)
+}
+
 /// KiB of bodies in memory, of all gateways of the process.
 static MEMORY_KIB: Semaphore = Semaphore::const_new(API_BODIES_BYTES_MAX / 1024);
 
@@ -48,13 +68,7 @@ pub(super) async fn take_body(
     let expected = content_length(&parts.headers)?
         .unwrap_or(bytes_max)
         .min(bytes_max);
-    let kib = u32::try_from(expected.div_ceil(1024)).unwrap_or(u32::MAX);
-    let memory = MEMORY_KIB.try_acquire_many(kib).map_err(|_| {
-        Problem::new(
-            ProblemCode::Overloaded,
-            "too many requests are being read; come back",
-        )
-    })?;
+    let memory = reserve(usize::try_from(expected).unwrap_or(usize::MAX))?;
     let limit = (API_BODY_BYTES_MAX, "API_BODY_BYTES_MAX");
     let bytes = read_body(&parts.headers, body, limit).await?;
     Ok((bytes, memory))

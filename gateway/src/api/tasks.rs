@@ -28,7 +28,6 @@ use crate::limits::{PAGE_TASKS_DEFAULT, PAGE_TASKS_MAX};
 use crate::parts::{PathPart, QueryParts};
 use crate::problem::ApiProblem;
 use crate::store::{CancelOutcome, ListQuery, RedriveOutcome, TaskScope};
-use crate::worker::Command;
 
 /// Submit one task.
 ///
@@ -274,32 +273,13 @@ pub(super) async fn cancel(
     client: Client,
     PathPart(id): PathPart<TaskId>,
 ) -> Result<Json<TaskView>, ApiProblem> {
-    let outcomes = withdraw(&gateway, client.scope(), vec![id]).await?;
+    let outcomes = gateway.cancel(client.scope(), vec![id]).await?;
     match outcomes.into_iter().next().ok_or_else(lost)? {
         CancelOutcome::Cancelled { .. } | CancelOutcome::AlreadyCancelled => {}
         CancelOutcome::Finished(state) => return Err(wrong_state(id, state)),
         CancelOutcome::UnknownTask => return Err(unknown_task(id)),
     }
     view(&gateway, client.scope(), id).await.map(Json)
-}
-
-/// Cancels what is not finished, and tells the workers that run it.
-pub(super) async fn withdraw(
-    gateway: &Gateway,
-    scope: TaskScope,
-    tasks: Vec<TaskId>,
-) -> Result<Vec<CancelOutcome>, ApiProblem> {
-    let outcomes = gateway.store.cancel(scope, tasks, gateway.now_ms()).await?;
-    for outcome in &outcomes {
-        if let CancelOutcome::Cancelled {
-            running: Some(running),
-        } = outcome
-            && let Some(session) = gateway.sessions.of(&running.worker)
-        {
-            session.tell(Command::Cancel(vec![running.lease]));
-        }
-    }
-    Ok(outcomes)
 }
 
 /// Return a dead letter to the queue.

@@ -31,7 +31,7 @@ where
         for asked in old.chunks(ASKED_MAX) {
             let unneeded = unreferenced(asked.to_vec()).await?;
             let folder = Arc::clone(folder);
-            let gone = blocking(move || folder.remove(&unneeded, before)).await?;
+            let gone = blocking(move || Ok(folder.remove(&unneeded, before))).await?;
             removed = removed.saturating_add(gone);
         }
     }

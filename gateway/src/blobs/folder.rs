@@ -97,7 +97,7 @@ impl Folder {
                 .and_then(|rest| format!("{prefix}{rest}").parse().ok());
             // Whatever else lies here is not a blob, and not ours to touch.
             if let Some(sha256) = sha256
-                && is_older(&entry.path(), before)?
+                && goes_on(&entry.path(), is_older(&entry.path(), before))
             {
                 old.push(sha256);
             }
@@ -106,17 +106,20 @@ impl Folder {
     }
 
     /// Removes those that are still as old. Says how many.
-    pub(super) fn remove(&self, blobs: &[Sha256Digest], before: SystemTime) -> io::Result<u64> {
+    pub(super) fn remove(&self, blobs: &[Sha256Digest], before: SystemTime) -> u64 {
         let mut removed = 0_u64;
         for blob in blobs {
             let path = self.path(*blob);
             let _names = self.names();
-            if is_older(&path, before)? {
-                fs::remove_file(&path)?;
-                removed = removed.saturating_add(1);
-            }
+            let is_removed = is_older(&path, before).and_then(|is_older| {
+                if is_older {
+                    fs::remove_file(&path)?;
+                }
+                Ok(is_older)
+            });
+            removed = removed.saturating_add(u64::from(goes_on(&path, is_removed)));
         }
-        Ok(removed)
+        removed
     }
 
     fn names(&self) -> MutexGuard<'_, ()> {
@@ -132,6 +135,14 @@ impl Folder {
     fn parent<'p>(&'p self, blob: &'p Path) -> &'p Path {
         blob.parent().unwrap_or(&self.root)
     }
+}
+
+/// What is the matter with one file is no reason to stop at it.
+fn goes_on(path: &Path, looked_at: io::Result<bool>) -> bool {
+    looked_at.unwrap_or_else(|error| {
+        tracing::error!(%error, path = %path.display(), "a blob cannot be looked at or removed");
+        false
+    })
 }
 
 /// As new files are dated.

@@ -87,9 +87,10 @@ impl Board {
 }
 
 impl Lines {
-    /// The first that waits for this operation since before then; false where nobody does.
+    /// The first that waits for this operation since before then; false where nobody does, or nothing is queued any more.
     fn wake_one(&mut self, operation: &OperationId, until: u64) -> bool {
         let line = self.operations.get(operation);
+        let line = line.filter(|line| line.queued > 0);
         let first = line.and_then(|line| line.tickets.first().copied());
         let Some(ticket) = first.filter(|ticket| *ticket < until) else {
             return false;
@@ -137,7 +138,6 @@ impl WorkWatch {
             Ok(call) => Wake {
                 call,
                 board: Arc::clone(&self.board),
-                is_used: false,
             },
             // It was woken before, and waits for nothing more.
             Err(_) => std::future::pending().await,
@@ -167,28 +167,18 @@ impl Drop for WorkWatch {
     }
 }
 
-/// The turn to look for a task. Dropped without one, it goes to the next that waits: a task that this worker may not have
-/// must not wait for nobody.
+/// The turn to look for a task. Once it is dropped it goes to the next that waits, if tasks of that operation are still
+/// queued: this worker may have got others, or may not have these.
 #[derive(Debug)]
 pub struct Wake {
     call: Call,
     board: Arc<Board>,
-    is_used: bool,
-}
-
-impl Wake {
-    /// It led to a task.
-    pub fn used(mut self) {
-        self.is_used = true;
-    }
 }
 
 impl Drop for Wake {
     fn drop(&mut self) {
-        if !self.is_used {
-            let mut lines = self.board.lock();
-            lines.wake_one(&self.call.operation, self.call.until);
-        }
+        let mut lines = self.board.lock();
+        lines.wake_one(&self.call.operation, self.call.until);
     }
 }
 
@@ -205,8 +195,9 @@ mod tests {
         }
     }
 
+    /// Keeps the turn for good.
     fn is_woken(watch: &mut WorkWatch) -> bool {
-        watch.woken().now_or_never().map(Wake::used).is_some()
+        watch.woken().now_or_never().map(std::mem::forget).is_some()
     }
 
     #[test]
@@ -251,6 +242,34 @@ mod tests {
         drop(unheard);
         assert!(last.woken().now_or_never().is_some(), "dropped at once");
         assert!(!is_woken(&mut again), "it would go round for ever");
+    }
+
+    #[test]
+    fn a_turn_that_led_to_another_operations_task_goes_on() {
+        let board = Arc::new(Board::default());
+        let (hash, embed) = (operation("sha256_batch"), operation("embed"));
+        let mut both = board.wait(&[hash.clone(), embed.clone()]);
+        let mut other = board.wait(std::slice::from_ref(&hash));
+        board.changed(&hash, 1);
+        let wake = both.woken().now_or_never().unwrap();
+        board.changed(&embed, 1);
+        // It took the text.
+        board.changed(&embed, -1);
+        drop(wake);
+        assert!(is_woken(&mut other));
+    }
+
+    #[test]
+    fn a_turn_ends_where_nothing_is_queued_any_more() {
+        let board = Arc::new(Board::default());
+        let hash = operation("sha256_batch");
+        let mut first = board.wait(std::slice::from_ref(&hash));
+        let mut other = board.wait(std::slice::from_ref(&hash));
+        board.changed(&hash, 1);
+        let wake = first.woken().now_or_never().unwrap();
+        board.changed(&hash, -1);
+        drop(wake);
+        assert!(!is_woken(&mut other));
     }
 
     #[test]

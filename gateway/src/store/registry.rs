@@ -198,6 +198,11 @@ impl Store {
             .await
     }
 
+    /// Workers that take no new tasks.
+    pub async fn draining_workers(&self) -> Result<Vec<WorkerId>, StoreError> {
+        self.database.read(workers::draining).await
+    }
+
     /// Ends old claims on blobs, a bounded number; true while there may be more.
     pub async fn end_blob_claims(&self, stored_before: ClaimsBefore) -> Result<bool, StoreError> {
         let operation = move |scope: &mut WriteScope<'_>| blobs::end_claims(scope, stored_before);

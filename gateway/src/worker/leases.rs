@@ -35,11 +35,8 @@ pub(super) async fn lease(
         // Waits before it looks, so that a task queued in between is not missed.
         let mut work = gateway.store.watch_work(&request.operations);
         let leases = lease_once(&attested, &request, tasks_max).await?;
-        match woken.take() {
-            Some(wake) if !leases.is_empty() => wake.used(),
-            // Another's turn.
-            other => drop(other),
-        }
+        // Another's turn, if there is more.
+        drop(woken.take());
         let remaining = ends_at.saturating_sub(gateway.clock.monotonic());
         if !leases.is_empty() || remaining.is_zero() || gateway.stopping.is_cancelled() {
             gateway

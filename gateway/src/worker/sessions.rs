@@ -259,6 +259,10 @@ impl LiveSession {
         self.changing().offer.clone()
     }
 
+    pub(crate) fn offers(&self, operation: &OperationId) -> bool {
+        self.changing().offer.operations.contains(operation)
+    }
+
     /// As its latest heartbeat has it.
     pub(crate) fn is_quarantined(&self) -> bool {
         let changing = self.changing();

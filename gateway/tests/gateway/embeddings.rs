@@ -169,23 +169,44 @@ async fn what_cannot_be_read_is_refused() {
         .refuses(401, "access-token-missing");
 }
 
-/// The tasks beside the one that failed are of no use any more.
+/// The tasks beside the one that failed are of no use any more, and nobody waits for them.
 #[tokio::test]
 async fn a_text_that_fails_fails_the_request_and_leaves_nothing_queued() {
     let pool = Pool::start().await;
     let alice = pool.https(&pool.client("alice").await);
     let worker = admitted(&pool, "worker-1").await;
-    let request = json!({ "model": MODEL, "input": "a" });
+    let request = json!({ "model": MODEL, "input": vec!["a"; 100] });
     let (answer, ()) = tokio::join!(alice.post("/v1/embeddings", &request), async {
         let leases = worker.lease(1, 5_000).await;
         worker.nack(&leases[0], FaultKind::Invalid).await;
     });
     let problem = answer.refuses(422, "task-failed");
-    assert!(
-        problem["detail"]
-            .as_str()
-            .unwrap()
-            .ends_with(": it did not work"),
-        "{problem}"
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.ends_with(": it did not work"), "{problem}");
+    nothing_is_queued(&pool, 2).await;
+}
+
+/// Until so many tasks were cancelled and none waits.
+async fn nothing_is_queued(pool: &Pool, cancelled: u64) {
+    for _ in 0..500 {
+        let tasks = pool.operator().get("/v1/status").await.json()["tasks"].clone();
+        if tasks["queued"] == 0 && tasks["cancelled"] == cancelled {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("tasks are left behind");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_nothing_queued() {
+    let pool = Pool::start().await;
+    let alice = pool.https(&pool.client("alice").await);
+    let request = json!({ "model": MODEL, "input": vec!["a"; 100] });
+    let given_up = tokio::time::timeout(
+        std::time::Duration::from_millis(500),
+        alice.post("/v1/embeddings", &request),
     );
+    given_up.await.unwrap_err();
+    nothing_is_queued(&pool, 3).await;
 }

@@ -62,6 +62,17 @@ pub(in super::super) fn list(connection: &Connection) -> Result<Vec<WorkerRecord
     Ok(workers)
 }
 
+/// Those that take no new tasks.
+pub(in super::super) fn draining(connection: &Connection) -> Result<Vec<WorkerId>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT id FROM workers WHERE draining = 1")?;
+    let mut rows = statement.query([])?;
+    let mut draining = Vec::new();
+    while let Some(row) = rows.next()? {
+        draining.push(parsed_at(row, "id", "a worker id")?);
+    }
+    Ok(draining)
+}
+
 pub(in super::super) fn find(
     connection: &Connection,
     worker: &WorkerId,

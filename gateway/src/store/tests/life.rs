@@ -282,14 +282,14 @@ async fn who_waits_for_work_is_woken_by_a_task_that_is_queued() {
     let mut work = pool.store.watch_work(&[operation()]);
     assert!(!work.has_queued());
     let task = pool.submit().await;
-    work.woken().await.used();
+    drop(work.woken().await);
     assert!(work.has_queued());
     let lease = pool.lease_one(&worker).await;
     assert!(!pool.store.watch_work(&[operation()]).has_queued());
     // One that comes back is as good as a new one.
     let mut work = pool.store.watch_work(&[operation()]);
     pool.nack(&worker, &lease, FaultKind::Released).await;
-    work.woken().await.used();
+    drop(work.woken().await);
     // What a gateway finds when it starts is counted, too.
     let pool = pool.reopen().await;
     let work = pool.store.watch_work(&[operation()]);

@@ -154,3 +154,20 @@ async fn a_blob_is_needed_as_long_as_a_claim_or_a_task_names_it() {
     end_claims(NOW_MS + 9, NOW_MS + 10).await;
     assert!(!is_needed().await);
 }
+
+#[tokio::test]
+async fn batches_of_receipts_go_with_their_tasks_however_many_there_are() {
+    let mut pool = Pool::new().await;
+    let worker = pool.worker("worker-1").await;
+    let tasks = (0..501).map(|_| pool.task()).collect();
+    pool.store.submit(tasks).await.unwrap();
+    for lease in pool.lease(&worker, 501).await {
+        pool.ack_one(&worker, &lease).await;
+    }
+    let mut passes = 0;
+    while pool.store.prune(NOW_MS + 1).await.unwrap().more {
+        passes += 1;
+    }
+    // 500 tasks, then the last one and 500 batches; the last batch is the third pass.
+    assert_eq!(passes, 2);
+}

@@ -37,10 +37,11 @@ pub(in super::super::super) fn prune(
             .execute([number])?;
         scope.forgotten(*state);
     }
-    let more = old.len() == PRUNE_TASKS_MAX;
-    if !more {
-        prune_batches(scope, finished_before_ms)?;
-    }
+    let more = if old.len() == PRUNE_TASKS_MAX {
+        true
+    } else {
+        prune_batches(scope, finished_before_ms)? == PRUNE_TASKS_MAX
+    };
     Ok(Pruned {
         tasks: u64::try_from(old.len()).unwrap_or(u64::MAX),
         more,
@@ -61,13 +62,13 @@ fn old(scope: &WriteScope<'_>, before_ms: u64) -> Result<Vec<(i64, TaskState)>, 
 }
 
 /// A batch was accepted when its tasks finished: once none of those is left, none refers to it.
-fn prune_batches(scope: &WriteScope<'_>, before_ms: u64) -> Result<(), StoreError> {
-    scope
+fn prune_batches(scope: &WriteScope<'_>, before_ms: u64) -> Result<usize, StoreError> {
+    let pruned = scope
         .connection
         .prepare_cached(
             "DELETE FROM receipt_batches WHERE number IN (
                  SELECT number FROM receipt_batches WHERE accepted_ms < ?1 ORDER BY accepted_ms LIMIT ?2)",
         )?
         .execute((integer(before_ms), integer_from_usize(PRUNE_TASKS_MAX)))?;
-    Ok(())
+    Ok(pruned)
 }
