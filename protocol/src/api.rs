@@ -172,6 +172,9 @@ pub struct OperationView {
     /// One sentence.
     pub inputs: String,
     pub output: String,
+    /// Connected workers that compute it, as they said when they last asked for tasks; absent where nobody was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

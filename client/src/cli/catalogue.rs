@@ -46,8 +46,12 @@ fn block(operation: &OperationView) -> String {
     } else {
         parameters.join(" ")
     };
+    let nobody = match operation.workers {
+        Some(0) => " (no worker offers it now)",
+        _ => "",
+    };
     let lines = [
-        format!("{} version {}", operation.name, operation.version),
+        format!("{} version {}{nobody}", operation.name, operation.version),
         format!("  {}", operation.summary),
         format!("  parameters  {parameters}"),
         format!("  inputs      {}", operation.inputs),
@@ -97,6 +101,7 @@ fn view(operation: &Operation) -> OperationView {
             Inputs::Many { name, min, max } => format!("{min} to {max}: {name}"),
         },
         output: operation.output.to_owned(),
+        workers: None,
     }
 }
 
@@ -132,6 +137,18 @@ mod tests {
         ] {
             assert_eq!(brief(values), wanted);
         }
+    }
+
+    #[test]
+    fn an_operation_that_nobody_offers_says_so() {
+        let mut operation = view(&OPERATIONS[0]);
+        assert!(!block(&operation).contains("no worker"));
+        operation.workers = Some(1);
+        assert!(!block(&operation).contains("no worker"));
+        operation.workers = Some(0);
+        let text = block(&operation);
+        let head = text.lines().next().unwrap();
+        assert_eq!(head, "embed version 1 (no worker offers it now)");
     }
 
     #[test]

@@ -1,13 +1,19 @@
 //! The operation catalogue, for those who submit.
 
+use std::sync::Arc;
+
 use axum::Json;
+use axum::extract::State;
 use protocol::api::{OperationView, ParameterView};
 use protocol::catalogue::{Inputs, OPERATIONS, Operation, ParameterKind};
+use protocol::lease::OperationId;
 use protocol::problem::Problem;
 
 use super::access::Client;
+use crate::gateway::Gateway;
+use crate::worker::LiveSession;
 
-/// What the pool can compute.
+/// What the pool can compute, and how many workers do now.
 #[utoipa::path(
     get,
     path = "/v1/operations",
@@ -18,11 +24,26 @@ use super::access::Client;
         (status = "default", description = "Refused", body = Problem),
     ),
 )]
-pub(super) async fn operations(_: Client) -> Json<Vec<OperationView>> {
-    Json(OPERATIONS.iter().map(view).collect())
+pub(super) async fn operations(
+    State(gateway): State<Arc<Gateway>>,
+    _: Client,
+) -> Json<Vec<OperationView>> {
+    let sessions = gateway.sessions.all();
+    let operations = OPERATIONS
+        .iter()
+        .map(|operation| view(operation, &sessions));
+    Json(operations.collect())
 }
 
-fn view(operation: &Operation) -> OperationView {
+fn view(operation: &Operation, sessions: &[Arc<LiveSession>]) -> OperationView {
+    let id = OperationId {
+        name: operation.name.to_owned(),
+        version: operation.version,
+    };
+    let workers = sessions
+        .iter()
+        .filter(|session| session.offers(&id))
+        .count();
     let parameters = operation.parameters.iter().map(|parameter| ParameterView {
         name: parameter.name.to_owned(),
         values: values(parameter.kind),
@@ -35,6 +56,7 @@ fn view(operation: &Operation) -> OperationView {
         parameters: parameters.collect(),
         inputs: inputs(operation.inputs),
         output: operation.output.to_owned(),
+        workers: u64::try_from(workers).ok(),
     }
 }
 

@@ -36,6 +36,16 @@ async fn a_task_says_where_it_is_all_its_life() {
     );
     let leases = worker.lease(2, 0).await;
     assert_eq!(codes(&alice, &task).await, ["running"]);
+    let operations = alice.get("/v1/operations").await.json();
+    let workers = |name: &str| {
+        let mut operations = operations.as_array().unwrap().iter();
+        let operation = operations.find(|operation| operation["name"] == name);
+        operation.unwrap()["workers"].clone()
+    };
+    assert_eq!(
+        (workers("sha256_batch"), workers("gemm")),
+        (1.into(), 0.into())
+    );
     assert_eq!(codes(&alice, &behind).await, ["workers-busy"]);
     worker.ack(&leases).await;
     assert_eq!(codes(&alice, &task).await, ["finished"]);
