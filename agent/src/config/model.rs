@@ -6,7 +6,7 @@ use kernels::embed;
 use protocol::Sha256Digest;
 use protocol::catalogue::models::ALL_MINILM_L6_V2;
 
-use super::Keys;
+use super::{Keys, chain};
 
 /// A model whose files were verified when the configuration was read. The executor child verifies what it reads again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,13 @@ pub(super) fn model(keys: &mut Keys) -> Option<ModelConfig> {
     }
     let directory = keys.path(KEY)?;
     let verified = embed::model::verify(&directory, &ALL_MINILM_L6_V2);
-    let digest = keys.attempt(KEY, verified)?;
+    let digest = match verified {
+        Ok(digest) => digest,
+        Err(error) => {
+            let fetch = "`cocoon-worker model fetch` puts the model's files into a folder";
+            keys.mistake(KEY, format!("{}; {fetch}", chain(&error)));
+            return None;
+        }
+    };
     Some(ModelConfig { directory, digest })
 }

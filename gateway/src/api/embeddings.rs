@@ -55,7 +55,7 @@ pub(super) struct EmbeddingsRequest {
     /// `all-MiniLM-L6-v2`.
     model: String,
     /// One text or up to 2,048.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Texts)]
     input: Value,
     #[serde(default)]
     encoding_format: EncodingFormat,
@@ -66,6 +66,15 @@ pub(super) struct EmbeddingsRequest {
     #[serde(default)]
     #[expect(dead_code, reason = "taken and not looked at")]
     user: Option<String>,
+}
+
+/// For the description alone: what does not fit is refused with its place.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "its schema is what it is for")]
+pub(super) enum Texts {
+    One(String),
+    Several(Vec<String>),
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]

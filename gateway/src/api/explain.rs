@@ -204,17 +204,17 @@ impl Crowd {
             reasons.push(reason(ReasonCode::WorkersUnable, text));
         }
         let apart = [
-            (self.stale, ReasonCode::Stale, "must attest again first"),
-            (self.draining, ReasonCode::Draining, "drains"),
+            (self.stale, ReasonCode::Stale, "to attest again first"),
+            (self.draining, ReasonCode::Draining, "draining"),
             (
                 self.quarantined,
                 ReasonCode::Quarantined,
-                "has its executor in quarantine",
+                "with the executor in quarantine",
             ),
         ];
         let apart = apart.into_iter().filter(|(count, ..)| *count > 0);
         reasons.extend(
-            apart.map(|(count, code, what)| reason(code, format!("{count} of them {what}"))),
+            apart.map(|(count, code, what)| reason(code, format!("{count} of them: {what}"))),
         );
         reasons
     }
@@ -274,7 +274,7 @@ fn running(gateway: &Gateway, standing: &TaskStanding, now_ms: u64) -> Reason {
     let since = seconds(now_ms.saturating_sub(task.started_ms.unwrap_or(now_ms)));
     if gateway.sessions.of(worker).is_some() {
         let text = format!(
-            "{worker} has it since {since}, attempt {} of {}",
+            "{worker} has had it for {since}, attempt {} of {}",
             task.attempts, task.max_attempts
         );
         return reason(ReasonCode::Running, text);
@@ -293,12 +293,13 @@ fn finished(task: &TaskView) -> Reason {
         TaskState::Succeeded => "it succeeded".to_owned(),
         TaskState::Expired => "no worker took it before its deadline".to_owned(),
         TaskState::Cancelled => "it was cancelled".to_owned(),
-        TaskState::DeadLetter => {
-            format!(
-                "attempt {} of {} was the last: {fault}",
-                task.attempts, task.max_attempts
-            )
+        TaskState::DeadLetter if task.attempts < task.max_attempts => {
+            format!("no attempt can succeed, so it is a dead letter: {fault}")
         }
+        TaskState::DeadLetter => format!(
+            "attempt {} of {} failed, so it is a dead letter: {fault}",
+            task.attempts, task.max_attempts
+        ),
         TaskState::Queued | TaskState::Running => "it is not finished".to_owned(),
     };
     reason(ReasonCode::Finished, text)

@@ -55,14 +55,14 @@ pub enum ModelError {
         #[source]
         source: io::Error,
     },
-    #[error("{} has {seen} bytes; {model}'s has {wanted}: move it away and fetch it again", path.display())]
+    #[error("{} has {seen} bytes; {model}'s has {wanted}", path.display())]
     Size {
         path: PathBuf,
         model: &'static str,
         seen: usize,
         wanted: u64,
     },
-    #[error("{} has the SHA-256 digest {seen}; {model}'s has {wanted}: move it away and fetch it again", path.display())]
+    #[error("{} has the SHA-256 digest {seen}; {model}'s has {wanted}", path.display())]
     Digest {
         path: PathBuf,
         model: &'static str,

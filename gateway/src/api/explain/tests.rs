@@ -124,7 +124,7 @@ fn what_else_keeps_a_task_waiting_is_said_behind_that() {
         [
             "it failed on worker-1, which does not get it again for 2 s",
             "attempt 1 of 3 failed: no memory",
-            "1 task is before it, by priority and age: its user's, of this operation",
+            "1 task goes before it, by priority and age, of the same user and operation",
             "2 other users have tasks of this operation, and they take turns",
             "it expires in 60 s unless a worker takes it",
         ]
@@ -142,7 +142,7 @@ fn a_finished_task_says_how_it_ended() {
     dead.fault = Some("no memory".to_owned());
     assert_eq!(
         finished(&dead).text,
-        "attempt 3 of 3 was the last: no memory"
+        "attempt 3 of 3 failed, so it is a dead letter: no memory"
     );
     for state in TaskState::ALL {
         assert!(!finished(&task(state)).text.is_empty());
