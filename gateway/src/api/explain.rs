@@ -249,8 +249,9 @@ fn queued(standing: &TaskStanding, crowd: &Crowd, now_ms: u64) -> Vec<Reason> {
         reasons.push(reason(ReasonCode::AttemptFailed, text));
     }
     if standing.ahead > 0 {
-        let ahead = counted(standing.ahead, "task is", "tasks are");
-        let text = format!("{ahead} before it, by priority and age: its user's, of this operation");
+        let ahead = counted(standing.ahead, "task goes", "tasks go");
+        let text =
+            format!("{ahead} before it, by priority and age, of the same user and operation");
         reasons.push(reason(ReasonCode::TasksAhead, text));
     }
     if standing.flows > 0 {
