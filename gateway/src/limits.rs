@@ -46,6 +46,8 @@ const _: () = assert!(API_WAIT.as_secs() < API_REQUEST.as_secs());
 pub const EMBEDDINGS_TEXTS_MAX: usize = 2_048;
 /// So long such a request waits for its vectors, once it is read.
 pub const EMBEDDINGS_WAIT: Duration = Duration::from_secs(45);
+/// … and so long where no worker offers it: one that was cut off is back within that.
+pub const EMBEDDINGS_NOBODY_WAIT: Duration = Duration::from_secs(5);
 const _: () = assert!(EMBEDDINGS_WAIT.as_secs() < API_REQUEST.as_secs());
 
 /// A stream of events says something at least so often, so that nobody in between takes it for dead.

@@ -16,6 +16,7 @@ use http::{HeaderName, HeaderValue};
 use protocol::TaskId;
 use protocol::api::{InputSource, SubmitTask, TaskView};
 use protocol::catalogue::models::{ALL_MINILM_L6_V2, EMBEDDING_DIMENSIONS};
+use protocol::lease::OperationId;
 use protocol::limits::INLINE_BYTES_MAX;
 use protocol::problem::{Problem, ProblemCode};
 use protocol::task::TaskState;
@@ -29,10 +30,11 @@ use super::json::{JsonBody, held, reserve};
 use super::submission;
 use crate::abandoned::Wanted;
 use crate::gateway::Gateway;
-use crate::limits::{EMBEDDINGS_TEXTS_MAX, EMBEDDINGS_WAIT};
+use crate::limits::{EMBEDDINGS_NOBODY_WAIT, EMBEDDINGS_TEXTS_MAX, EMBEDDINGS_WAIT};
 use crate::problem::ApiProblem;
 use crate::store::{NewTask, Payload};
 
+const OPERATION: &str = "embed";
 /// Names the tasks that computed, for their receipts.
 const TASKS_HEADER: HeaderName = HeaderName::from_static("cocoon-tasks");
 
@@ -271,8 +273,8 @@ fn task(texts: &[String]) -> SubmitTask {
     });
     let model = ("model".to_owned(), ALL_MINILM_L6_V2.name.into());
     SubmitTask {
-        operation: "embed".to_owned(),
-        version: None,
+        operation: OPERATION.to_owned(),
+        version: Some(1),
         parameters: Map::from_iter([model]),
         inputs: inputs.collect(),
         priority: None,
@@ -305,14 +307,33 @@ async fn settle(gateway: &Gateway, client: &Client, tasks: &[TaskId]) -> Result<
             let detail = "the gateway is stopping; come back";
             Err(Problem::new(ProblemCode::Overloaded, detail).into())
         }
+        () = nobody_computes(gateway) => {
+            let detail = "no connected worker offers `embed`: one does once its configuration names the model's folder, `[model]`";
+            Err(Problem::new(ProblemCode::NotInTime, detail).into())
+        }
         () = tokio::time::sleep(EMBEDDINGS_WAIT) => Err(not_in_time()),
+    }
+}
+
+/// Ends when no worker offers it; one may be about to connect again, so not at once.
+async fn nobody_computes(gateway: &Gateway) {
+    let embed = OperationId {
+        name: OPERATION.to_owned(),
+        version: 1,
+    };
+    loop {
+        tokio::time::sleep(EMBEDDINGS_NOBODY_WAIT).await;
+        let sessions = gateway.sessions.all();
+        if !sessions.iter().any(|session| session.offers(&embed)) {
+            return;
+        }
     }
 }
 
 fn not_in_time() -> ApiProblem {
     let waited = EMBEDDINGS_WAIT.as_secs();
     let detail = format!(
-        "no worker finished it within {waited} s; submit tasks of `embed` instead where the pool is busy or has no worker with the model"
+        "no worker finished it within {waited} s; submit tasks of `embed` instead where the pool is busy"
     );
     Problem::new(ProblemCode::NotInTime, detail).into()
 }

@@ -210,3 +210,15 @@ async fn a_client_that_goes_away_leaves_nothing_queued() {
     given_up.await.unwrap_err();
     nothing_is_queued(&pool, 3).await;
 }
+
+#[tokio::test]
+async fn where_nobody_computes_it_the_answer_says_so_soon() {
+    let pool = Pool::start().await;
+    let alice = pool.https(&pool.client("alice").await);
+    let request = json!({ "model": MODEL, "input": "a" });
+    let problem = alice.post("/v1/embeddings", &request).await;
+    let problem = problem.refuses(504, "not-in-time");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with("no connected worker offers"), "{detail}");
+    nothing_is_queued(&pool, 1).await;
+}
