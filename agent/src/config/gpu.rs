@@ -17,7 +17,8 @@ pub(super) fn gpu(
 ) -> (Option<String>, Option<PathBuf>) {
     let given = [DEVICE, LIBRARIES].map(|key| keys.has(key));
     let [has_device, has_libraries] = given;
-    if executor == Some(ExecutorKind::Cpu) {
+    let on_cpu = executor == Some(ExecutorKind::Cpu);
+    if on_cpu {
         for (key, _) in [DEVICE, LIBRARIES]
             .iter()
             .zip(given)
@@ -27,23 +28,23 @@ pub(super) fn gpu(
         }
     }
     let device = has_device.then(|| keys.text(DEVICE)).flatten();
-    if executor == Some(ExecutorKind::Cpu) {
-        return (
-            device,
-            has_libraries.then(|| keys.path(LIBRARIES)).flatten(),
-        );
+    let libraries = has_libraries.then(|| keys.path(LIBRARIES)).flatten();
+    if !on_cpu {
+        if let Some(uuid) = &device {
+            device_uuid(keys, uuid);
+        }
+        if let Some(folder) = &libraries {
+            libraries_folder(keys, folder);
+        }
     }
-    if let Some(text) = &device
-        && text.strip_prefix("GPU-").is_none_or(str::is_empty)
-    {
+    (device, libraries)
+}
+
+fn device_uuid(keys: &mut Keys, text: &str) {
+    if text.strip_prefix("GPU-").is_none_or(str::is_empty) {
         let wanted = "expected a GPU's UUID, GPU-…, as `nvidia-smi -L` shows it";
         keys.mistake(DEVICE, format!("{wanted}, not {text:?}"));
     }
-    let libraries = has_libraries.then(|| keys.path(LIBRARIES)).flatten();
-    if let Some(folder) = &libraries {
-        libraries_folder(keys, folder);
-    }
-    (device, libraries)
 }
 
 fn libraries_folder(keys: &mut Keys, folder: &Path) {

@@ -79,21 +79,23 @@ pub(in super::super) fn end_claims(
     scope: &WriteScope<'_>,
     stored_before: ClaimsBefore,
 ) -> Result<bool, StoreError> {
-    let claims_max = integer_from_usize(CLAIMS_MAX);
-    let users = scope
-        .connection
-        .prepare_cached(
-            "DELETE FROM user_blobs WHERE (user, sha256) IN (
-                 SELECT user, sha256 FROM user_blobs WHERE stored_ms < ?1 ORDER BY stored_ms LIMIT ?2)",
-        )?
-        .execute((integer(stored_before.users_ms), claims_max))?;
-    let workers = scope
-        .connection
-        .prepare_cached(
-            "DELETE FROM worker_blobs WHERE (worker, sha256) IN (
-                 SELECT worker, sha256 FROM worker_blobs WHERE stored_ms < ?1 ORDER BY stored_ms LIMIT ?2)",
-        )?
-        .execute((integer(stored_before.workers_ms), claims_max))?;
+    let end = |statement, before_ms| -> Result<usize, StoreError> {
+        let bounds = (integer(before_ms), integer_from_usize(CLAIMS_MAX));
+        Ok(scope
+            .connection
+            .prepare_cached(statement)?
+            .execute(bounds)?)
+    };
+    let users = end(
+        "DELETE FROM user_blobs WHERE (user, sha256) IN (
+             SELECT user, sha256 FROM user_blobs WHERE stored_ms < ?1 ORDER BY stored_ms LIMIT ?2)",
+        stored_before.users_ms,
+    )?;
+    let workers = end(
+        "DELETE FROM worker_blobs WHERE (worker, sha256) IN (
+             SELECT worker, sha256 FROM worker_blobs WHERE stored_ms < ?1 ORDER BY stored_ms LIMIT ?2)",
+        stored_before.workers_ms,
+    )?;
     Ok(users.max(workers) == CLAIMS_MAX)
 }
 
