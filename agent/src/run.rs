@@ -233,10 +233,7 @@ fn operations(executor: ExecutorKind, has_model: bool) -> Arc<[OperationId]> {
         .iter()
         .filter(|operation| is_offered(operation))
         .filter(|operation| has_model || operation.model().is_none())
-        .map(|operation| OperationId {
-            name: operation.name.to_owned(),
-            version: operation.version,
-        })
+        .map(Operation::id)
         .collect()
 }
 

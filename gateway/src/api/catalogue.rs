@@ -6,7 +6,6 @@ use axum::Json;
 use axum::extract::State;
 use protocol::api::{OperationView, ParameterView};
 use protocol::catalogue::{Inputs, OPERATIONS, Operation, ParameterKind};
-use protocol::lease::OperationId;
 use protocol::problem::Problem;
 
 use super::access::Client;
@@ -36,10 +35,7 @@ pub(super) async fn operations(
 }
 
 fn view(operation: &Operation, sessions: &[Arc<LiveSession>]) -> OperationView {
-    let id = OperationId {
-        name: operation.name.to_owned(),
-        version: operation.version,
-    };
+    let id = operation.id();
     let workers = sessions
         .iter()
         .filter(|session| session.offers(&id))

@@ -12,6 +12,8 @@ pub use call::{Call, Values};
 pub use fault::TaskFault;
 pub use operations::OPERATIONS;
 
+use crate::lease::OperationId;
+
 /// One entry of the catalogue.
 #[derive(Debug)]
 pub struct Operation {
@@ -98,6 +100,15 @@ impl Operation {
             .filter(|operation| operation.name == name)
             .map(|operation| operation.version)
             .max()
+    }
+
+    /// Its name and version, as leases have them.
+    #[must_use]
+    pub fn id(&self) -> OperationId {
+        OperationId {
+            name: self.name.to_owned(),
+            version: self.version,
+        }
     }
 
     /// The model that the operation computes with, if any: a worker without it does not offer the operation.
