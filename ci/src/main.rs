@@ -7,6 +7,7 @@ mod fuzz;
 mod gpu;
 mod instrumented;
 mod kernels;
+mod postgres;
 mod sanitize;
 mod test;
 mod vectors;

@@ -5,25 +5,44 @@ use std::io::IsTerminal;
 use anyhow::Result;
 
 use crate::command::{cargo, has_subcommand, step};
+use crate::postgres;
+
+/// Tests of the store on PostgreSQL, and of several gateways.
+const POSTGRES: [&str; 2] = ["postgres", "servers"];
 
 pub(crate) fn run() -> Result<()> {
     // The end-to-end tests start the binaries of other crates, which cargo does not build for them.
     build_binaries()?;
-    if has_subcommand("nextest") {
+    #[expect(clippy::disallowed_methods, reason = "as the tests themselves do")]
+    let named = std::env::var_os(postgres::ADDRESS).is_some();
+    let server = if named {
+        None
+    } else {
+        postgres::Server::start()?
+    };
+    let mut tests = if has_subcommand("nextest") {
         step(
             "documentation tests",
             cargo().args(["test", "--workspace", "--doc", "--quiet"]),
         )?;
-        step(
-            "tests",
-            cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]),
-        )
+        let mut tests = cargo();
+        tests.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        tests
     } else {
-        step(
-            "tests",
-            cargo().args(["test", "--workspace", "--no-fail-fast"]),
-        )
+        let mut tests = cargo();
+        tests.args(["test", "--workspace", "--no-fail-fast"]);
+        tests
+    };
+    if let Some(server) = &server {
+        tests.env(postgres::ADDRESS, &server.address);
+    } else if !named {
+        eprintln!("the tests on PostgreSQL are skipped");
+        tests.arg("--");
+        for name in POSTGRES {
+            tests.args(["--skip", name]);
+        }
     }
+    step("tests", &mut tests)
 }
 
 pub(crate) fn bench(filter: Option<&str>) -> Result<()> {

@@ -15,6 +15,8 @@ use std::time::Duration;
 use protocol::limits::{LEASE_DURATION_S_DEFAULT, LEASE_DURATION_S_MAX, LEASE_DURATION_S_MIN};
 use reader::Reader;
 
+use crate::store::Location;
+
 /// Workers dial this from other machines.
 pub const WORKER_ADDRESS_DEFAULT: SocketAddr = any(7443);
 /// Clients and operators dial this.
@@ -41,14 +43,21 @@ pub const QUEUED_PER_USER_MAX: u32 = 1_000_000_000;
 pub const RETENTION_DAYS_DEFAULT: u32 = 30;
 /// Ten years.
 pub const RETENTION_DAYS_MAX: u32 = 3_650;
+/// SQLite's file, below the state folder.
+pub const DATABASE: &str = "gateway.sqlite";
+/// Where blobs are, below the state folder.
+const BLOBS: &str = "blobs";
 /// A longer file is not a configuration.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What a gateway is told to be. All paths are absolute or relative to the process's folder.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Database, blobs and `listening.json`.
+    /// `listening.json`, and whatever has no other place.
     pub state_dir: PathBuf,
+    pub database: Location,
+    /// Inputs and outputs that are too large for the database; of all gateways on one.
+    pub blobs_dir: PathBuf,
     pub worker: Listener,
     pub api: Listener,
     pub metrics_address: SocketAddr,
@@ -163,6 +172,9 @@ impl Config {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         // Every part is read before the first one missing counts, so that all mistakes are found in one go.
         let state_dir = reader.path("state_dir");
+        let file = state_dir.clone().unwrap_or_default().join(DATABASE);
+        let database = reader.location("database", file);
+        let blobs_dir = reader.optional_path("blobs_dir");
         let worker = read_listener(reader, "worker", WORKER_ADDRESS_DEFAULT);
         let api = read_listener(reader, "api", API_ADDRESS_DEFAULT);
         let metrics_address = reader.address("metrics.address", METRICS_ADDRESS_DEFAULT);
@@ -182,8 +194,11 @@ impl Config {
             QUEUED_PER_USER_DEFAULT,
             1..=QUEUED_PER_USER_MAX,
         );
+        let state_dir = state_dir?;
         Some(Self {
-            state_dir: state_dir?,
+            database: database?,
+            blobs_dir: blobs_dir.unwrap_or_else(|| state_dir.join(BLOBS)),
+            state_dir,
             worker: worker?,
             api: api?,
             metrics_address: metrics_address?,

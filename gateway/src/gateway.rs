@@ -14,7 +14,7 @@ use crate::admission::RelyingParty;
 use crate::blobs::Blobs;
 use crate::metrics::Metrics;
 use crate::session::Schedule;
-use crate::store::{CancelOutcome, Counts, Store, StoreError, TaskScope};
+use crate::store::{CancelOutcome, Counts, Order, Store, StoreError, TaskScope};
 use crate::worker::{Command, Sessions};
 use crate::world::Clock;
 
@@ -73,12 +73,32 @@ impl Gateway {
             if let CancelOutcome::Cancelled {
                 running: Some(running),
             } = outcome
-                && let Some(session) = self.sessions.of(&running.worker)
             {
-                session.tell(Command::Cancel(vec![running.lease]));
+                self.obey(Order::Cancel(running.clone()));
             }
         }
         Ok(outcomes)
+    }
+
+    /// Tells the session that it is about, if that is here.
+    pub(crate) fn obey(&self, order: Order) {
+        match order {
+            Order::Cancel(running) => {
+                if let Some(session) = self.sessions.of(&running.worker) {
+                    session.tell(Command::Cancel(vec![running.lease]));
+                }
+            }
+            Order::Drain(worker) => {
+                if let Some(session) = self.sessions.of(&worker) {
+                    session.tell(Command::Drain("an operator asked for it".to_owned()));
+                }
+            }
+            Order::Remove(worker) => {
+                if let Some(session) = self.sessions.of(&worker) {
+                    session.ended.cancel();
+                }
+            }
+        }
     }
 
     /// Counts how long a call of the store takes.

@@ -32,6 +32,7 @@ pub(crate) fn start(
         Arc::clone(gateway),
         cancel_abandoned,
     ));
+    tasks.spawn(obey(Arc::clone(gateway)));
     tasks.spawn(every(PRUNE_INTERVAL, Arc::clone(gateway), prune));
     tasks.spawn(every(COLLECT_INTERVAL, Arc::clone(gateway), collect));
     tasks.spawn(every(WATCHDOG_INTERVAL, Arc::clone(gateway), watchdog));
@@ -73,6 +74,16 @@ async fn expire(gateway: Arc<Gateway>) {
                 tracing::error!(error = chain(&error), "leases cannot be collected");
                 return;
             }
+        }
+    }
+}
+
+/// Does to this gateway's sessions what another gateway on the same database was asked for.
+async fn obey(gateway: Arc<Gateway>) -> &'static str {
+    loop {
+        tokio::select! {
+            () = gateway.stopping.cancelled() => return "orders of other gateways",
+            order = gateway.store.order() => gateway.obey(order),
         }
     }
 }

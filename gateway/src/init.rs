@@ -14,8 +14,8 @@ use certificates::PoolCertificates;
 pub use certificates::{CertificateError, Hostname, HostnameError};
 
 use crate::commands::AccessError;
+use crate::config::DATABASE;
 use crate::config::{API_ADDRESS_DEFAULT, WORKER_ADDRESS_DEFAULT};
-use crate::run::DATABASE;
 use crate::store::{AccessRole, OpenError, Store};
 use crate::world::{Clock, SystemClock};
 

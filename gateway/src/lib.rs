@@ -53,5 +53,5 @@ pub use api::{ApiTlsError, openapi};
 pub use config::Config;
 pub use listening::Listening;
 pub use policy_file::PolicyFileError;
-pub use run::{DATABASE, RunError, read_files, run};
+pub use run::{RunError, read_files, run};
 pub use world::World;

@@ -30,11 +30,6 @@ use crate::worker::Sessions;
 use crate::world::{CollateralSource, World};
 use crate::{api, housekeeping, references, telemetry, worker};
 
-/// Where the store is, below the state folder.
-pub const DATABASE: &str = "gateway.sqlite";
-/// Where blobs are, below the state folder.
-const BLOBS: &str = "blobs";
-
 /// Why a gateway does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -209,11 +204,11 @@ async fn open(
             path: folder.clone(),
             source,
         })?;
-    let store = Store::open(&folder.join(DATABASE))
+    let store = Store::open(config.database.clone())
         .await
         .map_err(RunError::Store)?
         .with_queued_per_user_max(u64::from(config.queued_per_user_max));
-    let blobs = Blobs::open(&folder.join(BLOBS))
+    let blobs = Blobs::open(&config.blobs_dir)
         .await
         .map_err(RunError::Blobs)?;
     let metrics = Metrics::default();

@@ -1,23 +1,30 @@
 //! Everything that must survive: tasks and their queue, outputs and receipts, workers, attestations, access tokens.
 //!
 //! Every method takes many or joins many: writes that wait share one transaction and one flush, and a method returns once
-//! its effect is on disk. `now_ms` is an argument everywhere. [`Store`] is the only door; the database behind it is
-//! SQLite (`sqlite`), and a second one goes beside it, held to the same conformance suite (`store/tests`).
+//! its effect is on disk. `now_ms` is an argument everywhere. [`Store`] is the only door; the database behind it is SQLite or
+//! PostgreSQL (`database`), each held to the same conformance suite (`store/tests`).
 //!
 //! Not here yet: requirements beyond the operation (columns of the table `flows`).
 
+mod access;
+mod attestations;
+mod blobs;
 mod board;
+mod database;
 mod error;
+mod notice;
+mod queue;
+mod reappraisals;
 mod records;
 mod registry;
 mod requests;
-mod sqlite;
 mod submission;
 #[cfg(test)]
 pub(crate) mod tests;
+mod views;
 mod watch;
+mod workers;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use protocol::api::{TaskList, TaskView};
@@ -27,7 +34,9 @@ use protocol::receipt::Receipt;
 use protocol::{TaskId, WorkerId};
 
 pub use board::{Wake, WorkWatch};
+pub use database::{AddressError, Location, Server};
 pub use error::{OpenError, StoreError};
+pub use notice::Order;
 pub use records::{
     AccessGrant, AccessRole, AccessRoleError, AccessTokenId, AccessTokenRecord, CreateWorkerError,
     Document, EnrolmentSecret, NewAccessToken, NewAttestation, NewReappraisal, NewSession,
@@ -43,38 +52,47 @@ pub use submission::{
 };
 pub use watch::TaskWatch;
 
+use notice::Notices;
+use tokio::sync::{Mutex, mpsc};
+
 use crate::receipts::VerifiedBatch;
-use sqlite::{Overload, Sharing, Sqlite, Weight, queue, views};
+use database::{Database, Overload, Sharing, Weight, WriteScope};
 use watch::Watchers;
 
 /// A handle on the database. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Store {
-    database: Arc<Sqlite>,
+    database: Arc<Database>,
     watchers: Arc<Watchers>,
+    orders: Arc<Mutex<mpsc::Receiver<Order>>>,
     queued_per_user_max: u64,
 }
 
 impl Store {
-    /// Opens the database of the one gateway that runs on it, and makes it where there is none. The file is for its owner
-    /// alone, since it holds enrolment secrets.
-    pub async fn open(database: &Path) -> Result<Self, OpenError> {
-        Self::open_as(database, Sharing::Exclusive).await
+    /// Opens the database of a gateway, and makes its tables where there are none. A file is for its owner alone, since it holds
+    /// enrolment secrets, and for one gateway at a time.
+    pub async fn open(location: impl Into<Location>) -> Result<Self, OpenError> {
+        Self::open_as(location.into(), Sharing::Exclusive).await
     }
 
     /// Opens the database for an administrative command while a gateway may run on it.
-    pub async fn open_beside(database: &Path) -> Result<Self, OpenError> {
-        Self::open_as(database, Sharing::Beside).await
+    pub async fn open_beside(location: impl Into<Location>) -> Result<Self, OpenError> {
+        Self::open_as(location.into(), Sharing::Beside).await
     }
 
-    async fn open_as(database: &Path, sharing: Sharing) -> Result<Self, OpenError> {
+    async fn open_as(location: Location, sharing: Sharing) -> Result<Self, OpenError> {
         let watchers = Watchers::new();
-        let (path, told) = (database.to_owned(), Arc::clone(&watchers));
-        let opened = tokio::task::spawn_blocking(move || Sqlite::open(&path, sharing, told)).await;
+        let mut origin = [0; 8];
+        getrandom::fill(&mut origin).map_err(|_| OpenError::Random)?;
+        let (notices, orders) = Notices::new(Arc::clone(&watchers), u64::from_ne_bytes(origin));
+        let notices = Arc::new(notices);
+        let opened =
+            tokio::task::spawn_blocking(move || Database::open(&location, sharing, &notices)).await;
         let database = opened.map_err(|_| OpenError::Store(StoreError::Closed))??;
         Ok(Self {
             database: Arc::new(database),
             watchers,
+            orders: Arc::new(Mutex::new(orders)),
             queued_per_user_max: u64::MAX,
         })
     }
@@ -104,8 +122,7 @@ impl Store {
             bytes: bytes.fold(0, u64::saturating_add),
         };
         let queued_max = self.queued_per_user_max;
-        let operation =
-            move |scope: &mut sqlite::WriteScope<'_>| queue::submit(scope, &tasks, queued_max);
+        let operation = move |scope: &mut WriteScope<'_>| queue::submit(scope, &tasks, queued_max);
         self.database
             .write(weight, Overload::Refuse, operation)
             .await
@@ -123,7 +140,7 @@ impl Store {
     /// Extends leases; one entry for each, in order.
     pub async fn renew(&self, query: RenewQuery) -> Result<Vec<RenewedLease>, StoreError> {
         let weight = Weight::rows(query.leases.len());
-        let operation = move |scope: &mut sqlite::WriteScope<'_>| queue::renew(scope, &query);
+        let operation = move |scope: &mut WriteScope<'_>| queue::renew(scope, &query);
         self.database.write(weight, Overload::Wait, operation).await
     }
 
@@ -151,7 +168,7 @@ impl Store {
             rows: batch.acks().len(),
             bytes: batch.payload_bytes(),
         };
-        let operation = move |scope: &mut sqlite::WriteScope<'_>| queue::ack(scope, &batch, now_ms);
+        let operation = move |scope: &mut WriteScope<'_>| queue::ack(scope, &batch, now_ms);
         self.database.write(weight, Overload::Wait, operation).await
     }
 
@@ -164,13 +181,13 @@ impl Store {
     ) -> Result<Vec<NackOutcome>, StoreError> {
         let (weight, worker) = (Weight::rows(nacks.len()), worker.clone());
         let operation =
-            move |scope: &mut sqlite::WriteScope<'_>| queue::nack(scope, &worker, &nacks, now_ms);
+            move |scope: &mut WriteScope<'_>| queue::nack(scope, &worker, &nacks, now_ms);
         self.database.write(weight, Overload::Wait, operation).await
     }
 
     /// Takes back leases that ran out and sets aside tasks whose deadline passed. To be called each second.
     pub async fn expire(&self, now_ms: u64) -> Result<Expired, StoreError> {
-        let operation = move |scope: &mut sqlite::WriteScope<'_>| queue::expire(scope, now_ms);
+        let operation = move |scope: &mut WriteScope<'_>| queue::expire(scope, now_ms);
         self.database
             .write(Weight::ROW, Overload::Wait, operation)
             .await
@@ -178,8 +195,7 @@ impl Store {
 
     /// Forgets tasks that finished before then, with their outputs and receipts; a bounded number of them.
     pub async fn prune(&self, finished_before_ms: u64) -> Result<Pruned, StoreError> {
-        let operation =
-            move |scope: &mut sqlite::WriteScope<'_>| queue::prune(scope, finished_before_ms);
+        let operation = move |scope: &mut WriteScope<'_>| queue::prune(scope, finished_before_ms);
         self.database
             .write(Weight::ROW, Overload::Wait, operation)
             .await
@@ -194,14 +210,14 @@ impl Store {
     ) -> Result<Vec<CancelOutcome>, StoreError> {
         let weight = Weight::rows(tasks.len());
         let operation =
-            move |scope: &mut sqlite::WriteScope<'_>| queue::cancel(scope, &whose, &tasks, now_ms);
+            move |scope: &mut WriteScope<'_>| queue::cancel(scope, &whose, &tasks, now_ms);
         self.database.write(weight, Overload::Wait, operation).await
     }
 
     /// Returns dead letters to the queue.
     pub async fn redrive(&self, tasks: Vec<TaskId>) -> Result<Vec<RedriveOutcome>, StoreError> {
         let weight = Weight::rows(tasks.len());
-        let operation = move |scope: &mut sqlite::WriteScope<'_>| queue::redrive(scope, &tasks);
+        let operation = move |scope: &mut WriteScope<'_>| queue::redrive(scope, &tasks);
         self.database.write(weight, Overload::Wait, operation).await
     }
 
@@ -271,6 +287,16 @@ impl Store {
             .database
             .read(move |connection| views::task_attestation(connection, &whose, task));
         read.await.map_err(LookupError::Store)?
+    }
+
+    /// The next thing that another gateway on the same database wants a session of this one to hear. Each goes to one caller;
+    /// on SQLite there are none.
+    pub async fn order(&self) -> Order {
+        match self.orders.lock().await.recv().await {
+            Some(order) => order,
+            // Nobody listens any more.
+            None => std::future::pending().await,
+        }
     }
 
     /// How many there are of each. Cheap: kept, not counted.

@@ -19,8 +19,7 @@ use super::outputs::record;
 use crate::gateway::Gateway;
 use crate::parts::PathPart;
 use crate::problem::ApiProblem;
-use crate::store::{CreateWorkerError, EnrolmentSecret, RefusalRecord, WorkerRecord};
-use crate::worker::Command;
+use crate::store::{CreateWorkerError, EnrolmentSecret, Order, RefusalRecord, WorkerRecord};
 
 /// Enrol a worker.
 ///
@@ -132,9 +131,7 @@ pub(super) async fn delete(
     if !gateway.store.delete_worker(&id, now_ms).await? {
         return Err(unknown(&id));
     }
-    if let Some(session) = gateway.sessions.of(&id) {
-        session.ended.cancel();
-    }
+    gateway.obey(Order::Remove(id.clone()));
     tracing::info!(worker = %id, "worker taken out of the pool");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -159,9 +156,7 @@ pub(super) async fn drain(
     PathPart(id): PathPart<WorkerId>,
 ) -> Result<Json<WorkerView>, ApiProblem> {
     set_draining(&gateway, &id, true).await?;
-    if let Some(session) = gateway.sessions.of(&id) {
-        session.tell(Command::Drain("an operator asked for it".to_owned()));
-    }
+    gateway.obey(Order::Drain(id.clone()));
     find(&gateway, &id).await.map(Json)
 }
 

@@ -8,7 +8,6 @@ use protocol::UserName;
 
 use crate::access::AccessToken;
 use crate::config::Config;
-use crate::run::DATABASE;
 use crate::store::{
     AccessRole, AccessTokenId, AccessTokenRecord, NewAccessToken, OpenError, Store, StoreError,
 };
@@ -51,7 +50,7 @@ pub(super) async fn execute(
     command: AccessCommand,
     config: &Config,
 ) -> Result<String, AccessError> {
-    let store = Store::open_beside(&config.state_dir.join(DATABASE))
+    let store = Store::open_beside(config.database.clone())
         .await
         .map_err(AccessError::Open)?;
     let now_ms = SystemClock::start().now_us() / 1_000;

@@ -3,11 +3,18 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::{Table, Value};
+use zeroize::Zeroizing;
 
 use super::Mistake;
+use crate::problem::chain;
+use crate::store::{Location, Server};
+
+/// A longer file is not a password.
+const PASSWORD_BYTES_MAX: usize = 4_096;
 
 pub(super) struct Reader<'a> {
     table: Table,
@@ -68,6 +75,33 @@ impl<'a> Reader<'a> {
             }
         }
         Some(sources)
+    }
+
+    /// The PostgreSQL server that the section names, or else this file.
+    pub(super) fn location(&mut self, section: &str, file: PathBuf) -> Option<Location> {
+        let (address, password, ca) = (
+            format!("{section}.address"),
+            format!("{section}.password_file"),
+            format!("{section}.ca"),
+        );
+        let (password_file, ca_file) = (self.optional_path(&password), self.optional_path(&ca));
+        let text = match self.take(&address) {
+            Some(Value::String(text)) => text,
+            Some(_) => return self.mistake(&address, "must be a PostgreSQL address, in quotes"),
+            None if password_file.is_none() && ca_file.is_none() => {
+                return Some(Location::File(file));
+            }
+            None => return self.mistake(&address, "is missing: a PostgreSQL address, in quotes"),
+        };
+        let known = match password_file.map(|path| read_password(&path)).transpose() {
+            Ok(known) => known,
+            Err(problem) => return self.mistake(&password, &problem),
+        };
+        let known = known.as_deref().map(String::as_str);
+        match Server::new(&text, known, ca_file.as_deref()) {
+            Ok(server) => Some(Location::Server(Arc::new(server))),
+            Err(error) => self.mistake(&address, &chain(&error)),
+        }
     }
 
     pub(super) fn address(&mut self, key: &str, default: SocketAddr) -> Option<SocketAddr> {
@@ -146,5 +180,19 @@ impl<'a> Reader<'a> {
 }
 
 fn is_section(key: &str) -> bool {
-    matches!(key, "worker" | "api" | "metrics" | "attestation" | "tasks")
+    matches!(
+        key,
+        "database" | "worker" | "api" | "metrics" | "attestation" | "tasks"
+    )
+}
+
+/// The first line of a file.
+fn read_password(path: &Path) -> Result<Zeroizing<String>, String> {
+    let read = std::fs::read_to_string(path).map(Zeroizing::new);
+    let text = read.map_err(|error| format!("names {}: {error}", path.display()))?;
+    let password = text.lines().next().unwrap_or_default();
+    if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
+        return Err(format!("names {}, which holds no password", path.display()));
+    }
+    Ok(Zeroizing::new(password.to_owned()))
 }

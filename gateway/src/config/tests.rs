@@ -119,3 +119,52 @@ fn a_section_is_a_table_and_the_file_is_toml() {
         Err(ConfigError::Toml(_))
     ));
 }
+
+fn with_database(section: &str) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("password"), "hidden\nnot this\n").unwrap();
+    std::fs::write(folder.path().join("empty"), "\n").unwrap();
+    let text = format!("{COMPLETE}\n[database]\n{section}\n");
+    Config::from_toml(&text, folder.path())
+}
+
+#[test]
+fn a_server_takes_the_place_of_the_file() {
+    let file = Config::from_toml(COMPLETE, Path::new("/pool")).unwrap();
+    assert_eq!(file.database.to_string(), "/pool/state/gateway.sqlite");
+    assert_eq!(file.blobs_dir, Path::new("/pool/state/blobs"));
+    let server = with_database(
+        "address = 'postgresql://cocoon@db.example/pool'\npassword_file = 'password'",
+    );
+    let shown = format!("{:?}", server.unwrap());
+    assert!(shown.contains("PostgreSQL database pool on db.example"));
+    assert!(!shown.contains("hidden"));
+}
+
+#[test]
+fn mistakes_about_a_server_are_named() {
+    for (section, expected) in [
+        ("address = 5", "must be a PostgreSQL address"),
+        ("address = 'gateway.sqlite'", "is no PostgreSQL address"),
+        ("ca = 'ca.pem'", "`database.address` is missing"),
+        (
+            "address = 'postgresql://u@db.example/c?sslmode=disable'",
+            "without TLS",
+        ),
+        (
+            "address = 'postgresql://u@db.example/c'\npassword_file = 'none'",
+            "`database.password_file` names",
+        ),
+        (
+            "address = 'postgresql://u@db.example/c'\npassword_file = 'empty'",
+            "holds no password",
+        ),
+        (
+            "address = 'postgresql://u@db.example/c'\nca = 'none'",
+            "cannot read the CA",
+        ),
+    ] {
+        let error = with_database(section).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -16,6 +16,15 @@ pub(super) fn configuration(options: &Initialise) -> String {
 
 # Database, blobs and listening.json. Holds enrolment secrets: back it up, and let nobody else read it.
 state_dir = "state"
+# Inputs and outputs above 64 KiB; below state_dir unless this names another folder. Gateways on one database share it.
+# blobs_dir = "/srv/cocoon/blobs"
+
+# Without this section the database is a file in state_dir, for one gateway. PostgreSQL 15 or later serves several: a task that
+# is submitted at one is leased at any. A server on another machine is spoken to over TLS alone.
+# [database]
+# address = "postgresql://cocoon@db.example.org/cocoon"   # or "host=/run/postgresql user=cocoon dbname=cocoon"
+# password_file = "database.password"                     # its first line
+# ca = "tls/database-ca.pem"                              # of a server whose certificate is not from a public CA
 
 # Workers connect here, attested only. TLS must end in this process: no terminating proxy in between.
 [worker]

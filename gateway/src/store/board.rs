@@ -1,8 +1,8 @@
 //! Which operations have tasks that wait, and which workers wait for them. A task that is queued wakes one worker that
 //! computes it, in the order in which they came: to wake all of them would have thousands look for one task.
 //!
-//! In-process, told by the writer after each commit: a database with several gateways on it brings its own notifications
-//! here. It only says when to look; what a worker gets is decided in the database.
+//! Told after each commit, by the writer of its own and by the database of other gateways'. It only says when to look; what a
+//! worker gets is decided in the database.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,8 @@ struct Lines {
 
 #[derive(Debug, Default)]
 struct Line {
-    queued: u64,
+    /// Below 0 while a commit is known before the one that it followed.
+    queued: i64,
     tickets: BTreeSet<u64>,
 }
 
@@ -47,14 +48,27 @@ impl Board {
     pub(super) fn changed(&self, operation: &OperationId, step: i64) {
         let mut lines = self.lock();
         let line = lines.operations.entry(operation.clone()).or_default();
-        line.queued = line.queued.saturating_add_signed(step);
-        let until = lines.tickets;
-        for _ in 0..step.max(0) {
-            if !lines.wake_one(operation, until) {
-                break;
-            }
-        }
+        line.queued = line.queued.saturating_add(step);
+        lines.wake(operation, step);
         lines.forget_idle(operation);
+    }
+
+    /// So many tasks are queued, and none of any other operation.
+    pub(super) fn set(&self, queued: &[(OperationId, i64)]) {
+        let mut lines = self.lock();
+        let known: Vec<_> = lines.operations.keys().cloned().collect();
+        for operation in &known {
+            if let Some(line) = lines.operations.get_mut(operation) {
+                line.queued = 0;
+            }
+            lines.forget_idle(operation);
+        }
+        for (operation, queued) in queued {
+            let line = lines.operations.entry(operation.clone()).or_default();
+            line.queued = *queued;
+            lines.wake(operation, *queued);
+            lines.forget_idle(operation);
+        }
     }
 
     /// Waits for tasks of these operations, from now on.
@@ -87,6 +101,16 @@ impl Board {
 }
 
 impl Lines {
+    /// One for each of so many tasks.
+    fn wake(&mut self, operation: &OperationId, tasks: i64) {
+        let until = self.tickets;
+        for _ in 0..tasks.max(0) {
+            if !self.wake_one(operation, until) {
+                break;
+            }
+        }
+    }
+
     /// The first that waits for this operation since before then; false where nobody does, or nothing is queued any more.
     fn wake_one(&mut self, operation: &OperationId, until: u64) -> bool {
         let line = self.operations.get(operation);

@@ -32,22 +32,32 @@ pub enum OpenError {
     },
     #[error("{path} is in use: another gateway runs on it")]
     InUse { path: PathBuf },
-    #[error("{path} is not a gateway's database")]
-    Foreign { path: PathBuf },
-    #[error("{path} has schema version {found}; this gateway knows versions up to {known}")]
+    #[error("{database} is not a gateway's database")]
+    Foreign { database: String },
+    #[error("{database} has schema version {found}; this gateway knows versions up to {known}")]
     Newer {
-        path: PathBuf,
+        database: String,
         found: i64,
         known: i64,
     },
     #[error(
-        "{path} has schema version {found}, and the gateway that runs on it is to bring it to {known}: restart it"
+        "{database} has schema version {found} and is to be brought to {known}, but a gateway runs on it: stop it first"
     )]
     Older {
-        path: PathBuf,
+        database: String,
         found: usize,
         known: usize,
     },
+    #[error("{server} is PostgreSQL {found}; this gateway needs {known} or later")]
+    OldServer {
+        server: String,
+        found: i64,
+        known: i64,
+    },
+    #[error("the operating system gives no random bytes")]
+    Random,
+    #[error("a thread of the store cannot be started")]
+    Thread(#[source] std::io::Error),
     #[error("the database cannot be opened")]
     Store(#[source] StoreError),
 }

@@ -3,13 +3,11 @@
 use protocol::task::InputDescriptor;
 use protocol::{SessionId, Sha256Digest, UserName, WorkerId};
 
-use super::sqlite::{
-    Overload, Weight, WriteScope, access, attestations, blobs, reappraisals, workers,
-};
+use super::database::{Overload, Weight, WriteScope};
 use super::{
     AccessGrant, AccessTokenId, AccessTokenRecord, ClaimsBefore, CreateWorkerError,
     EnrolmentSecret, NewAccessToken, NewAttestation, NewReappraisal, NewSession, Store, StoreError,
-    StoredAttestation, WorkerRecord,
+    StoredAttestation, WorkerRecord, access, attestations, blobs, reappraisals, workers,
 };
 
 impl Store {
@@ -236,7 +234,7 @@ impl Store {
     async fn write_row<T, F>(&self, operation: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut WriteScope<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(&mut WriteScope<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.database
             .write(Weight::ROW, Overload::Wait, operation)

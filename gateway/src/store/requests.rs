@@ -6,6 +6,8 @@ use protocol::lease::{LeaseRef, OperationId};
 use protocol::task::{InputDescriptor, TaskState};
 use protocol::{SessionId, TaskId, UserName, WorkerId};
 
+use serde::{Deserialize, Serialize};
+
 use super::StoreError;
 
 /// A worker's wish for work.
@@ -100,7 +102,7 @@ impl TaskStanding {
 }
 
 /// A lease that a worker may still be working on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunningLease {
     pub worker: WorkerId,
     pub session: SessionId,

@@ -1,13 +1,10 @@
-//! The conformance suite: everything a store must do, said through its public methods alone.
+//! The conformance suite: everything a store must do, said through its public methods alone, on SQLite and on PostgreSQL.
 
-mod acks;
-mod ageing;
-mod durability;
-mod fairness;
+mod files;
 pub(crate) mod harness;
-mod leases;
-mod life;
-mod properties;
-mod records;
-mod retention;
-mod submissions;
+#[expect(clippy::duplicate_mod, reason = "one suite, two databases")]
+#[path = "tests/suite/mod.rs"]
+mod on_postgres;
+#[path = "tests/suite/mod.rs"]
+mod on_sqlite;
+mod servers;

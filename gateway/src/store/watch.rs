@@ -1,4 +1,4 @@
-//! Who waits for which task to move on, or to finish. In-process: a database with several gateways on it brings its own notifications here.
+//! Who waits for which task to move on, or to finish.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::board::Board;
 
-/// Told of every commit by the writer.
+/// Told of every commit.
 #[derive(Debug)]
 pub(super) struct Watchers {
     tasks: Mutex<HashMap<TaskId, watch::Sender<Option<TaskState>>>>,
@@ -42,9 +42,14 @@ impl Watchers {
                     sender.send_replace(Some(*state));
                 }
             } else if let Some(sender) = watched.get(task) {
-                sender.send_replace(Some(*state));
+                sender.send_if_modified(|known| known.replace(*state) != Some(*state));
             }
         }
+    }
+
+    /// Tasks that somebody waits for.
+    pub(super) fn watched(&self) -> Vec<TaskId> {
+        self.lock().keys().copied().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, watch::Sender<Option<TaskState>>>> {

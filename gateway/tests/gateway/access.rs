@@ -75,7 +75,11 @@ async fn a_revoked_access_token_is_no_longer_valid() {
     let token = pool.client("alice").await;
     let client = pool.https(&token);
     assert_eq!(client.get("/v1/tasks").await.status, 200);
-    let database = pool.dir.path().join("state").join(gateway::DATABASE);
+    let database = pool
+        .dir
+        .path()
+        .join("state")
+        .join(gateway::config::DATABASE);
     let store = gateway::store::Store::open_beside(&database).await.unwrap();
     let tokens = store.access_tokens().await.unwrap();
     let alices = tokens

@@ -69,7 +69,11 @@ async fn what_was_confirmed_outlives_the_gateway() {
 #[tokio::test]
 async fn two_gateways_do_not_share_a_store() {
     let pool = Pool::start().await;
-    let database = pool.dir.path().join("state").join(gateway::DATABASE);
+    let database = pool
+        .dir
+        .path()
+        .join("state")
+        .join(gateway::config::DATABASE);
     let error = gateway::store::Store::open(&database).await.unwrap_err();
     assert!(
         matches!(error, gateway::store::OpenError::InUse { .. }),

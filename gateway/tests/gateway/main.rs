@@ -20,9 +20,15 @@ mod leases;
 mod lifecycle;
 mod nonsense;
 mod operator;
+#[path = "../../src/store/tests/harness/place.rs"]
+#[expect(dead_code, reason = "the conformance suite needs more of it")]
+mod place;
 mod pool;
 mod reappraisal;
 mod references;
+mod servers;
 mod sessions;
 mod tasks;
 mod worker;
+
+use gateway::store;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gateway::access::AccessToken;
 use gateway::init::{Initialise, initialise};
-use gateway::store::{AccessRole, NewAccessToken, Store};
+use gateway::store::{AccessRole, Location, NewAccessToken, Store};
 use gateway::world::{Clock, CollateralFolder, SystemClock};
 use gateway::{Config, Listening, RunError, World};
 use protocol::Sha256Digest;
@@ -21,7 +21,7 @@ use crate::https::{Answer, Https};
 pub(crate) const SEED: u64 = 2026;
 
 pub(crate) struct Pool {
-    pub(crate) dir: TempDir,
+    pub(crate) dir: Arc<TempDir>,
     pub(crate) listening: Listening,
     pub(crate) platform: Arc<SimulatedPlatform>,
     pub(crate) operator: String,
@@ -36,7 +36,7 @@ impl Pool {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Arc::new(tempfile::tempdir().unwrap());
         let platform = Arc::new(SimulatedPlatform::from_seed(SEED));
         let options = Initialise {
             dir: dir.path().to_owned(),
@@ -67,6 +67,10 @@ impl Pool {
             *address = "127.0.0.1:0".parse().unwrap();
         }
         change(&mut config);
+        if let Location::Server(_) = config.database {
+            // Its first access token is in the file that it was made with.
+            record_token(&config, "operator", AccessRole::Operator, &operator).await;
+        }
         let (running, shutdown, listening) = run(&config, &platform).await;
         Self {
             dir,
@@ -81,17 +85,27 @@ impl Pool {
 
     /// A client's access token for this user.
     pub(crate) async fn client(&self, user: &str) -> String {
-        let store = Store::open_beside(&self.database()).await.unwrap();
         let token = AccessToken::generate().unwrap();
-        let record = NewAccessToken {
-            sha256: token.sha256(),
-            user: user.parse().unwrap(),
-            role: AccessRole::Client,
-            created_ms: 1,
-        };
-        store.create_access_token(record).await.unwrap();
-        store.close().await;
+        record_token(&self.config, user, AccessRole::Client, token.expose()).await;
         token.expose().to_owned()
+    }
+
+    /// A second gateway of the same pool, on the same database.
+    pub(crate) async fn second(&self) -> Self {
+        let config = Config {
+            state_dir: self.dir.path().join("second"),
+            ..self.config.clone()
+        };
+        let (running, shutdown, listening) = run(&config, &self.platform).await;
+        Self {
+            dir: Arc::clone(&self.dir),
+            listening,
+            platform: Arc::clone(&self.platform),
+            operator: self.operator.clone(),
+            config,
+            shutdown,
+            running,
+        }
     }
 
     /// HTTPS with this access token.
@@ -147,7 +161,7 @@ impl Pool {
 
     /// The gateway's database, beside the gateway.
     pub(crate) fn database(&self) -> std::path::PathBuf {
-        self.config.state_dir.join(gateway::DATABASE)
+        self.config.state_dir.join(gateway::config::DATABASE)
     }
 
     /// Metrics by plain HTTP.
@@ -171,6 +185,18 @@ impl Pool {
         let (running, shutdown, listening) = run(&self.config, &self.platform).await;
         (self.running, self.shutdown, self.listening) = (running, shutdown, listening);
     }
+}
+
+async fn record_token(config: &Config, user: &str, role: AccessRole, text: &str) {
+    let store = Store::open_beside(config.database.clone()).await.unwrap();
+    let record = NewAccessToken {
+        sha256: Sha256Digest::of(text.as_bytes()),
+        user: user.parse().unwrap(),
+        role,
+        created_ms: 1,
+    };
+    store.create_access_token(record).await.unwrap();
+    store.close().await;
 }
 
 /// SIGHUP to this very process: every gateway in it reads its files again, and most find nothing new.

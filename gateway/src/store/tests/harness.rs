@@ -1,7 +1,8 @@
 //! A pool without a network: a store in a temporary folder, workers that sign, tasks of one operation. Time stands still
 //! unless a test says otherwise. The benchmark uses it too.
 
-use std::path::PathBuf;
+#[path = "harness/place.rs"]
+mod place;
 
 use bytes::Bytes;
 use protocol::lease::{
@@ -13,7 +14,6 @@ use protocol::task::{TaskBody, TaskState, task_digest};
 use protocol::{IdempotencyKey, SessionId, Sha256Digest, TaskId, UserName, WorkerId};
 use ring::rand::SystemRandom;
 use serde_json::Map;
-use tempfile::TempDir;
 
 use crate::receipts::{self, AttestedKey, Signatory, VerifiedBatch};
 use crate::store::{
@@ -21,41 +21,41 @@ use crate::store::{
     TaskSpecification,
 };
 
+pub(crate) use place::{Kind, Place};
+
 pub(crate) const NOW_MS: u64 = 1_700_000_000_000;
 pub(crate) const LEASE_MS: u64 = 30_000;
 pub(crate) const ATTEMPTS: u32 = 3;
 
 /// A store and what surrounds it.
 pub(crate) struct Pool {
-    folder: TempDir,
+    pub(crate) place: Place,
     pub(crate) store: Store,
     tasks: u128,
 }
 
 impl Pool {
+    /// On SQLite, the default.
     pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("gateway.sqlite"))
-            .await
-            .unwrap();
+        Self::on(Kind::Sqlite).await
+    }
+
+    pub(crate) async fn on(kind: Kind) -> Self {
+        let place = Place::new(kind).await;
+        let store = Store::open(place.location()).await.unwrap();
         Self {
-            folder,
+            place,
             store,
             tasks: 0,
         }
     }
 
-    pub(crate) fn database(&self) -> PathBuf {
-        self.folder.path().join("gateway.sqlite")
-    }
-
     /// The gateway stops and starts.
     pub(crate) async fn reopen(self) -> Self {
-        let path = self.database();
         drop(self.store);
         Self {
-            folder: self.folder,
-            store: Store::open(&path).await.unwrap(),
+            store: Store::open(self.place.location()).await.unwrap(),
+            place: self.place,
             tasks: self.tasks,
         }
     }

@@ -1,0 +1,120 @@
+//! SQLite: one file, one process that writes it.
+
+mod open;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+
+use rusqlite::ToSql;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+
+use super::super::StoreError;
+use super::value::{Row, Value};
+
+pub(in super::super) use open::Sharing;
+pub(super) use open::{open, reader};
+
+/// One connection, and for the writer's the lock that lives as long.
+#[derive(Debug)]
+pub(in super::super) struct Sqlite {
+    connection: rusqlite::Connection,
+    /// Held, not read: it goes after the connection.
+    _lock: Option<File>,
+}
+
+impl Sqlite {
+    pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<usize, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.execute(rusqlite::params_from_iter(values))?)
+    }
+
+    pub(super) fn query<T>(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+        read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        collect(statement.query(rusqlite::params_from_iter(values))?, read)
+    }
+
+    pub(super) fn execute_many<const N: usize>(
+        &self,
+        sql: &str,
+        rows: &[[Value<'_>; N]],
+    ) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        for values in rows {
+            statement.execute(rusqlite::params_from_iter(values))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn query_many<T, const N: usize>(
+        &self,
+        sql: &str,
+        rows: &[[Value<'_>; N]],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<Vec<T>>, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut answers = Vec::with_capacity(rows.len());
+        for values in rows {
+            let found = statement.query(rusqlite::params_from_iter(values))?;
+            answers.push(collect(found, &mut read)?);
+        }
+        Ok(answers)
+    }
+
+    pub(super) fn run(&self, sql: &str) -> Result<(), StoreError> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    /// Statistics for the query planner; where they cannot be had, it does without.
+    pub(super) fn optimize(&self) {
+        if let Err(error) = self.connection.execute_batch("PRAGMA optimize") {
+            tracing::debug!(%error, "the query planner's statistics were not updated");
+        }
+    }
+
+    pub(super) fn is_autocommit(&self) -> bool {
+        self.connection.is_autocommit()
+    }
+
+    pub(super) fn total_changes(&self) -> u64 {
+        self.connection.total_changes()
+    }
+}
+
+fn collect<T>(
+    mut rows: rusqlite::Rows<'_>,
+    mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut answer = Vec::new();
+    while let Some(row) = rows.next()? {
+        answer.push(read(&Row::Sqlite(row))?);
+    }
+    Ok(answer)
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(value) => ValueRef::Integer(*value),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+            Self::Id(id) => ValueRef::Blob(id),
+        }))
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull,
+            _ => Self::Database(std::sync::Arc::new(error)),
+        }
+    }
+}

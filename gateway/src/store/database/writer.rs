@@ -1,0 +1,434 @@
+//! The one writer. It takes everything that waits, up to a limit, into one transaction with one flush, and answers once
+//! that is on disk. An operation that fails is undone alone; a commit that fails fails all of its operations.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use protocol::lease::OperationId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::super::notice::{Notice, Notices};
+use super::super::{StoreError, WriteStatistics};
+use super::connection::{Access, Chain, Connection};
+use super::scope::{Changes, WriteScope, keep_counts};
+use super::value::values;
+
+/// Operations that wait for the writer: some tens of milliseconds of its work.
+const OPERATIONS_WAITING_MAX: usize = 2_048;
+/// Payload of the operations that wait, so that a burst of large submissions cannot fill the memory.
+const BYTES_WAITING_MAX: u64 = 64 * 1024 * 1024;
+/// Operations in one commit: as many callers share a flush.
+const COMMIT_OPERATIONS_MAX: usize = 512;
+/// Rows in one commit: bounds how long the first caller of a group waits for the last, some 100 ms.
+const COMMIT_ROWS_MAX: usize = 4_096;
+
+/// One permit of the budget of waiting bytes.
+const PERMIT_BYTES: u64 = 1024;
+const PERMITS: u64 = BYTES_WAITING_MAX / PERMIT_BYTES;
+
+/// What an operation costs.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Weight {
+    pub(in super::super) rows: usize,
+    pub(in super::super) bytes: u64,
+}
+
+impl Weight {
+    /// One small row.
+    pub(in super::super) const ROW: Self = Self { rows: 1, bytes: 0 };
+
+    pub(in super::super) fn rows(rows: usize) -> Self {
+        Self { rows, bytes: 0 }
+    }
+
+    /// An operation heavier than the whole budget takes all of it, so it runs alone rather than never.
+    fn permits(self) -> u32 {
+        let permits = self.bytes.div_ceil(PERMIT_BYTES).clamp(1, PERMITS);
+        u32::try_from(permits).unwrap_or(u32::MAX)
+    }
+}
+
+/// What happens to an operation for which there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Overload {
+    /// Fails at once: its sender may come back.
+    Refuse,
+    /// Waits: it ends work that the pool has already taken on.
+    Wait,
+}
+
+/// An operation with its caller, whatever it returns.
+trait Operation: Send {
+    /// Whether it succeeded; of its error it keeps a copy, and what it did is to be undone.
+    fn execute(&mut self, connection: &Connection) -> Result<Changes, StoreError>;
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Pending<F, T> {
+    operation: F,
+    outcome: Result<T, StoreError>,
+    caller: oneshot::Sender<Result<T, StoreError>>,
+    /// Freed with the operation.
+    _budget: OwnedSemaphorePermit,
+}
+
+impl<F, T> Operation for Pending<F, T>
+where
+    F: Fn(&mut WriteScope<'_>) -> Result<T, StoreError> + Send,
+    T: Send,
+{
+    fn execute(&mut self, connection: &Connection) -> Result<Changes, StoreError> {
+        let mut scope = WriteScope {
+            connection,
+            changes: Changes::default(),
+        };
+        self.outcome = (self.operation)(&mut scope).and_then(|value| {
+            scope.keep_flows()?;
+            Ok(value)
+        });
+        match &self.outcome {
+            Ok(_) => Ok(scope.changes),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        // A caller that went away has no use for the answer; what it asked for is done all the same.
+        let _ = self.caller.send(committed.and(self.outcome));
+    }
+}
+
+struct Waiting {
+    operation: Box<dyn Operation>,
+    rows: usize,
+}
+
+#[derive(Debug, Default)]
+struct Statistics {
+    commits: AtomicU64,
+    operations: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// The callers' end.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Waiting>>>,
+    budget: Arc<Semaphore>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    statistics: Arc<Statistics>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection, notices: Arc<Notices>) -> std::io::Result<Self> {
+        let (queue, waiting) = mpsc::channel(OPERATIONS_WAITING_MAX);
+        let statistics = Arc::new(Statistics::default());
+        let thread = WriterThread {
+            connection,
+            operations: HashMap::new(),
+            waiting,
+            notices,
+            statistics: Arc::clone(&statistics),
+        };
+        let builder = std::thread::Builder::new().name("store-writer".to_owned());
+        let thread = builder.spawn(move || thread.run())?;
+        let permits = usize::try_from(PERMITS).unwrap_or(Semaphore::MAX_PERMITS);
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            budget: Arc::new(Semaphore::new(permits)),
+            thread: Mutex::new(Some(thread)),
+            statistics,
+        })
+    }
+
+    pub(super) async fn write<T, F>(
+        &self,
+        weight: Weight,
+        overload: Overload,
+        operation: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut WriteScope<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (caller, answer) = oneshot::channel();
+        let (slot, budget) = self.admit(weight, overload).await?;
+        slot.send(Waiting {
+            operation: Box::new(Pending {
+                operation,
+                outcome: Err(StoreError::Closed),
+                caller,
+                _budget: budget,
+            }),
+            rows: weight.rows,
+        });
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    async fn admit(
+        &self,
+        weight: Weight,
+        overload: Overload,
+    ) -> Result<(mpsc::OwnedPermit<Waiting>, OwnedSemaphorePermit), StoreError> {
+        let queue = self
+            .queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let queue = queue.ok_or(StoreError::Closed)?;
+        let budget = Arc::clone(&self.budget);
+        match overload {
+            Overload::Wait => {
+                let budget = budget.acquire_many_owned(weight.permits()).await;
+                let slot = queue
+                    .reserve_owned()
+                    .await
+                    .map_err(|_| StoreError::Closed)?;
+                Ok((slot, budget.map_err(|_| StoreError::Closed)?))
+            }
+            Overload::Refuse => {
+                let budget = budget.try_acquire_many_owned(weight.permits());
+                let budget = budget.map_err(|_| self.refuse())?;
+                let slot = queue.try_reserve_owned().map_err(|error| match error {
+                    mpsc::error::TrySendError::Full(_) => self.refuse(),
+                    mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+                })?;
+                Ok((slot, budget))
+            }
+        }
+    }
+
+    fn refuse(&self) -> StoreError {
+        self.statistics.refused.fetch_add(1, Ordering::Relaxed);
+        StoreError::Overloaded
+    }
+
+    /// Lets the thread finish what waits; `None` when somebody else waits for it.
+    fn stop(&self) -> Option<JoinHandle<()>> {
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        self.thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    pub(super) async fn close(&self) {
+        if let Some(thread) = self.stop() {
+            // Joining fails only where the thread panicked, which its callers have heard of as `Closed`.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    pub(super) fn statistics(&self) -> WriteStatistics {
+        WriteStatistics {
+            commits: self.statistics.commits.load(Ordering::Relaxed),
+            operations: self.statistics.operations.load(Ordering::Relaxed),
+            refused: self.statistics.refused.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Writer {
+    /// No thread outlives its owner: waits for at most a few commits.
+    fn drop(&mut self) {
+        if let Some(thread) = self.stop() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread's end.
+struct WriterThread {
+    connection: Connection,
+    /// Of flows, as they were met.
+    operations: HashMap<i64, OperationId>,
+    waiting: mpsc::Receiver<Waiting>,
+    notices: Arc<Notices>,
+    statistics: Arc<Statistics>,
+}
+
+impl WriterThread {
+    fn run(mut self) {
+        // A server's listener reads what waits, and again whenever it may have missed something.
+        if let Connection::Sqlite(_) = &self.connection
+            && let Err(error) = self.publish_queued()
+        {
+            tracing::error!(error = %Chain(&error), "what is queued cannot be counted; workers find it when they look");
+        }
+        while let Some(first) = self.waiting.blocking_recv() {
+            let group = self.group(first);
+            self.write(group);
+        }
+        if let Connection::Sqlite(sqlite) = &self.connection {
+            sqlite.optimize();
+        }
+    }
+
+    /// Everything that waits, in order, up to the limits of one commit.
+    fn group(&mut self, first: Waiting) -> Vec<Box<dyn Operation>> {
+        let mut rows = first.rows;
+        let mut group = vec![first.operation];
+        while group.len() < COMMIT_OPERATIONS_MAX && rows < COMMIT_ROWS_MAX {
+            let Ok(next) = self.waiting.try_recv() else {
+                break;
+            };
+            rows = rows.saturating_add(next.rows);
+            group.push(next.operation);
+        }
+        group
+    }
+
+    fn write(&mut self, mut group: Vec<Box<dyn Operation>>) {
+        let changes_before = self.connection.total_changes();
+        let committed = self.transact(&mut group);
+        let was_changed = self.connection.total_changes() != changes_before;
+        if let Err(error) = &committed {
+            tracing::error!(error = %Chain(error), operations = group.len(), "a commit failed");
+        }
+        let operations = u64::try_from(group.len()).unwrap_or(u64::MAX);
+        self.statistics
+            .operations
+            .fetch_add(operations, Ordering::Relaxed);
+        let answer = committed.as_ref().map(|_| ()).map_err(Clone::clone);
+        if let Ok(committed) = committed {
+            let flushes = u64::from(was_changed);
+            self.statistics
+                .commits
+                .fetch_add(flushes, Ordering::Relaxed);
+            // Before the callers hear of it, so that what they see next agrees with it.
+            self.publish(&committed);
+        }
+        for operation in group {
+            operation.answer(answer.clone());
+        }
+    }
+
+    /// One transaction over a group; on failure nothing of it remains. An operation that fails takes those beside it along, so
+    /// they all run again, each apart: none has to be apart in the run of things.
+    fn transact(&mut self, group: &mut [Box<dyn Operation>]) -> Result<Committed, StoreError> {
+        self.connection.begin(Access::Write)?;
+        let together = execute_all(&self.connection, group);
+        let changes = match together {
+            Ok(changes) => changes,
+            Err(error) => {
+                self.connection.roll_back();
+                tracing::debug!(error = %Chain(&error), "an operation failed: its group runs apart");
+                self.connection.begin(Access::Write)?;
+                execute_apart(&self.connection, group)
+                    .inspect_err(|_| self.connection.roll_back())?
+            }
+        };
+        let committed = self.commit(changes);
+        committed.inspect_err(|_| self.connection.roll_back())
+    }
+
+    fn commit(&mut self, changes: Vec<Changes>) -> Result<Committed, StoreError> {
+        keep_counts(&self.connection, &changes)?;
+        let notice = self.notice(&changes);
+        let commit = self.connection.tell(&notice)?;
+        self.connection.commit()?;
+        Ok(Committed {
+            changes,
+            notice,
+            commit,
+        })
+    }
+
+    fn notice(&mut self, changes: &[Changes]) -> Notice {
+        let mut queued: HashMap<OperationId, i64> = HashMap::new();
+        for (flow, step) in changes.iter().flat_map(|changes| &changes.queued) {
+            if let Some(operation) = self.operation(*flow) {
+                let of_it = queued.entry(operation.clone()).or_default();
+                *of_it = of_it.saturating_add(*step);
+            }
+        }
+        let orders = changes.iter().flat_map(|changes| &changes.orders);
+        Notice {
+            origin: self.notices.origin,
+            queued: queued.into_iter().filter(|(_, step)| *step != 0).collect(),
+            moved: changes.iter().any(|changes| !changes.moved.is_empty()),
+            orders: orders.cloned().collect(),
+        }
+    }
+
+    fn publish(&self, committed: &Committed) {
+        self.notices.own(committed.commit, &committed.notice);
+        for changes in &committed.changes {
+            self.notices.watchers().moved(&changes.moved);
+        }
+    }
+
+    /// What the database held when it was opened.
+    fn publish_queued(&mut self) -> Result<(), StoreError> {
+        let sql = "SELECT number, queued FROM flows WHERE queued > 0";
+        let flows = self
+            .connection
+            .query(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let changes = Changes::queued(flows);
+        let notice = self.notice(&[changes]);
+        self.notices.own(None, &notice);
+        Ok(())
+    }
+
+    /// The operation of a flow, which it keeps for ever.
+    fn operation(&mut self, flow: i64) -> Option<&OperationId> {
+        match self.operations.entry(flow) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(new) => match operation_of(&self.connection, flow) {
+                Ok(operation) => Some(new.insert(operation)),
+                Err(error) => {
+                    tracing::error!(error = %Chain(&error), "a flow cannot be read; workers find its tasks when they look");
+                    None
+                }
+            },
+        }
+    }
+}
+
+/// What a transaction did, now that it is on disk.
+struct Committed {
+    changes: Vec<Changes>,
+    notice: Notice,
+    /// Its number, where several gateways count.
+    commit: Option<u64>,
+}
+
+fn operation_of(connection: &Connection, flow: i64) -> Result<OperationId, StoreError> {
+    let sql = "SELECT operation, version FROM flows WHERE number = ?1";
+    let found = connection.first(sql, &values![flow], |row| {
+        Ok(OperationId {
+            name: row.get(0)?,
+            version: row.get(1)?,
+        })
+    })?;
+    found.ok_or(StoreError::Unreadable { what: "a flow" })
+}
+
+/// All or nothing.
+fn execute_all(
+    connection: &Connection,
+    group: &mut [Box<dyn Operation>],
+) -> Result<Vec<Changes>, StoreError> {
+    group
+        .iter_mut()
+        .map(|operation| operation.execute(connection))
+        .collect()
+}
+
+/// An operation that fails is undone alone.
+fn execute_apart(
+    connection: &Connection,
+    group: &mut [Box<dyn Operation>],
+) -> Result<Vec<Changes>, StoreError> {
+    let mut changes = Vec::with_capacity(group.len());
+    for operation in group {
+        changes.extend(connection.apart(|| operation.execute(connection))?);
+    }
+    Ok(changes)
+}

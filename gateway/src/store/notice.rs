@@ -1,0 +1,188 @@
+//! What one gateway tells the others that share its database, and what becomes of it there.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use protocol::lease::OperationId;
+use protocol::{TaskId, WorkerId};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::RunningLease;
+use super::watch::Watchers;
+
+/// What one commit means to those who wait. Without orders it has a few hundred bytes, since operations are few.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Notice {
+    /// Names the gateway, until it stops.
+    pub(super) origin: u64,
+    /// So many tasks more wait than before.
+    pub(super) queued: Vec<(OperationId, i64)>,
+    /// Tasks went from one state to another.
+    pub(super) moved: bool,
+    pub(super) orders: Vec<Order>,
+}
+
+/// What the gateway that holds a worker's session is to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Nobody wants this lease's output any more.
+    Cancel(RunningLease),
+    /// The worker gets no new tasks.
+    Drain(WorkerId),
+    /// The worker was taken out of the pool.
+    Remove(WorkerId),
+}
+
+/// Orders that wait for their gateway; more are dropped, which costs time alone: a lease that is cancelled is not renewed.
+const ORDERS_WAITING_MAX: usize = 1_024;
+
+/// Applies every commit's notice once, whichever way it comes.
+#[derive(Debug)]
+pub(super) struct Notices {
+    watchers: std::sync::Arc<Watchers>,
+    /// The commit that the board was last read at, whole: it counts everything until then.
+    read_at: Mutex<u64>,
+    orders: mpsc::Sender<Order>,
+    pub(super) origin: u64,
+}
+
+impl Notices {
+    pub(super) fn new(
+        watchers: std::sync::Arc<Watchers>,
+        origin: u64,
+    ) -> (Self, mpsc::Receiver<Order>) {
+        let (orders, received) = mpsc::channel(ORDERS_WAITING_MAX);
+        let notices = Self {
+            watchers,
+            read_at: Mutex::new(0),
+            orders,
+            origin,
+        };
+        (notices, received)
+    }
+
+    /// This gateway's own; `None` where nobody else counts commits.
+    pub(super) fn own(&self, commit: Option<u64>, notice: &Notice) {
+        let read_at = self.lock();
+        if commit.is_none_or(|commit| commit > *read_at) {
+            self.count(notice);
+        }
+    }
+
+    /// Another gateway's; whether tasks moved.
+    pub(super) fn others(&self, commit: u64, notice: Notice) -> bool {
+        if notice.origin == self.origin {
+            return false;
+        }
+        let read_at = self.lock();
+        if commit > *read_at {
+            self.count(&notice);
+        }
+        drop(read_at);
+        for order in notice.orders {
+            if self.orders.try_send(order).is_err() {
+                tracing::warn!("an order of another gateway is dropped: too many wait");
+            }
+        }
+        notice.moved
+    }
+
+    /// Everything that waits, as it was at a commit.
+    pub(super) fn read(&self, commit: u64, queued: &[(OperationId, i64)]) {
+        let mut read_at = self.lock();
+        *read_at = commit;
+        self.watchers.board().set(queued);
+    }
+
+    fn count(&self, notice: &Notice) {
+        for (operation, step) in &notice.queued {
+            self.watchers.board().changed(operation, *step);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        // A number has no half-made state.
+        self.read_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    /// Tasks that somebody here waits for.
+    pub(super) fn watched(&self) -> Vec<TaskId> {
+        self.watchers.watched()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Notice, Notices, Order};
+    use crate::store::watch::Watchers;
+    use protocol::lease::OperationId;
+
+    fn operation() -> OperationId {
+        OperationId {
+            name: "embed".to_owned(),
+            version: 1,
+        }
+    }
+
+    fn step(origin: u64, step: i64) -> Notice {
+        Notice {
+            origin,
+            queued: vec![(operation(), step)],
+            ..Notice::default()
+        }
+    }
+
+    #[test]
+    fn each_commit_counts_once_whatever_comes_first() {
+        let watchers = Watchers::new();
+        let (notices, _orders) = Notices::new(Arc::clone(&watchers), 1);
+        let has_queued = || watchers.board().wait(&[operation()]).has_queued();
+        // Its own third commit took the task of another's second, of which it hears later.
+        notices.own(Some(3), &step(1, -1));
+        notices.others(2, step(2, 1));
+        assert!(!has_queued());
+        notices.own(Some(4), &step(1, 1));
+        // What comes back of its own is known.
+        notices.others(4, step(1, 1));
+        notices.own(Some(5), &step(1, -1));
+        assert!(!has_queued());
+    }
+
+    #[test]
+    fn what_was_read_whole_has_every_commit_until_then() {
+        let watchers = Watchers::new();
+        let (notices, _orders) = Notices::new(Arc::clone(&watchers), 1);
+        let has_queued = || watchers.board().wait(&[operation()]).has_queued();
+        notices.read(10, &[(operation(), 1)]);
+        notices.own(Some(9), &step(1, 5));
+        notices.others(10, step(2, 5));
+        notices.others(11, step(2, -1));
+        assert!(!has_queued());
+        notices.others(12, step(2, 1));
+        assert!(has_queued());
+        notices.read(13, &[]);
+        assert!(!has_queued());
+    }
+
+    #[test]
+    fn orders_of_others_arrive_and_its_own_do_not_come_back() {
+        let (notices, mut orders) = Notices::new(Watchers::new(), 1);
+        let order = Order::Remove("worker-1".parse().unwrap());
+        let notice = |origin| Notice {
+            origin,
+            orders: vec![order.clone()],
+            moved: true,
+            ..Notice::default()
+        };
+        assert!(notices.others(1, notice(2)));
+        assert!(!notices.others(2, notice(1)));
+        assert_eq!(orders.try_recv().unwrap(), order);
+        assert!(orders.try_recv().is_err());
+    }
+}

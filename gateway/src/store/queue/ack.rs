@@ -1,0 +1,270 @@
+//! Acknowledging: at most one output of a task ever takes effect.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
+use protocol::lease::{AckOutcome, LeaseRef, OperationId, Output};
+use protocol::task::TaskState;
+use protocol::{FencingToken, Sha256Digest, WorkerId};
+
+use super::super::database::{Connection, Many, Row, TaskRow, Value, WriteScope, values};
+use super::super::{StoreError, attestations, workers};
+use super::{inputs, task_row};
+use crate::receipts::{LeasedTask, VerifiedAck, VerifiedBatch};
+
+const STANDING: Many = Many {
+    each: "SELECT tasks.number, id, flow, state, attempts, fencing_token, worker, operation, version, digest, output_bytes,
+               inputs
+           FROM tasks JOIN task_payloads ON task = tasks.number JOIN flows ON flows.number = flow
+           WHERE id = ?1",
+    all: "SELECT position, tasks.number, id, flow, state, attempts, fencing_token, worker, operation, version, digest,
+              output_bytes, inputs
+          FROM unnest(?1::bytea[]) WITH ORDINALITY AS given (of_id, position)
+          JOIN tasks ON id = of_id JOIN task_payloads ON task = tasks.number JOIN flows ON flows.number = flow",
+};
+const INSERT_OUTPUT: Many = Many {
+    each: "INSERT INTO task_outputs (task, sha256, bytes, batch, position, leaf, data)
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    all: "INSERT INTO task_outputs (task, sha256, bytes, batch, position, leaf, data)
+          SELECT * FROM unnest(?1::bigint[], ?2::bytea[], ?3::bigint[], ?4::bigint[], ?5::bigint[], ?6::bytea[],
+              ?7::bytea[])",
+};
+const SUCCEED: Many = Many {
+    each: "UPDATE tasks SET state = 'succeeded', finished_ms = ?2, lease_expires_ms = NULL WHERE number = ?1",
+    all: "UPDATE tasks SET state = 'succeeded', finished_ms = at_ms, lease_expires_ms = NULL
+          FROM unnest(?1::bigint[], ?2::bigint[]) AS given (task, at_ms) WHERE number = task",
+};
+
+/// Records each output that takes effect, with its receipt, and says what became of the others.
+pub(in super::super) fn ack(
+    scope: &mut WriteScope<'_>,
+    batch: &VerifiedBatch,
+    now_ms: u64,
+) -> Result<Vec<AckOutcome>, StoreError> {
+    if !workers::is_enrolled(scope.connection, batch.worker())? {
+        // Taken out of the pool while the batch was on its way: what it held, run out or not, is another's to finish.
+        return Ok(batch
+            .acks()
+            .iter()
+            .map(|_| AckOutcome::Superseded)
+            .collect());
+    }
+    let tasks: Vec<_> = batch
+        .acks()
+        .iter()
+        .map(|(lease, _)| values![lease.task])
+        .collect();
+    let standings = scope.connection.query_many(&STANDING, &tasks, standing)?;
+    let mut recording = Recording {
+        connection: scope.connection,
+        batch,
+        now_ms,
+        number: OnceCell::new(),
+        accepted: Vec::new(),
+        outputs: HashMap::new(),
+    };
+    let mut outcomes = Vec::with_capacity(batch.acks().len());
+    for (position, ((lease, ack), mut standing)) in batch.acks().iter().zip(standings).enumerate() {
+        outcomes.push(match ack {
+            Ok(ack) => recording.decide(*lease, ack, standing.pop(), position)?,
+            Err(refusal) => refused(refusal),
+        });
+    }
+    let accepted = recording.keep()?;
+    for (task, from) in accepted {
+        scope.moved(task, Some(from), TaskState::Succeeded);
+    }
+    Ok(outcomes)
+}
+
+fn refused(reason: &(impl ToString + ?Sized)) -> AckOutcome {
+    AckOutcome::Refused {
+        reason: reason.to_string(),
+    }
+}
+
+/// The task of an ack, as it stands now.
+struct Standing {
+    row: TaskRow,
+    state: TaskState,
+    fencing_token: FencingToken,
+    worker: Option<WorkerId>,
+    leased: LeasedTask,
+}
+
+/// What a lease's standing means for its ack.
+fn decide(standing: &Standing, lease: LeaseRef, worker: &WorkerId) -> Option<AckOutcome> {
+    if standing.state == TaskState::Cancelled {
+        return Some(AckOutcome::Cancelled);
+    }
+    if standing.fencing_token != lease.fencing_token {
+        return Some(AckOutcome::Superseded);
+    }
+    if standing.worker.as_ref() != Some(worker) {
+        return Some(refused("the lease is another worker's"));
+    }
+    match standing.state {
+        // Queued with this token: the lease ran out, but the work is done and nobody else has begun it.
+        TaskState::Running | TaskState::Queued | TaskState::Succeeded => None,
+        TaskState::DeadLetter | TaskState::Expired | TaskState::Cancelled => {
+            Some(AckOutcome::Superseded)
+        }
+    }
+}
+
+/// One batch on its way into the database.
+struct Recording<'b> {
+    connection: &'b Connection,
+    batch: &'b VerifiedBatch,
+    now_ms: u64,
+    /// Key of the batch's row, once one of its outputs takes effect.
+    number: OnceCell<i64>,
+    /// With the state that each was in.
+    accepted: Vec<(TaskRow, TaskState)>,
+    /// By the key of their tasks.
+    outputs: HashMap<i64, (i64, usize, &'b VerifiedAck)>,
+}
+
+impl<'b> Recording<'b> {
+    fn decide(
+        &mut self,
+        lease: LeaseRef,
+        ack: &'b VerifiedAck,
+        standing: Option<Standing>,
+        position: usize,
+    ) -> Result<AckOutcome, StoreError> {
+        let Some(standing) = standing else {
+            return Ok(AckOutcome::UnknownTask);
+        };
+        if let Some(outcome) = decide(&standing, lease, self.batch.worker()) {
+            return Ok(outcome);
+        }
+        let number = standing.row.number;
+        if let Some((_, _, earlier)) = self.outputs.get(&number) {
+            return Ok(repeated(earlier.leaf().output, ack));
+        }
+        if standing.state == TaskState::Succeeded {
+            let sql = "SELECT sha256 FROM task_outputs WHERE task = ?1";
+            let recorded = self.connection.get(sql, &values![number])?;
+            return Ok(repeated(recorded, ack));
+        }
+        if let Err(refusal) = ack.agrees_with(&standing.leased) {
+            return Ok(refused(&refusal));
+        }
+        if !self.is_at_hand(ack)? {
+            return Ok(refused("the output was not uploaded by this worker"));
+        }
+        let Some(batch) = self.batch_number()? else {
+            return Ok(refused(
+                "the attestation that signs the batch is not on record",
+            ));
+        };
+        self.accepted.push((standing.row, standing.state));
+        self.outputs.insert(number, (batch, position, ack));
+        Ok(AckOutcome::Accepted)
+    }
+
+    /// Nobody may make another's blob an output by naming its digest.
+    fn is_at_hand(&self, ack: &VerifiedAck) -> Result<bool, StoreError> {
+        match ack.output() {
+            Output::Inline(_) => Ok(true),
+            Output::Uploaded { sha256, bytes } => self.connection.exists(
+                "SELECT 1 FROM worker_blobs WHERE worker = ?1 AND sha256 = ?2 AND bytes = ?3",
+                &values![self.batch.worker(), sha256, *bytes],
+            ),
+        }
+    }
+
+    /// The row of the batch, made on first use; `None` where its attestation is not on record.
+    fn batch_number(&self) -> Result<Option<i64>, StoreError> {
+        if let Some(number) = self.number.get() {
+            return Ok(Some(*number));
+        }
+        let attestation = attestations::number(self.connection, self.batch.attestation())?;
+        let Some(attestation) = attestation else {
+            return Ok(None);
+        };
+        let hashes = self.batch.leaf_hashes().iter();
+        let leaf_hashes: Vec<u8> = hashes.flat_map(Sha256Digest::as_bytes).copied().collect();
+        let number = self.connection.get(
+            "INSERT INTO receipt_batches (attestation, statement, receipt_key, leaf_hashes, accepted_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5) RETURNING number",
+            &values![
+                attestation,
+                self.batch.statement(),
+                &self.batch.receipt_key().spki(),
+                &leaf_hashes,
+                self.now_ms
+            ],
+        )?;
+        Ok(Some(*self.number.get_or_init(|| number)))
+    }
+
+    /// Writes what was accepted, and says what that was.
+    fn keep(self) -> Result<Vec<(TaskRow, TaskState)>, StoreError> {
+        let in_order = || self.accepted.iter().map(|(task, _)| task.number);
+        let outputs: Vec<_> = in_order()
+            .filter_map(|number| Some(output(number, self.outputs.get(&number)?)))
+            .collect();
+        self.connection.execute_many(&INSERT_OUTPUT, &outputs)?;
+        let succeeded: Vec<_> = in_order()
+            .map(|number| values![number, self.now_ms])
+            .collect();
+        self.connection.execute_many(&SUCCEED, &succeeded)?;
+        if !self.accepted.is_empty() {
+            self.connection.execute(
+                "UPDATE workers SET tasks_succeeded = tasks_succeeded + ?2 WHERE id = ?1",
+                &values![self.batch.worker(), self.accepted.len()],
+            )?;
+        }
+        Ok(self.accepted)
+    }
+}
+
+fn output<'b>(
+    number: i64,
+    (batch, position, ack): &(i64, usize, &'b VerifiedAck),
+) -> [Value<'b>; 7] {
+    let data = match ack.output() {
+        Output::Inline(bytes) => Some(bytes.as_slice()),
+        Output::Uploaded { .. } => None,
+    };
+    values![
+        number,
+        &ack.leaf().output,
+        ack.leaf().output_bytes,
+        *batch,
+        *position,
+        ack.leaf_bytes(),
+        data
+    ]
+}
+
+fn standing(row: &Row<'_>) -> Result<Standing, StoreError> {
+    let inputs = row.bytes(11, inputs::read)?.unwrap_or_default();
+    Ok(Standing {
+        row: task_row(row)?,
+        state: row.get(3)?,
+        fencing_token: row.get(5)?,
+        worker: row.get(6)?,
+        leased: LeasedTask {
+            attempt: row.get(4)?,
+            operation: OperationId {
+                name: row.get(7)?,
+                version: row.get(8)?,
+            },
+            digest: row.get(9)?,
+            output_bytes: row.get(10)?,
+            inputs: inputs.iter().map(|input| input.descriptor.sha256).collect(),
+        },
+    })
+}
+
+/// The task has its output from this very lease.
+fn repeated(recorded: Sha256Digest, ack: &VerifiedAck) -> AckOutcome {
+    if recorded == ack.leaf().output {
+        AckOutcome::AlreadyAccepted
+    } else {
+        refused("another output of this lease was accepted before")
+    }
+}

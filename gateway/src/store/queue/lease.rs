@@ -1,0 +1,216 @@
+//! Leasing and renewing.
+
+use bytes::Bytes;
+use protocol::control::RenewedLease;
+use protocol::lease::{Lease, LeaseInput, LeaseRef};
+use protocol::task::TaskState;
+use protocol::{FencingToken, WorkerId};
+use serde_bytes::ByteBuf;
+
+use super::super::database::{Connection, Many, Row, WriteScope, values};
+use super::super::{LeaseError, LeaseInputError, LeaseQuery, Payload, RenewQuery, StoreError};
+use super::inputs::{self, InputRecord};
+use super::pick::{Queued, pick};
+
+const GRANT: Many = Many {
+    each: "UPDATE tasks SET state = 'running', worker = ?2, session = ?3, leased_ms = ?4, lease_expires_ms = ?5,
+               attempts = ?6, fencing_token = ?7
+           WHERE number = ?1",
+    all: "UPDATE tasks SET state = 'running', worker = by_worker, session = in_session, leased_ms = at_ms,
+              lease_expires_ms = until_ms, attempts = attempt, fencing_token = token
+          FROM unnest(?1::bigint[], ?2::text[], ?3::bytea[], ?4::bigint[], ?5::bigint[], ?6::bigint[], ?7::bigint[])
+              AS given (task, by_worker, in_session, at_ms, until_ms, attempt, token)
+          WHERE number = task",
+};
+const PAYLOAD: Many = Many {
+    each: "SELECT inputs, body, data FROM task_payloads WHERE task = ?1",
+    all: "SELECT position, inputs, body, data FROM unnest(?1::bigint[]) WITH ORDINALITY AS given (of_task, position)
+          JOIN task_payloads ON task = of_task",
+};
+const RENEW: Many = Many {
+    each: "UPDATE tasks SET lease_expires_ms = ?4
+           WHERE id = ?1 AND fencing_token = ?2 AND worker = ?3 AND state = 'running' RETURNING number",
+    all: "UPDATE tasks SET lease_expires_ms = until_ms
+          FROM unnest(?1::bytea[], ?2::bigint[], ?3::text[], ?4::bigint[]) WITH ORDINALITY
+              AS given (task, token, of_worker, until_ms, position)
+          WHERE id = task AND fencing_token = token AND worker = of_worker AND state = 'running' RETURNING position",
+};
+
+/// Leases the first tasks of the queue that the worker can run.
+pub(in super::super) fn lease(
+    scope: &mut WriteScope<'_>,
+    query: &LeaseQuery,
+) -> Result<Result<Vec<Lease>, LeaseError>, StoreError> {
+    match is_draining(scope.connection, &query.worker)? {
+        None => return Ok(Err(LeaseError::UnknownWorker)),
+        Some(true) => return Ok(Err(LeaseError::Draining)),
+        Some(false) => {}
+    }
+    let picked = pick(scope.connection, query)?;
+    grant(scope, query, &picked)?;
+    let numbers: Vec<_> = picked
+        .iter()
+        .map(|queued| values![queued.row.number])
+        .collect();
+    let payloads = scope
+        .connection
+        .query_many(&PAYLOAD, &numbers, payload)?
+        .into_iter()
+        .map(|mut payload| payload.pop());
+    let mut bytes_left = query.payload_bytes_max;
+    let leases = picked.iter().zip(payloads).map(|(queued, payload)| {
+        let payload = payload.ok_or(StoreError::Unreadable {
+            what: "a task without a body",
+        })?;
+        Ok(leased(query, queued, payload, &mut bytes_left))
+    });
+    leases.collect::<Result<_, _>>().map(Ok)
+}
+
+fn is_draining(connection: &Connection, worker: &WorkerId) -> Result<Option<bool>, StoreError> {
+    let sql = "SELECT draining FROM workers WHERE id = ?1";
+    connection.first(sql, &values![worker], |row| row.get(0))
+}
+
+fn grant(
+    scope: &mut WriteScope<'_>,
+    query: &LeaseQuery,
+    picked: &[Queued],
+) -> Result<(), StoreError> {
+    let expires_ms = query.now_ms.saturating_add(query.lease_duration_ms);
+    let rows: Vec<_> = picked
+        .iter()
+        .map(|queued| {
+            values![
+                queued.row.number,
+                &query.worker,
+                query.session,
+                query.now_ms,
+                expires_ms,
+                queued.attempt(),
+                queued.fencing_token()
+            ]
+        })
+        .collect();
+    scope.connection.execute_many(&GRANT, &rows)?;
+    for queued in picked {
+        scope.moved(queued.row, Some(TaskState::Queued), TaskState::Running);
+    }
+    Ok(())
+}
+
+impl Queued {
+    /// The number of the delivery that begins.
+    fn attempt(&self) -> u32 {
+        self.attempts.saturating_add(1)
+    }
+
+    /// Of the lease that begins.
+    fn fencing_token(&self) -> FencingToken {
+        FencingToken(self.last_token.0.saturating_add(1))
+    }
+}
+
+/// What a task's workers get.
+struct TaskPayload {
+    inputs: Vec<InputRecord>,
+    body: Vec<u8>,
+    data: Vec<u8>,
+}
+
+fn payload(row: &Row<'_>) -> Result<TaskPayload, StoreError> {
+    let inputs = row.bytes(0, inputs::read)?;
+    Ok(TaskPayload {
+        inputs: inputs.unwrap_or_default(),
+        body: row.get(1)?,
+        data: row.get(2)?,
+    })
+}
+
+/// Inline inputs travel with the lease while there is room.
+fn leased(
+    query: &LeaseQuery,
+    queued: &Queued,
+    payload: TaskPayload,
+    bytes_left: &mut u64,
+) -> Lease {
+    *bytes_left = bytes_left.saturating_sub(length(&payload.body));
+    let mut inputs = Vec::with_capacity(payload.inputs.len());
+    for input in payload.inputs {
+        let data = input.inline.and_then(|inline| payload.data.get(inline));
+        inputs.push(match data {
+            Some(data) if length(data) <= *bytes_left => {
+                *bytes_left = bytes_left.saturating_sub(length(data));
+                LeaseInput::Inline(ByteBuf::from(data))
+            }
+            _ => LeaseInput::Fetch,
+        });
+    }
+    Lease {
+        task: queued.row.id,
+        attempt: queued.attempt(),
+        fencing_token: queued.fencing_token(),
+        lease_duration_ms: query.lease_duration_ms,
+        body: ByteBuf::from(payload.body),
+        inputs,
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// Extends leases that are in force. One whose time is up but whose task nobody has taken back yet is in force.
+pub(in super::super) fn renew(
+    scope: &WriteScope<'_>,
+    query: &RenewQuery,
+) -> Result<Vec<RenewedLease>, StoreError> {
+    let expires_ms = query.now_ms.saturating_add(query.lease_duration_ms);
+    let rows: Vec<_> = query
+        .leases
+        .iter()
+        .map(|lease| values![lease.task, lease.fencing_token, &query.worker, expires_ms])
+        .collect();
+    let renewed = scope.connection.query_many(&RENEW, &rows, |_| Ok(()))?;
+    let renewed = query.leases.iter().zip(renewed);
+    Ok(renewed
+        .map(|(&lease, renewed)| RenewedLease {
+            lease,
+            lease_duration_ms: (!renewed.is_empty()).then_some(query.lease_duration_ms),
+        })
+        .collect())
+}
+
+/// One input of a task, for the worker that holds its lease.
+pub(in super::super) fn lease_input(
+    connection: &Connection,
+    worker: &WorkerId,
+    lease: LeaseRef,
+    index: usize,
+) -> Result<Result<Payload, LeaseInputError>, StoreError> {
+    let held = connection.first(
+        "SELECT number, state = 'running' AND fencing_token = ?2 AND worker = ?3 FROM tasks WHERE id = ?1",
+        &values![lease.task, lease.fencing_token, worker],
+        |row| Ok((row.get(0)?, row.get::<Option<bool>>(1)?)),
+    )?;
+    let number: i64 = match held {
+        None => return Ok(Err(LeaseInputError::UnknownTask)),
+        Some((number, Some(true))) => number,
+        Some(_) => return Ok(Err(LeaseInputError::Superseded)),
+    };
+    let stored = connection.first(PAYLOAD.each, &values![number], payload)?;
+    let missing = StoreError::Unreadable {
+        what: "a task without a body",
+    };
+    let stored = stored.ok_or(missing)?;
+    let Some(input) = stored.inputs.get(index) else {
+        return Ok(Err(LeaseInputError::NoSuchInput));
+    };
+    Ok(Ok(match &input.inline {
+        None => Payload::Blob(input.descriptor),
+        Some(inline) => {
+            let data = stored.data.get(inline.clone()).unwrap_or_default();
+            Payload::Inline(Bytes::copy_from_slice(data))
+        }
+    }))
+}

@@ -1,0 +1,341 @@
+//! Which queued tasks a worker gets: the order of the queue.
+//!
+//! Each user's tasks of one operation are a *flow*, in order of [`rank`](super::rank). Flows take turns: the next task is
+//! that of the flow with the smallest *turn*, a virtual time that grows with each task taken (start-time fair queueing;
+//! Goyal, Vin and Cheng, SIGCOMM 1996). A flow that comes to the queue late is not given the turns that it did not want, and
+//! one in a slow operation does not get ahead of others by having waited: a turn counts from the latest that anybody took.
+//! Among flows that are brought up to it together, the one that was behind the others goes first.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::ops::Range;
+
+use protocol::FencingToken;
+use protocol::lease::OperationId;
+
+use super::super::database::{Connection, Many, Row, TaskRow, Value, values};
+use super::super::{LeaseQuery, StoreError};
+use super::task_row;
+
+/// Operations that one query reads; the catalogue has far fewer, and each takes a statement.
+const LEASE_OPERATIONS_MAX: usize = 256;
+/// Tasks that one query passes over in a flow: too late, or kept from the worker on which they failed. A flow with more of
+/// them at its head waits until they are gone, and nobody else does.
+const PASSED_OVER_MAX: usize = 64;
+/// Flows in which one query finds nothing, so that no number of them makes a lease long.
+const FRUITLESS_FLOWS_MAX: usize = 256;
+/// Tasks that are read of a flow at a time, at least: passing over some costs no statement for each.
+const PAGE_TASKS_MIN: usize = 4;
+
+/// The flows of an operation that have tasks, in the order of their turns, behind a given one.
+pub(super) const WAITING: Many = Many {
+    each: "SELECT number, turn FROM flows
+           WHERE operation = ?1 AND version = ?2 AND queued > 0 AND (turn, number) > (?3, ?4)
+           ORDER BY turn, number LIMIT ?5",
+    all: "SELECT position, number, turn
+          FROM unnest(?1::text[], ?2::bigint[], ?3::bigint[], ?4::bigint[], ?5::bigint[]) WITH ORDINALITY
+              AS given (of_operation, of_version, last_turn, last_number, flows_max, position),
+          LATERAL (
+              SELECT number, turn FROM flows
+              WHERE operation = of_operation AND version = of_version AND queued > 0
+                  AND (turn, number) > (last_turn, last_number)
+              ORDER BY turn, number LIMIT flows_max) AS waiting
+          ORDER BY position, turn, number",
+};
+
+/// A flow's tasks, in order, behind a given one. A partial index holds just this.
+pub(super) const TASKS: Many = Many {
+    each: "SELECT number, id, flow, rank, attempts, fencing_token, payload_bytes,
+               CASE WHEN deadline_ms <= ?5 OR (worker = ?4 AND avoid_until_ms > ?5) THEN 1 ELSE 0 END
+           FROM tasks
+           WHERE flow = ?1 AND state = 'queued' AND (rank, number) > (?2, ?3)
+           ORDER BY rank, number LIMIT ?6",
+    all: "SELECT position, number, id, flow, rank, attempts, fencing_token, payload_bytes,
+              CASE WHEN deadline_ms <= now_ms OR (worker = for_worker AND avoid_until_ms > now_ms) THEN 1 ELSE 0 END
+          FROM unnest(?1::bigint[], ?2::bigint[], ?3::bigint[], ?4::text[], ?5::bigint[], ?6::bigint[]) WITH ORDINALITY
+              AS given (of_flow, last_rank, last_number, for_worker, now_ms, tasks_max, position),
+          LATERAL (
+              SELECT * FROM tasks
+              WHERE flow = of_flow AND state = 'queued' AND (rank, number) > (last_rank, last_number)
+              ORDER BY rank, number LIMIT tasks_max) AS task
+          ORDER BY position, rank, number",
+};
+
+/// The latest turn that anybody took.
+pub(super) const CLOCK: &str = "SELECT coalesce(max(turn), 1) - 1 FROM flows";
+
+const KEEP_TURN: Many = Many {
+    each: "UPDATE flows SET turn = ?2 WHERE number = ?1",
+    all: "UPDATE flows SET turn = next_turn FROM unnest(?1::bigint[], ?2::bigint[]) AS given (flow, next_turn)
+          WHERE number = flow",
+};
+
+/// A task that may be leased.
+pub(super) struct Queued {
+    pub(super) row: TaskRow,
+    /// Before this lease.
+    pub(super) attempts: u32,
+    /// Of the lease before.
+    pub(super) last_token: FencingToken,
+    rank: i64,
+    payload_bytes: u64,
+    is_passed_over: bool,
+}
+
+/// The first tasks within the limits of the query. Their flows' turns are taken.
+pub(super) fn pick(connection: &Connection, query: &LeaseQuery) -> Result<Vec<Queued>, StoreError> {
+    let mut clock: i64 = connection.get(CLOCK, &[])?;
+    let mut waiting = Waiting::begin(connection, query)?;
+    let mut picked = Vec::new();
+    let mut payload_bytes = 0_u64;
+    while picked.len() < query.tasks_max {
+        let wanted = query.tasks_max.saturating_sub(picked.len());
+        let page = page(wanted, waiting.flows.len());
+        let Some(Reverse(mut flow)) = waiting.flows.pop() else {
+            break;
+        };
+        let Some(queued) = flow.next(connection, query, page)? else {
+            waiting.ended(connection, query, flow)?;
+            continue;
+        };
+        payload_bytes = payload_bytes.saturating_add(queued.payload_bytes);
+        if payload_bytes > query.payload_bytes_max && !picked.is_empty() {
+            waiting.flows.push(Reverse(flow));
+            break;
+        }
+        clock = clock.max(flow.turn);
+        flow.turn = clock.saturating_add(1);
+        picked.push(queued);
+        waiting.flows.push(Reverse(flow));
+    }
+    waiting.keep_turns(connection)?;
+    Ok(picked)
+}
+
+/// Flows that may have a task for the worker, the one with the next turn on top.
+struct Waiting<'q> {
+    flows: BinaryHeap<Reverse<Flow>>,
+    /// Those that have no more.
+    ended: Vec<Flow>,
+    operations: Vec<Operation<'q>>,
+    fruitless: usize,
+}
+
+/// How far the flows of an operation are read.
+struct Operation<'q> {
+    id: (&'q str, u32),
+    /// Turn and number of the last flow that was read.
+    last: (i64, i64),
+}
+
+impl<'q> Waiting<'q> {
+    fn begin(connection: &Connection, query: &'q LeaseQuery) -> Result<Self, StoreError> {
+        let operations: BTreeSet<_> = query.operations.iter().map(named).collect();
+        let operations = operations.into_iter().take(LEASE_OPERATIONS_MAX);
+        let mut waiting = Self {
+            flows: BinaryHeap::new(),
+            ended: Vec::new(),
+            operations: operations.map(Operation::new).collect(),
+            fruitless: 0,
+        };
+        let all = 0..waiting.operations.len();
+        waiting.read_on(connection, query, all)?;
+        Ok(waiting)
+    }
+
+    /// As many flows of each of these operations as the query wants tasks: each that has one for the worker takes a turn before
+    /// any behind them does. Each comes with its first tasks.
+    fn read_on(
+        &mut self,
+        connection: &Connection,
+        query: &LeaseQuery,
+        operations: Range<usize>,
+    ) -> Result<(), StoreError> {
+        let first = operations.start;
+        let of = self.operations.get_mut(operations).unwrap_or_default();
+        let arguments: Vec<_> = of.iter().map(|of| of.behind(query.tasks_max)).collect();
+        let found: Vec<Vec<(i64, i64)>> =
+            connection.query_many(&WAITING, &arguments, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut flows = Vec::new();
+        for ((position, of), found) in (first..).zip(of).zip(found) {
+            let found = found
+                .into_iter()
+                .map(|(number, turn)| Flow::new(number, turn, position));
+            flows.extend(found.inspect(|flow| of.last = (flow.turn, flow.number)));
+        }
+        let page = page(
+            query.tasks_max,
+            self.flows.len().saturating_add(flows.len()),
+        );
+        read_on(connection, query, &mut flows, page)?;
+        self.flows.extend(flows.into_iter().map(Reverse));
+        Ok(())
+    }
+
+    /// A flow that gave nothing leaves its place to those behind it.
+    fn ended(
+        &mut self,
+        connection: &Connection,
+        query: &LeaseQuery,
+        flow: Flow,
+    ) -> Result<(), StoreError> {
+        let operation = flow.operation;
+        if flow.is_served() {
+            self.ended.push(flow);
+            return Ok(());
+        }
+        self.fruitless = self.fruitless.saturating_add(1);
+        let has_others = self
+            .flows
+            .iter()
+            .any(|Reverse(other)| other.operation == operation && !other.is_served());
+        if has_others || self.fruitless >= FRUITLESS_FLOWS_MAX {
+            return Ok(());
+        }
+        self.read_on(connection, query, operation..operation.saturating_add(1))
+    }
+
+    fn keep_turns(self, connection: &Connection) -> Result<(), StoreError> {
+        let flows = self.flows.into_iter().map(|Reverse(flow)| flow);
+        let served = flows.chain(self.ended).filter(Flow::is_served);
+        let turns: Vec<_> = served.map(|flow| values![flow.number, flow.turn]).collect();
+        connection.execute_many(&KEEP_TURN, &turns)
+    }
+}
+
+impl<'q> Operation<'q> {
+    fn new(id: (&'q str, u32)) -> Self {
+        Self {
+            id,
+            last: (i64::MIN, i64::MIN),
+        }
+    }
+
+    /// What to ask for of what is behind the last flow that was read.
+    fn behind(&self, flows_max: usize) -> [Value<'q>; 5] {
+        let ((name, version), (turn, number)) = (self.id, self.last);
+        values![name, version, turn, number, flows_max]
+    }
+}
+
+/// Tasks to read at a time of each of so many flows.
+fn page(tasks_wanted: usize, flows: usize) -> usize {
+    tasks_wanted.div_ceil(flows.max(1)).max(PAGE_TASKS_MIN)
+}
+
+fn named(operation: &OperationId) -> (&str, u32) {
+    (operation.name.as_str(), operation.version)
+}
+
+/// A flow, read some tasks ahead.
+struct Flow {
+    turn: i64,
+    /// Before this query.
+    turn_before: i64,
+    number: i64,
+    /// Position of its operation.
+    operation: usize,
+    read: VecDeque<Queued>,
+    /// Rank and number of the last task that was read.
+    last: (i64, i64),
+    passed_over: usize,
+}
+
+impl Flow {
+    fn new(number: i64, turn: i64, operation: usize) -> Self {
+        Self {
+            turn,
+            turn_before: turn,
+            number,
+            operation,
+            read: VecDeque::new(),
+            last: (i64::MIN, i64::MIN),
+            passed_over: 0,
+        }
+    }
+
+    /// A turn that was taken is a later one.
+    fn is_served(&self) -> bool {
+        self.turn != self.turn_before
+    }
+
+    fn order(&self) -> (i64, i64, i64) {
+        (self.turn, self.turn_before, self.number)
+    }
+
+    /// The next task for the worker of the query; reads up to `page` at a time.
+    fn next(
+        &mut self,
+        connection: &Connection,
+        query: &LeaseQuery,
+        page: usize,
+    ) -> Result<Option<Queued>, StoreError> {
+        while self.passed_over <= PASSED_OVER_MAX {
+            if self.read.is_empty() {
+                read_on(connection, query, std::slice::from_mut(self), page)?;
+            }
+            match self.read.pop_front() {
+                Some(queued) if queued.is_passed_over => {
+                    self.passed_over = self.passed_over.saturating_add(1);
+                }
+                next => return Ok(next),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What to ask for of what is behind the last task that was read.
+    fn behind<'q>(&self, query: &'q LeaseQuery, page: usize) -> [Value<'q>; 6] {
+        let (rank, number) = self.last;
+        values![self.number, rank, number, &query.worker, query.now_ms, page]
+    }
+}
+
+/// The next tasks of each of these flows.
+fn read_on(
+    connection: &Connection,
+    query: &LeaseQuery,
+    flows: &mut [Flow],
+    page: usize,
+) -> Result<(), StoreError> {
+    let arguments: Vec<_> = flows.iter().map(|flow| flow.behind(query, page)).collect();
+    let read = connection.query_many(&TASKS, &arguments, queued)?;
+    for (flow, read) in flows.iter_mut().zip(read) {
+        flow.read = read.into();
+        if let Some(last) = flow.read.back() {
+            flow.last = (last.rank, last.row.number);
+        }
+    }
+    Ok(())
+}
+
+impl PartialEq for Flow {
+    fn eq(&self, other: &Self) -> bool {
+        self.order() == other.order()
+    }
+}
+
+impl Eq for Flow {}
+
+impl PartialOrd for Flow {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Flow {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+fn queued(row: &Row<'_>) -> Result<Queued, StoreError> {
+    Ok(Queued {
+        row: task_row(row)?,
+        rank: row.get(3)?,
+        attempts: row.get(4)?,
+        last_token: row.get(5)?,
+        payload_bytes: row.get(6)?,
+        is_passed_over: row.get(7)?,
+    })
+}

@@ -1,0 +1,325 @@
+//! Submission: durable once, whatever is sent again.
+
+use std::collections::HashMap;
+
+use protocol::lease::OperationId;
+use protocol::task::TaskState;
+use protocol::{IdempotencyKey, Sha256Digest, TaskId, UserName};
+
+use super::super::database::{Connection, Many, TaskRow, Value, WriteScope, values};
+use super::super::submission::StoredInput;
+use super::super::{NewTask, StoreError, SubmitError, Submitted};
+use super::{inputs, rank};
+
+const INSERT_TASK: Many = Many {
+    each: "INSERT INTO tasks (number, id, user_name, flow, state, priority, rank, submitted_ms, deadline_ms, attempts,
+               max_attempts, fencing_token, payload_bytes, idempotency_key)
+           VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6, ?7, ?8, 0, ?9, 0, ?10, ?11)",
+    all: "INSERT INTO tasks (number, id, user_name, flow, state, priority, rank, submitted_ms, deadline_ms, attempts,
+              max_attempts, fencing_token, payload_bytes, idempotency_key)
+          SELECT number, id, user_name, flow, 'queued', priority, rank, submitted_ms, deadline_ms, 0,
+              max_attempts, 0, payload_bytes, idempotency_key
+          FROM unnest(?1::bigint[], ?2::bytea[], ?3::text[], ?4::bigint[], ?5::bigint[], ?6::bigint[], ?7::bigint[],
+              ?8::bigint[], ?9::bigint[], ?10::bigint[], ?11::text[])
+              AS given (number, id, user_name, flow, priority, rank, submitted_ms, deadline_ms, max_attempts,
+              payload_bytes, idempotency_key)",
+};
+const INSERT_PAYLOAD: Many = Many {
+    each: "INSERT INTO task_payloads (task, digest, output_bytes, inputs, body, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    all: "INSERT INTO task_payloads (task, digest, output_bytes, inputs, body, data)
+          SELECT * FROM unnest(?1::bigint[], ?2::bytea[], ?3::bigint[], ?4::bytea[], ?5::bytea[], ?6::bytea[])",
+};
+const INSERT_BLOB: Many = Many {
+    each: "INSERT INTO task_blobs (task, sha256) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+    all: "INSERT INTO task_blobs (task, sha256) SELECT * FROM unnest(?1::bigint[], ?2::bytea[]) ON CONFLICT DO NOTHING",
+};
+const BY_KEY: Many = Many {
+    each: "SELECT id, digest FROM tasks JOIN task_payloads ON task = number
+           WHERE user_name = ?1 AND idempotency_key = ?2",
+    all: "SELECT position, id, digest FROM unnest(?1::text[], ?2::text[]) WITH ORDINALITY AS given (of_user, key, position)
+          JOIN tasks ON user_name = of_user AND idempotency_key = key JOIN task_payloads ON task = number",
+};
+const OWNED: Many = Many {
+    each: "SELECT 1 FROM user_blobs WHERE user_name = ?1 AND sha256 = ?2 AND bytes = ?3",
+    all: "SELECT position FROM unnest(?1::text[], ?2::bytea[], ?3::bigint[])
+              WITH ORDINALITY AS given (of_user, digest, size, position)
+          JOIN user_blobs ON user_name = of_user AND sha256 = digest AND bytes = size",
+};
+
+/// Queues each task, or says why not.
+pub(in super::super) fn submit(
+    scope: &mut WriteScope<'_>,
+    tasks: &[NewTask],
+    queued_max: u64,
+) -> Result<Vec<Result<Submitted, SubmitError>>, StoreError> {
+    let mut submission = Submission {
+        connection: scope.connection,
+        keys: Keys::find(scope.connection, tasks)?,
+        flows: Flows::default(),
+        quota: Quota::new(queued_max),
+        accepted: Vec::new(),
+    };
+    let missing = missing_blobs(scope.connection, tasks)?;
+    let mut outcomes = Vec::with_capacity(tasks.len());
+    for (task, missing) in tasks.iter().zip(missing) {
+        outcomes.push(submission.decide(task, missing)?);
+    }
+    let accepted = submission.accepted;
+    insert(scope, &accepted)?;
+    Ok(outcomes)
+}
+
+/// Tasks on their way into the queue.
+struct Submission<'s> {
+    connection: &'s Connection,
+    keys: Keys<'s>,
+    flows: Flows<'s>,
+    quota: Quota<'s>,
+    /// With their flows.
+    accepted: Vec<(&'s NewTask, i64)>,
+}
+
+impl<'s> Submission<'s> {
+    fn decide(
+        &mut self,
+        task: &'s NewTask,
+        missing: Option<SubmitError>,
+    ) -> Result<Result<Submitted, SubmitError>, StoreError> {
+        if let Some(earlier) = self.keys.earlier(task) {
+            return Ok(earlier);
+        }
+        if let Some(missing) = missing {
+            return Ok(Err(missing));
+        }
+        if let Some(exceeded) = self.quota.take(self.connection, &task.user)? {
+            return Ok(Err(exceeded));
+        }
+        let flow = self.flows.of(self.connection, task)?;
+        self.accepted.push((task, flow));
+        self.keys.keep(task);
+        Ok(Ok(Submitted {
+            task: task.id,
+            was_known: false,
+        }))
+    }
+}
+
+/// The same key with the same body is the same task.
+struct Keys<'s>(HashMap<(&'s UserName, &'s IdempotencyKey), (TaskId, Sha256Digest)>);
+
+impl<'s> Keys<'s> {
+    fn find(connection: &Connection, tasks: &'s [NewTask]) -> Result<Self, StoreError> {
+        let keys: Vec<_> = tasks.iter().filter_map(name).collect();
+        let arguments: Vec<_> = keys
+            .iter()
+            .map(|(user, key)| values![*user, key.as_str()])
+            .collect();
+        let known =
+            connection.query_many(&BY_KEY, &arguments, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let known = keys
+            .into_iter()
+            .zip(known.into_iter().map(|mut known| known.pop()));
+        Ok(Self(
+            known
+                .filter_map(|(name, known)| Some((name, known?)))
+                .collect(),
+        ))
+    }
+
+    fn earlier(&self, task: &'s NewTask) -> Option<Result<Submitted, SubmitError>> {
+        let (id, digest) = *self.0.get(&name(task)?)?;
+        Some(if digest == task.specification.digest {
+            Ok(Submitted {
+                task: id,
+                was_known: true,
+            })
+        } else {
+            Err(SubmitError::IdempotencyConflict { task: id })
+        })
+    }
+
+    /// The key may come again in the same batch.
+    fn keep(&mut self, task: &'s NewTask) {
+        if let Some(name) = name(task) {
+            self.0.insert(name, (task.id, task.specification.digest));
+        }
+    }
+}
+
+fn name(task: &NewTask) -> Option<(&UserName, &IdempotencyKey)> {
+    Some((&task.user, task.idempotency_key.as_ref()?))
+}
+
+/// For each task the first input that its user does not own. A user's blobs are those that the user has uploaded: knowing a
+/// digest gives access to nothing.
+fn missing_blobs<'s>(
+    connection: &Connection,
+    tasks: &'s [NewTask],
+) -> Result<Vec<Option<SubmitError>>, StoreError> {
+    let blobs_of = |task: &'s NewTask| {
+        let inputs = task.specification.inputs.iter();
+        inputs.filter(|input| input.data.is_none())
+    };
+    let arguments: Vec<_> = tasks
+        .iter()
+        .flat_map(|task| blobs_of(task).map(move |input| (&task.user, &input.descriptor)))
+        .map(|(user, blob)| values![user, &blob.sha256, blob.bytes])
+        .collect();
+    let mut missing = vec![None; tasks.len()];
+    if arguments.is_empty() {
+        return Ok(missing);
+    }
+    let mut owned = connection
+        .query_many(&OWNED, &arguments, |_| Ok(()))?
+        .into_iter();
+    for (task, missing) in tasks.iter().zip(&mut missing) {
+        for (index, StoredInput { descriptor, data }) in
+            task.specification.inputs.iter().enumerate()
+        {
+            let is_owned = data.is_some() || owned.next().is_some_and(|found| !found.is_empty());
+            if !is_owned && missing.is_none() {
+                *missing = Some(SubmitError::MissingBlob {
+                    index,
+                    sha256: descriptor.sha256,
+                });
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// How many more tasks may wait, for each of these submissions' users.
+struct Quota<'s> {
+    queued_max: u64,
+    left: HashMap<&'s UserName, u64>,
+}
+
+impl<'s> Quota<'s> {
+    fn new(queued_max: u64) -> Self {
+        Self {
+            queued_max,
+            left: HashMap::new(),
+        }
+    }
+
+    /// Takes a place, or says that there is none.
+    fn take(
+        &mut self,
+        connection: &Connection,
+        user: &'s UserName,
+    ) -> Result<Option<SubmitError>, StoreError> {
+        if !self.left.contains_key(user) {
+            let sql =
+                "SELECT CAST(coalesce(sum(queued), 0) AS BIGINT) FROM flows WHERE user_name = ?1";
+            let queued: u64 = connection.get(sql, &values![user])?;
+            let left = self.queued_max.saturating_sub(queued);
+            self.left.insert(user, left);
+        }
+        Ok(match self.left.get_mut(user) {
+            Some(left) if *left > 0 => {
+                *left = left.saturating_sub(1);
+                None
+            }
+            _ => Some(SubmitError::QuotaExceeded {
+                queued_max: self.queued_max,
+            }),
+        })
+    }
+}
+
+/// Keys of the flows that these submissions join.
+#[derive(Default)]
+struct Flows<'s>(HashMap<(&'s OperationId, &'s UserName), i64>);
+
+impl<'s> Flows<'s> {
+    fn of(&mut self, connection: &Connection, task: &'s NewTask) -> Result<i64, StoreError> {
+        let key = (&task.specification.operation, &task.user);
+        if let Some(flow) = self.0.get(&key) {
+            return Ok(*flow);
+        }
+        let (operation, user) = key;
+        let columns = values![&operation.name, operation.version, user];
+        let known = connection.first(
+            "SELECT number FROM flows WHERE operation = ?1 AND version = ?2 AND user_name = ?3",
+            &columns,
+            |row| row.get(0),
+        )?;
+        let flow = match known {
+            Some(flow) => flow,
+            None => connection.get(
+                "INSERT INTO flows (operation, version, user_name, queued, turn) VALUES (?1, ?2, ?3, 0, 0)
+                 RETURNING number",
+                &columns,
+            )?,
+        };
+        self.0.insert(key, flow);
+        Ok(flow)
+    }
+}
+
+fn insert(scope: &mut WriteScope<'_>, tasks: &[(&NewTask, i64)]) -> Result<(), StoreError> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    // One transaction writes at a time, so the next number is free.
+    let last: i64 = scope
+        .connection
+        .get("SELECT coalesce(max(number), 0) FROM tasks", &[])?;
+    let numbered = || (last.saturating_add(1)..).zip(tasks);
+    let rows: Vec<_> = numbered()
+        .map(|(number, (task, flow))| row(number, task, *flow))
+        .collect();
+    scope.connection.execute_many(&INSERT_TASK, &rows)?;
+    let inputs: Vec<_> = tasks
+        .iter()
+        .map(|(task, _)| inputs::write(&task.specification.inputs))
+        .collect();
+    let payloads: Vec<_> = numbered()
+        .zip(&inputs)
+        .map(|((number, (task, _)), (records, data))| {
+            let specification = &task.specification;
+            values![
+                number,
+                &specification.digest,
+                specification.output_bytes,
+                records,
+                &specification.canonical,
+                data
+            ]
+        })
+        .collect();
+    scope.connection.execute_many(&INSERT_PAYLOAD, &payloads)?;
+    let blobs: Vec<_> = numbered()
+        .flat_map(|(number, (task, _))| {
+            let inputs = task.specification.inputs.iter();
+            let blobs = inputs.filter(|input| input.data.is_none());
+            blobs.map(move |input| values![number, &input.descriptor.sha256])
+        })
+        .collect();
+    scope.connection.execute_many(&INSERT_BLOB, &blobs)?;
+    for (number, (task, flow)) in numbered() {
+        let row = TaskRow {
+            number,
+            id: task.id,
+            flow: *flow,
+        };
+        scope.moved(row, None, TaskState::Queued);
+    }
+    Ok(())
+}
+
+fn row(number: i64, task: &NewTask, flow: i64) -> [Value<'_>; 11] {
+    values![
+        number,
+        task.id,
+        &task.user,
+        flow,
+        task.priority,
+        rank(task.submitted_ms, task.priority),
+        task.submitted_ms,
+        task.deadline_ms,
+        task.max_attempts,
+        task.specification.payload_bytes(),
+        task.idempotency_key.as_ref().map(IdempotencyKey::as_str)
+    ]
+}

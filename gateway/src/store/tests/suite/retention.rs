@@ -1,0 +1,174 @@
+//! What finished long ago is forgotten, whole; everything else stays.
+
+use protocol::lease::FaultKind;
+use protocol::task::{InputDescriptor, TaskState};
+use protocol::{Sha256Digest, TaskId};
+
+use super::harness::{NOW_MS, key, task, user};
+use super::pool;
+use crate::store::{ClaimsBefore, InputBytes, LookupError, Pruned, TaskScope};
+
+#[tokio::test]
+async fn a_task_is_forgotten_with_all_that_belongs_to_it() {
+    let mut pool = pool().await;
+    let worker = pool.worker("worker-1").await;
+    let mut task = pool.task();
+    task.idempotency_key = Some(key("order-1"));
+    let again = task.clone();
+    let done = pool.submit_task(task).await;
+    let lease = pool.lease_one(&worker).await;
+    pool.ack_one(&worker, &lease).await;
+    let failed = pool.submit().await;
+    let lease = pool.lease_one(&worker).await;
+    pool.nack(&worker, &lease, FaultKind::Invalid).await;
+    let (running, queued) = (pool.submit().await, pool.submit().await);
+    pool.lease(&worker, 1).await;
+
+    let nothing = Pruned::default();
+    assert_eq!(pool.store.prune(NOW_MS).await.unwrap(), nothing);
+    pool.store.receipt(TaskScope::All, done).await.unwrap();
+    let both = Pruned {
+        tasks: 2,
+        more: false,
+    };
+    assert_eq!(pool.store.prune(NOW_MS + 1).await.unwrap(), both);
+    assert_eq!(pool.store.prune(NOW_MS + 1).await.unwrap(), nothing);
+
+    let views = pool
+        .store
+        .tasks(TaskScope::All, vec![done, failed, running, queued])
+        .await
+        .unwrap();
+    let states: Vec<_> = views
+        .iter()
+        .map(|view| view.as_ref().map(|view| view.state))
+        .collect();
+    let kept = [Some(TaskState::Running), Some(TaskState::Queued)];
+    assert_eq!(states, [&[None, None], &kept[..]].concat());
+    let receipt = pool.store.receipt(TaskScope::All, done).await;
+    assert!(matches!(receipt, Err(LookupError::UnknownTask)));
+    let counts = pool.store.counts().await.unwrap().tasks;
+    assert_eq!(
+        (
+            counts.succeeded,
+            counts.dead_letter,
+            counts.running,
+            counts.queued
+        ),
+        (0, 0, 1, 1)
+    );
+    // Its key is anybody's again, and so is its place.
+    pool.submit_task(again).await;
+}
+
+#[tokio::test]
+async fn a_pass_is_bounded_and_says_so() {
+    let mut pool = pool().await;
+    let worker = pool.worker("worker-1").await;
+    let tasks = (0..600).map(|_| pool.task()).collect();
+    pool.store.submit(tasks).await.unwrap();
+    let leases = pool.lease(&worker, 600).await;
+    pool.ack(&worker, &leases).await;
+    let first = pool.store.prune(NOW_MS + 1).await.unwrap();
+    assert_eq!((first.tasks, first.more), (500, true));
+    // The batch of those that are left is there.
+    let left = leases.iter().map(|lease| lease.task);
+    let views = pool
+        .store
+        .tasks(TaskScope::All, left.collect())
+        .await
+        .unwrap();
+    let left: Vec<_> = views.into_iter().flatten().collect();
+    assert_eq!(left.len(), 100);
+    pool.store
+        .receipt(TaskScope::All, left[0].id)
+        .await
+        .unwrap();
+    let second = pool.store.prune(NOW_MS + 1).await.unwrap();
+    assert_eq!((second.tasks, second.more), (100, false));
+    assert_eq!(pool.store.counts().await.unwrap().tasks.succeeded, 0);
+}
+
+/// Claims keep a blob, and tasks keep it longer.
+#[tokio::test]
+async fn a_blob_is_needed_as_long_as_a_claim_or_a_task_names_it() {
+    let pool = pool().await;
+    let worker = pool.worker("worker-1").await;
+    let blob = InputDescriptor {
+        sha256: Sha256Digest::of(b"large"),
+        bytes: 100_000,
+    };
+    let is_needed = async || {
+        let unneeded = pool.store.unreferenced_blobs(vec![blob.sha256]);
+        unneeded.await.unwrap().is_empty()
+    };
+    let end_claims = async |users_ms, workers_ms| {
+        let before = ClaimsBefore {
+            users_ms,
+            workers_ms,
+        };
+        assert!(!pool.store.end_blob_claims(before).await.unwrap());
+    };
+    assert!(!is_needed().await);
+    let ada = user("ada");
+    pool.store
+        .record_user_blob(&ada, blob, NOW_MS)
+        .await
+        .unwrap();
+    let mut task = task(TaskId::from_parts(NOW_MS, 1), vec![InputBytes::Blob(blob)]);
+    task.user = ada.clone();
+    pool.submit_task(task).await;
+    end_claims(NOW_MS, NOW_MS).await;
+    assert!(
+        pool.store
+            .user_blob(&ada, blob.sha256)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    end_claims(NOW_MS + 1, NOW_MS).await;
+    assert!(
+        pool.store
+            .user_blob(&ada, blob.sha256)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(is_needed().await, "a task names it");
+    let lease = pool.lease_one(&worker).await;
+    pool.nack(&worker, &lease, FaultKind::Invalid).await;
+    pool.store.prune(NOW_MS + 1).await.unwrap();
+    assert!(!is_needed().await);
+
+    pool.store
+        .record_worker_blob(&worker.id, blob, NOW_MS)
+        .await
+        .unwrap();
+    assert!(is_needed().await);
+    // What is uploaded again is claimed anew.
+    pool.store
+        .record_worker_blob(&worker.id, blob, NOW_MS + 9)
+        .await
+        .unwrap();
+    end_claims(NOW_MS + 9, NOW_MS + 9).await;
+    assert!(is_needed().await);
+    end_claims(NOW_MS + 9, NOW_MS + 10).await;
+    assert!(!is_needed().await);
+}
+
+#[tokio::test]
+async fn batches_of_receipts_go_with_their_tasks_however_many_there_are() {
+    let mut pool = pool().await;
+    let worker = pool.worker("worker-1").await;
+    let tasks = (0..501).map(|_| pool.task()).collect();
+    pool.store.submit(tasks).await.unwrap();
+    for lease in pool.lease(&worker, 501).await {
+        pool.ack_one(&worker, &lease).await;
+    }
+    let mut passes = 0;
+    while pool.store.prune(NOW_MS + 1).await.unwrap().more {
+        passes += 1;
+    }
+    // 500 tasks, then the last one and 500 batches; the last batch is the third pass.
+    assert_eq!(passes, 2);
+}

@@ -1,0 +1,119 @@
+//! Enrolled workers.
+
+use protocol::WorkerId;
+
+use super::database::{Connection, Row, WriteScope, values};
+use super::{
+    CreateWorkerError, EnrolmentSecret, Order, RefusalRecord, StoreError, WorkerRecord, queue,
+};
+
+/// A worker with what it holds: the index of leases covers the count, and leases are few beside tasks.
+const RECORD: &str = "
+    SELECT id, created_ms, draining, coalesce(held.tasks, 0), tasks_succeeded, refusal_code, refusal_ms
+    FROM workers
+    LEFT JOIN (SELECT worker, count(*) AS tasks FROM tasks WHERE state = 'running' GROUP BY worker) AS held
+        ON held.worker = workers.id";
+
+pub(super) fn create(
+    scope: &WriteScope<'_>,
+    worker: &WorkerId,
+    secret: &EnrolmentSecret,
+    now_ms: u64,
+) -> Result<Result<(), CreateWorkerError>, StoreError> {
+    let created = scope.connection.execute(
+        "INSERT INTO workers (id, enrolment_secret, created_ms) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING",
+        &values![worker, secret.as_bytes(), now_ms],
+    )?;
+    Ok(if created > 0 {
+        Ok(())
+    } else {
+        Err(CreateWorkerError::Exists)
+    })
+}
+
+pub(super) fn enrolment_secret(
+    connection: &Connection,
+    worker: &WorkerId,
+) -> Result<Option<EnrolmentSecret>, StoreError> {
+    let sql = "SELECT enrolment_secret FROM workers WHERE id = ?1";
+    connection.first(sql, &values![worker], |row| {
+        row.get(0).map(EnrolmentSecret::from_bytes)
+    })
+}
+
+pub(super) fn is_enrolled(connection: &Connection, worker: &WorkerId) -> Result<bool, StoreError> {
+    connection.exists("SELECT 1 FROM workers WHERE id = ?1", &values![worker])
+}
+
+pub(super) fn list(connection: &Connection) -> Result<Vec<WorkerRecord>, StoreError> {
+    connection.query(&format!("{RECORD} ORDER BY id"), &[], record)
+}
+
+/// Those that take no new tasks.
+pub(super) fn draining(connection: &Connection) -> Result<Vec<WorkerId>, StoreError> {
+    let sql = "SELECT id FROM workers WHERE draining = 1";
+    connection.query(sql, &[], |row| row.get(0))
+}
+
+pub(super) fn find(
+    connection: &Connection,
+    worker: &WorkerId,
+) -> Result<Option<WorkerRecord>, StoreError> {
+    connection.first(&format!("{RECORD} WHERE id = ?1"), &values![worker], record)
+}
+
+fn record(row: &Row<'_>) -> Result<WorkerRecord, StoreError> {
+    let (code, at_ms): (Option<String>, Option<u64>) = (row.get(5)?, row.get(6)?);
+    Ok(WorkerRecord {
+        id: row.get(0)?,
+        created_ms: row.get(1)?,
+        draining: row.get(2)?,
+        tasks_running: row.get(3)?,
+        tasks_succeeded: row.get(4)?,
+        refusal: code
+            .zip(at_ms)
+            .map(|(code, at_ms)| RefusalRecord { code, at_ms }),
+    })
+}
+
+/// Whether there is such a worker.
+pub(super) fn set_draining(
+    scope: &mut WriteScope<'_>,
+    worker: &WorkerId,
+    draining: bool,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE workers SET draining = ?2 WHERE id = ?1";
+    let changed = scope.connection.execute(sql, &values![worker, draining])? > 0;
+    if changed && draining {
+        scope.order(Order::Drain(worker.clone()));
+    }
+    Ok(changed)
+}
+
+/// Removes a worker; what it held returns to the queue. Its history stays.
+pub(super) fn delete(
+    scope: &mut WriteScope<'_>,
+    worker: &WorkerId,
+    now_ms: u64,
+) -> Result<bool, StoreError> {
+    queue::release_all(scope, worker, now_ms)?;
+    let sql = "DELETE FROM workers WHERE id = ?1";
+    let deleted = scope.connection.execute(sql, &values![worker])? > 0;
+    if deleted {
+        scope.order(Order::Remove(worker.clone()));
+    }
+    Ok(deleted)
+}
+
+pub(super) fn record_refusal(
+    scope: &WriteScope<'_>,
+    worker: &WorkerId,
+    code: &str,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    scope.connection.execute(
+        "UPDATE workers SET refusal_code = ?2, refusal_ms = ?3 WHERE id = ?1",
+        &values![worker, code, now_ms],
+    )?;
+    Ok(())
+}
