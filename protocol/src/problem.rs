@@ -41,6 +41,7 @@ pub enum ProblemCode {
     RoleInsufficient,
     NotFound,
     MethodNotAllowed,
+    UnsupportedMediaType,
     IdempotencyConflict,
     WrongState,
     AlreadyExists,
@@ -67,6 +68,7 @@ impl ProblemCode {
             | Self::AlreadyExists
             | Self::NotFinished => 409,
             Self::LimitExceeded => 413,
+            Self::UnsupportedMediaType => 415,
             Self::InvalidTask | Self::MissingBlob | Self::TaskFailed => 422,
             Self::QuotaExceeded => 429,
             Self::NotInTime => 504,
@@ -88,6 +90,7 @@ impl ProblemCode {
             Self::RoleInsufficient => "The access token's role does not permit this",
             Self::NotFound => "There is no such thing",
             Self::MethodNotAllowed => "The method is not available here",
+            Self::UnsupportedMediaType => "The body has another media type",
             Self::IdempotencyConflict => "The idempotency key was used for another task",
             Self::WrongState => "The present state does not permit this",
             Self::AlreadyExists => "It exists already",

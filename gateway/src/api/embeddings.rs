@@ -134,7 +134,6 @@ struct Usage {
         (status = 413, description = "A limit was exceeded; `limit` names it", body = Problem),
         (status = 422, description = "A field cannot be served; `field` names it", body = Problem),
         (status = 504, description = "No worker finished it in time", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn embed(

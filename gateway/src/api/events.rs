@@ -28,10 +28,10 @@ use crate::store::{TaskScope, TaskWatch};
     path = "/v1/tasks/{id}/events",
     tag = "tasks",
     security(("access_token" = ["client"])),
-    params(("id" = String, Path, description = "The task's id")),
+    params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 200, description = "Events `task`", body = TaskView, content_type = "text/event-stream"),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "There is no such task, or it is another user's", body = Problem),
     ),
 )]
 pub(super) async fn follow(

@@ -32,10 +32,10 @@ use crate::worker::LiveSession;
     path = "/v1/tasks/{id}/explanation",
     tag = "tasks",
     security(("access_token" = ["client"])),
-    params(("id" = String, Path, description = "The task's id")),
+    params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 200, description = "Sentences, most important first", body = Explanation),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "There is no such task, or it is another user's", body = Problem),
     ),
 )]
 pub(super) async fn task(
@@ -63,10 +63,10 @@ pub(super) async fn task(
     path = "/v1/workers/{id}/explanation",
     tag = "workers",
     security(("access_token" = ["operator"])),
-    params(("id" = String, Path, description = "The worker's name")),
+    params(("id" = WorkerId, Path, description = "The worker's name")),
     responses(
         (status = 200, description = "Sentences, most important first", body = Explanation),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "No worker of that name is enrolled", body = Problem),
     ),
 )]
 pub(super) async fn worker(

@@ -34,7 +34,6 @@ use crate::worker::Command;
     responses(
         (status = 201, description = "Enrolled", body = CreatedWorker),
         (status = 409, description = "There is one of that name", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn create(
@@ -74,7 +73,6 @@ pub(super) async fn create(
     security(("access_token" = ["operator"])),
     responses(
         (status = 200, description = "Workers with their sessions", body = WorkerList),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn list(
@@ -95,10 +93,10 @@ pub(super) async fn list(
     path = "/v1/workers/{id}",
     tag = "workers",
     security(("access_token" = ["operator"])),
-    params(("id" = String, Path, description = "The worker's name")),
+    params(("id" = WorkerId, Path, description = "The worker's name")),
     responses(
         (status = 200, description = "The worker with its session", body = WorkerView),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "No worker of that name is enrolled", body = Problem),
     ),
 )]
 pub(super) async fn show(
@@ -117,10 +115,10 @@ pub(super) async fn show(
     path = "/v1/workers/{id}",
     tag = "workers",
     security(("access_token" = ["operator"])),
-    params(("id" = String, Path, description = "The worker's name")),
+    params(("id" = WorkerId, Path, description = "The worker's name")),
     responses(
         (status = 204, description = "Taken out"),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "No worker of that name is enrolled", body = Problem),
     ),
 )]
 pub(super) async fn delete(
@@ -147,10 +145,10 @@ pub(super) async fn delete(
     path = "/v1/workers/{id}/drain",
     tag = "workers",
     security(("access_token" = ["operator"])),
-    params(("id" = String, Path, description = "The worker's name")),
+    params(("id" = WorkerId, Path, description = "The worker's name")),
     responses(
         (status = 200, description = "Draining", body = WorkerView),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "No worker of that name is enrolled", body = Problem),
     ),
 )]
 pub(super) async fn drain(
@@ -171,10 +169,10 @@ pub(super) async fn drain(
     path = "/v1/workers/{id}/undrain",
     tag = "workers",
     security(("access_token" = ["operator"])),
-    params(("id" = String, Path, description = "The worker's name")),
+    params(("id" = WorkerId, Path, description = "The worker's name")),
     responses(
         (status = 200, description = "No longer draining", body = WorkerView),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "No worker of that name is enrolled", body = Problem),
     ),
 )]
 pub(super) async fn undrain(
@@ -192,11 +190,10 @@ pub(super) async fn undrain(
     path = "/v1/workers/{id}/attestation",
     tag = "workers",
     security(("access_token" = ["operator"])),
-    params(("id" = String, Path, description = "The worker's name")),
+    params(("id" = WorkerId, Path, description = "The worker's name")),
     responses(
         (status = 200, description = "The record, for `cocoon-attest`", content_type = "application/json"),
         (status = 404, description = "It has never been admitted", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn attestation(

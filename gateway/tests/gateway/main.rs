@@ -12,6 +12,7 @@ mod admission;
 mod blobs;
 mod collateral;
 mod command_line;
+mod document;
 mod embeddings;
 mod events;
 mod explain;
