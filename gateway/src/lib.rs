@@ -44,6 +44,7 @@ mod refresh;
 mod run;
 mod serving;
 pub mod session;
+mod shares;
 pub mod store;
 mod telemetry;
 mod worker;

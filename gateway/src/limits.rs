@@ -23,6 +23,9 @@ pub const METRICS_CONNECTIONS_MAX: usize = 64;
 /// back.
 pub const API_BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 const _: () = assert!(API_BODIES_BYTES_MAX >= 8 * protocol::limits::API_BODY_BYTES_MAX);
+/// … and of one user: a few of the largest at a time, and never what all others need.
+pub const API_BODIES_PER_USER_BYTES_MAX: usize = API_BODIES_BYTES_MAX / 4;
+const _: () = assert!(API_BODIES_PER_USER_BYTES_MAX >= 4 * protocol::limits::API_BODY_BYTES_MAX);
 /// Requests of one API connection in progress (HTTP/2 streams): enough for a client that waits for a batch of tasks.
 pub const API_STREAMS_MAX: u32 = 256;
 /// The API answers long polls at most so long, as leases do.

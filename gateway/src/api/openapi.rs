@@ -12,7 +12,7 @@ use http::header::CONTENT_TYPE;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
 
-use super::described;
+use super::{described, of_users};
 
 /// The scheme that every route but this one names, with the role it needs.
 const SCHEME: &str = "access_token";
@@ -20,7 +20,7 @@ const SCHEME: &str = "access_token";
 /// The whole document.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    let mut document = described().1;
+    let mut document = described(of_users()).1;
     refusals::complete(&mut document);
     document
 }
@@ -34,7 +34,8 @@ pub(super) fn frame() -> OpenApi {
             "A pool of GPU workers that prove what they are before they see any work. Refusals are problems (RFC 9457) \
              with a stable `code`. Each operation names the role that its access token needs; an operator's access \
              token serves where a client's does. A method that a path does not have is refused with 405 and `allow`, a \
-             path that there is not with 404. Every answer has an `x-request-id`, the caller's own where one was sent.",
+             path that there is not with 404. Every answer has an `x-request-id`, the caller's own where one was sent; \
+             `ratelimit` and `ratelimit-policy` say what is left of the user's share of requests.",
         ))
         .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
         .build();

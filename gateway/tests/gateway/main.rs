@@ -25,5 +25,6 @@ mod pool;
 mod reappraisal;
 mod references;
 mod sessions;
+mod shares;
 mod tasks;
 mod worker;
