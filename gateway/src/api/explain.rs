@@ -372,7 +372,7 @@ fn at_work(worker: &WorkerView, offers: &Offers, now_ms: u64) -> Reason {
         let running = counted(u64::from(worker.tasks_running), "task", "tasks");
         return reason(
             ReasonCode::Running,
-            format!("it has {running}; it offers {names}"),
+            format!("it is well: it has {running}, and offers {names}"),
         );
     }
     let silent_ms = now_ms.saturating_sub(asked_ms);
@@ -381,9 +381,9 @@ fn at_work(worker: &WorkerView, offers: &Offers, now_ms: u64) -> Reason {
         return reason(ReasonCode::NotAsking, text);
     }
     let text = match offers.queued {
-        0 => format!("nothing is queued that it offers: {names}"),
+        0 => format!("it is well: nothing is queued that it offers, {names}"),
         queued => format!(
-            "{} of what it offers: {names}",
+            "it is well: {} of what it offers, {names}",
             counted(queued, "task is queued", "tasks are queued")
         ),
     };
