@@ -47,6 +47,7 @@ pub mod session;
 mod shares;
 pub mod store;
 mod telemetry;
+mod unread;
 mod worker;
 pub mod world;
 

@@ -41,6 +41,10 @@ pub const HTTP_HEADERS_BYTES_MAX: usize = 32 * 1024;
 pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Between two pieces of a request's body: a stalled upload is closed, a slow one is not.
 pub const BODY_STALL: Duration = Duration::from_secs(30);
+/// What an early answer waits for of a body that nobody wants: most are smaller, and on their way already.
+pub const UNREAD_BYTES_MAX: u64 = 1024 * 1024;
+/// … and so long.
+pub const UNREAD_WAIT: Duration = Duration::from_secs(5);
 /// From a request's headers to those of its answer, uploads excepted; beyond the longest long poll.
 pub const API_REQUEST: Duration = Duration::from_mins(1);
 const _: () = assert!(API_WAIT.as_secs() < API_REQUEST.as_secs());
