@@ -14,6 +14,7 @@ use crate::telemetry::Telemetry;
 /// `POST /v1/tasks`; one line of `POST /v1/tasks:batch`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"operation": "sha256_batch", "inputs": [{"data": "aGVsbG8="}]}))]
 pub struct SubmitTask {
     /// A name of the catalogue, `GET /v1/operations`.
     pub operation: String,
@@ -24,7 +25,7 @@ pub struct SubmitTask {
     #[serde(default)]
     pub parameters: Map<String, Value>,
     #[serde(default)]
-    #[schema(max_items = 256)]
+    #[schema(max_items = 256, value_type = Vec<description::InputSource>)]
     pub inputs: Vec<InputSource>,
     /// Among your tasks of the operation: 0 (last) to 9 (first).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,18 +49,55 @@ const _: () = assert!(PRIORITY_MAX == 9 && DEADLINE_S_MAX == 604_800);
 const _: () = assert!(ATTEMPTS_MAX == 20 && INPUTS_COUNT_MAX == 256);
 
 /// The bytes of one input, or where they are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "an input is {\"data\": base64} or {\"sha256\": digest, \"bytes\": number}, and nothing else"
+)]
 pub enum InputSource {
     /// Up to 64 KiB, here.
     Inline {
         /// Standard base64.
         #[serde(with = "base64_standard")]
-        #[schema(schema_with = crate::schema::base64)]
         data: Vec<u8>,
     },
     /// Uploaded before with `PUT /v1/blobs/{sha256}`.
     Blob { sha256: Sha256Digest, bytes: u64 },
+}
+
+/// The schema of [`InputSource`], whose derived one would take other fields too.
+mod description {
+    use utoipa::ToSchema;
+
+    use crate::digest::Sha256Digest;
+
+    /// The bytes of one input, or where they are.
+    #[derive(ToSchema)]
+    #[serde(untagged)]
+    #[expect(dead_code, reason = "its schema is what it is for")]
+    pub(super) enum InputSource {
+        Inline(InlineInput),
+        Blob(BlobInput),
+    }
+
+    /// Up to 64 KiB, here.
+    #[derive(ToSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "its schema is what it is for")]
+    pub(super) struct InlineInput {
+        #[schema(schema_with = crate::schema::base64)]
+        data: String,
+    }
+
+    /// Uploaded before with `PUT /v1/blobs/{sha256}`.
+    #[derive(ToSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "its schema is what it is for")]
+    pub(super) struct BlobInput {
+        sha256: Sha256Digest,
+        bytes: u64,
+    }
 }
 
 /// One task as its submitter and the operator see it.
