@@ -132,7 +132,7 @@ pub async fn run(
 }
 
 /// UUID of the GPU that computes; nothing on the CPU. The agent asks NVML alone: it never initialises CUDA.
-fn device(config: &Config, world: &World) -> Result<Option<String>, RunError> {
+pub fn device(config: &Config, world: &World) -> Result<Option<String>, RunError> {
     if config.executor == ExecutorKind::Cpu {
         return Ok(None);
     }

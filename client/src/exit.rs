@@ -7,7 +7,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  error: bad usage, a file that cannot be read, a request that the gateway refused
-  2  findings: a task failed, or something did not verify
+  2  findings: a task that was named is a dead letter or expired, or something did not verify
   3  unreachable: no trusted connection to the gateway, or no answer in time
   4  denied: the gateway refused the access token, or its role does not permit this
   130  interrupted (Ctrl-C) while it waited; the task goes on";

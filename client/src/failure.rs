@@ -73,6 +73,12 @@ impl Failure {
     }
 
     #[must_use]
+    pub fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    #[must_use]
     pub fn exit(&self) -> Exit {
         self.exit
     }
@@ -145,10 +151,13 @@ impl From<SubmitError> for Failure {
 
 impl From<PrepareError> for Failure {
     fn from(error: PrepareError) -> Self {
-        let remedy = matches!(error, PrepareError::Fault(_))
-            .then(|| "`cocoon operations` lists what each operation takes".to_owned());
+        let remedy = match error {
+            PrepareError::Fault(_) => Some("`cocoon operations` lists what each operation takes"),
+            PrepareError::NotText { .. } => Some("convert it, as with `iconv -t UTF-8`"),
+            PrepareError::Canonical(_) | PrepareError::Random => None,
+        };
         Self {
-            remedy,
+            remedy: remedy.map(str::to_owned),
             ..Self::new(Exit::Error, error)
         }
     }

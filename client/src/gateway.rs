@@ -142,10 +142,12 @@ impl Gateway {
 
     async fn refusal(&self, call: &Call, response: Response) -> GatewayError {
         let status = response.status();
+        let retry_after = answer::retry_after(response.headers());
         match answer::problem(response).await {
             Ok(problem) => GatewayError::Refused {
                 action: call.action,
                 problem: Box::new(problem),
+                retry_after,
             },
             Err(excerpt) => self.bad_answer(call, status_error(status, excerpt)),
         }

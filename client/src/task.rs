@@ -49,6 +49,8 @@ pub struct PreparedTask {
 pub enum PrepareError {
     #[error("the task does not fit the catalogue: {0}")]
     Fault(TaskFault),
+    #[error("the input {name} is no text in UTF-8: byte {offset} is none of it")]
+    NotText { name: String, offset: usize },
     #[error("the task has no canonical form")]
     Canonical(#[source] TaskBodyError),
     #[error("the operating system gave no random bytes for an idempotency key")]
@@ -102,6 +104,9 @@ impl PreparedTask {
             inputs: inputs.iter().map(Input::content).collect(),
         };
         let call = body.call().map_err(PrepareError::Fault)?;
+        if call.operation().takes_text() {
+            inputs.iter().try_for_each(expect_text)?;
+        }
         let canonical = body.canonical().map_err(PrepareError::Canonical)?;
         Ok(Self {
             digest: task_digest(&canonical),
@@ -225,6 +230,17 @@ impl PreparedTask {
             idempotency_key: Some(self.idempotency_key.clone()),
         }
     }
+}
+
+/// What a worker would only find after the task was queued. A text is small, and so at hand.
+fn expect_text(input: &Input) -> Result<(), PrepareError> {
+    let bytes = input.memory().map_or(&[][..], |bytes| bytes);
+    std::str::from_utf8(bytes)
+        .map(|_| ())
+        .map_err(|error| PrepareError::NotText {
+            name: input.name().to_owned(),
+            offset: error.valid_up_to(),
+        })
 }
 
 /// 128 random bits: two submissions never meet by accident.

@@ -32,9 +32,9 @@ use utoipa_axum::routes;
 use crate::gateway::Gateway;
 use crate::{observe, problem};
 
-/// The routes, and what they say of themselves.
-fn described() -> (Router<Arc<Gateway>>, OpenApi) {
-    OpenApiRouter::with_openapi(openapi::frame())
+/// The routes of users, and what they say of themselves.
+fn of_users() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
         .routes(routes!(tasks::submit, tasks::list))
         .routes(routes!(batch::submit_batch))
         .routes(routes!(tasks::show))
@@ -56,13 +56,20 @@ fn described() -> (Router<Arc<Gateway>>, OpenApi) {
         .routes(routes!(workers::drain))
         .routes(routes!(workers::undrain))
         .routes(routes!(workers::attestation))
+}
+
+/// All routes behind one another; those of users as they are given.
+fn described(of_users: OpenApiRouter<Arc<Gateway>>) -> (Router<Arc<Gateway>>, OpenApi) {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(of_users)
         .routes(routes!(openapi::document))
         .split_for_parts()
 }
 
 /// The router of the API listener.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    let (router, _) = described();
+    let admit = axum::middleware::from_fn_with_state(Arc::clone(&gateway), access::admit);
+    let (router, _) = described(of_users().route_layer(admit));
     router
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

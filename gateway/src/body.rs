@@ -40,7 +40,7 @@ pub(crate) fn require_media_type(headers: &HeaderMap, wanted: &str) -> Result<()
     }
     let seen: String = seen.unwrap_or("nothing").chars().take(80).collect();
     let detail = format!("the body must be {wanted}, not {seen}");
-    Err(Problem::new(ProblemCode::MalformedRequest, detail)
+    Err(Problem::new(ProblemCode::UnsupportedMediaType, detail)
         .with_field("content-type")
         .into())
 }

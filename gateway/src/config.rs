@@ -47,6 +47,16 @@ pub const RETENTION_DAYS_MAX: u32 = 3_650;
 pub const DATABASE: &str = "gateway.sqlite";
 /// Where blobs are, below the state folder.
 const BLOBS: &str = "blobs";
+/// Far beyond what an honest client asks, in batches or one by one, and a small part of what a gateway answers.
+pub const REQUESTS_PER_USER_PER_S_DEFAULT: u32 = 1_000;
+/// Fetches what a batch of 1,000 tasks left (state, output, receipt) without a pause.
+pub const BURST_PER_USER_DEFAULT: u32 = 5_000;
+/// Both: more than any gateway answers.
+pub const REQUESTS_PER_USER_MAX: u32 = 1_000_000;
+/// Four connections that each wait for 256 tasks at a time.
+pub const IN_FLIGHT_PER_USER_DEFAULT: u32 = 1_024;
+/// As many as there are connections with each sixteen.
+pub const IN_FLIGHT_PER_USER_MAX: u32 = 65_536;
 /// A longer file is not a configuration.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -60,6 +70,9 @@ pub struct Config {
     pub blobs_dir: PathBuf,
     pub worker: Listener,
     pub api: Listener,
+    /// What each user of the API may take. An operator's access token is a user's like any other: the limits are per user, so
+    /// nobody else's haste keeps an operator from acting, and a script of theirs that runs wild is as bad as any.
+    pub users: UserLimits,
     pub metrics_address: SocketAddr,
     pub attestation: Attestation,
     pub lease_duration: Duration,
@@ -78,6 +91,17 @@ pub struct Listener {
     pub certificate: PathBuf,
     /// PKCS #8 in PEM.
     pub key: PathBuf,
+}
+
+/// What one user of the API may take, by all of the user's access tokens together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserLimits {
+    /// In the long run.
+    pub requests_per_s: u32,
+    /// At once, after a pause.
+    pub burst_max: u32,
+    /// In progress at a time: long polls, streams, uploads and answers that are being sent count until they end.
+    pub in_flight_max: u32,
 }
 
 /// How workers are appraised, and how often.
@@ -177,6 +201,7 @@ impl Config {
         let blobs_dir = reader.optional_path("blobs_dir");
         let worker = read_listener(reader, "worker", WORKER_ADDRESS_DEFAULT);
         let api = read_listener(reader, "api", API_ADDRESS_DEFAULT);
+        let users = read_user_limits(reader);
         let metrics_address = reader.address("metrics.address", METRICS_ADDRESS_DEFAULT);
         let attestation = read_attestation(reader);
         let lease_duration = reader.seconds(
@@ -201,6 +226,7 @@ impl Config {
             state_dir,
             worker: worker?,
             api: api?,
+            users: users?,
             metrics_address: metrics_address?,
             attestation: attestation?,
             lease_duration: lease_duration?,
@@ -218,6 +244,29 @@ fn read_listener(reader: &mut Reader<'_>, table: &str, address: SocketAddr) -> O
         address: address?,
         certificate: certificate?,
         key: key?,
+    })
+}
+
+fn read_user_limits(reader: &mut Reader<'_>) -> Option<UserLimits> {
+    let requests_per_s = reader.count(
+        "api.requests_per_user_per_s",
+        REQUESTS_PER_USER_PER_S_DEFAULT,
+        1..=REQUESTS_PER_USER_MAX,
+    );
+    let burst_max = reader.count(
+        "api.burst_per_user_max",
+        BURST_PER_USER_DEFAULT,
+        1..=REQUESTS_PER_USER_MAX,
+    );
+    let in_flight_max = reader.count(
+        "api.in_flight_per_user_max",
+        IN_FLIGHT_PER_USER_DEFAULT,
+        1..=IN_FLIGHT_PER_USER_MAX,
+    );
+    Some(UserLimits {
+        requests_per_s: requests_per_s?,
+        burst_max: burst_max?,
+        in_flight_max: in_flight_max?,
     })
 }
 

@@ -14,6 +14,7 @@ use crate::admission::RelyingParty;
 use crate::blobs::Blobs;
 use crate::metrics::Metrics;
 use crate::session::Schedule;
+use crate::shares::Shares;
 use crate::store::{CancelOutcome, Counts, Order, Store, StoreError, TaskScope};
 use crate::worker::{Command, Sessions};
 use crate::world::Clock;
@@ -23,6 +24,8 @@ use crate::world::Clock;
 pub(crate) struct Gateway {
     pub(crate) store: Store,
     pub(crate) blobs: Blobs,
+    /// What each user of the API may take.
+    pub(crate) shares: Shares,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
     pub(crate) relying_party: Arc<RelyingParty>,

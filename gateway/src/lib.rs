@@ -44,8 +44,10 @@ mod refresh;
 mod run;
 mod serving;
 pub mod session;
+mod shares;
 pub mod store;
 mod telemetry;
+mod unread;
 mod worker;
 pub mod world;
 

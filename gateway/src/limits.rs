@@ -23,6 +23,9 @@ pub const METRICS_CONNECTIONS_MAX: usize = 64;
 /// back.
 pub const API_BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 const _: () = assert!(API_BODIES_BYTES_MAX >= 8 * protocol::limits::API_BODY_BYTES_MAX);
+/// … and of one user: a few of the largest at a time, and never what all others need.
+pub const API_BODIES_PER_USER_BYTES_MAX: usize = API_BODIES_BYTES_MAX / 4;
+const _: () = assert!(API_BODIES_PER_USER_BYTES_MAX >= 4 * protocol::limits::API_BODY_BYTES_MAX);
 /// Requests of one API connection in progress (HTTP/2 streams): enough for a client that waits for a batch of tasks.
 pub const API_STREAMS_MAX: u32 = 256;
 /// The API answers long polls at most so long, as leases do.
@@ -38,6 +41,10 @@ pub const HTTP_HEADERS_BYTES_MAX: usize = 32 * 1024;
 pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Between two pieces of a request's body: a stalled upload is closed, a slow one is not.
 pub const BODY_STALL: Duration = Duration::from_secs(30);
+/// What an early answer waits for of a body that nobody wants: most are smaller, and on their way already.
+pub const UNREAD_BYTES_MAX: u64 = 1024 * 1024;
+/// … and so long.
+pub const UNREAD_WAIT: Duration = Duration::from_secs(5);
 /// From a request's headers to those of its answer, uploads excepted; beyond the longest long poll.
 pub const API_REQUEST: Duration = Duration::from_mins(1);
 const _: () = assert!(API_WAIT.as_secs() < API_REQUEST.as_secs());

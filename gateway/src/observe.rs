@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::limits::API_REQUEST;
 use crate::metrics::Metrics;
 use crate::problem::ApiProblem;
+use crate::unread;
 
 /// The caller's id for a request, or ours; it comes back with the answer and stands in the log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,6 +26,7 @@ pub(crate) async fn api_requests(
     let id = request_id(&request);
     let transfers = is_transfer(&request);
     let seen = Seen::of(&request);
+    let (request, unread) = unread::lend(request);
     let answer = next.run(request);
     let mut response = if transfers {
         // Bounded by its stalls, not by its length.
@@ -36,6 +38,7 @@ pub(crate) async fn api_requests(
     };
     seen.note(&metrics, "api", &response, id.to_str().unwrap_or_default());
     response.headers_mut().insert(REQUEST_ID, id);
+    unread.read_away().await;
     response
 }
 

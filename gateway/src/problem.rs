@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -12,9 +13,18 @@ use protocol::problem::{MEDIA_TYPE, Problem, ProblemCode};
 use crate::blobs::BlobError;
 use crate::store::StoreError;
 
+/// When to come back after an overload: a moment later there may be room.
+const RETRY_OVERLOAD: Duration = Duration::from_secs(1);
+/// … after a full queue: until some of a long one has run.
+const RETRY_QUOTA: Duration = Duration::from_secs(10);
+
 /// A refused request.
 #[derive(Debug)]
-pub(crate) struct ApiProblem(Box<Problem>);
+pub(crate) struct ApiProblem {
+    problem: Box<Problem>,
+    /// For what passes by itself.
+    retry_after: Option<Duration>,
+}
 
 impl ApiProblem {
     /// Something failed that is not the caller's doing: the log says what, the caller learns that it did.
@@ -28,13 +38,31 @@ impl ApiProblem {
     }
 
     pub(crate) fn into_problem(self) -> Problem {
-        *self.0
+        *self.problem
+    }
+
+    /// When the same request may be made again.
+    pub(crate) fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after.map(whole_seconds)
     }
 }
 
 impl From<Problem> for ApiProblem {
     fn from(problem: Problem) -> Self {
-        Self(Box::new(problem))
+        let retry_after = match problem.status {
+            503 => Some(RETRY_OVERLOAD),
+            429 => Some(RETRY_QUOTA),
+            _ => None,
+        };
+        Self {
+            problem: Box::new(problem),
+            retry_after,
+        }
     }
 }
 
@@ -74,9 +102,10 @@ impl From<BlobError> for ApiProblem {
 
 impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
+        let problem = &self.problem;
         let status =
-            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(problem).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -84,15 +113,8 @@ impl IntoResponse for ApiProblem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        match status {
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            // Until some of a long queue has run.
-            StatusCode::TOO_MANY_REQUESTS => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
-            }
-            _ => {}
+        if let Some(seconds) = self.retry_after_s() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -117,6 +139,12 @@ pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> ApiProblem {
         format!("`{path}` has no {method}"),
     )
     .into()
+}
+
+/// Rounded up: whoever comes back then is in time.
+pub(crate) fn whole_seconds(duration: Duration) -> u64 {
+    let begun = u64::from(duration.subsec_nanos() > 0);
+    duration.as_secs().saturating_add(begun)
 }
 
 /// An error and its sources in one line.

@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::policy_file::{self, PolicyFileError};
 use crate::refresh::Refresh;
 use crate::session::Schedule;
+use crate::shares::Shares;
 use crate::store::{OpenError, Store};
 use crate::worker::Sessions;
 use crate::world::{CollateralSource, World};
@@ -224,6 +225,7 @@ async fn open(
     Ok(Arc::new(Gateway {
         store,
         blobs,
+        shares: Shares::new(config.users),
         sessions: Sessions::new(
             metrics.sessions(),
             Arc::clone(&clock),

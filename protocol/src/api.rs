@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::digest::Sha256Digest;
 use crate::ids::{IdempotencyKey, SessionId, TaskId, UserName, WorkerId};
+use crate::limits::{ATTEMPTS_MAX, DEADLINE_S_MAX, INPUTS_COUNT_MAX, PRIORITY_MAX};
 use crate::problem::Problem;
 use crate::task::TaskState;
 use crate::telemetry::Telemetry;
@@ -13,61 +14,100 @@ use crate::telemetry::Telemetry;
 /// `POST /v1/tasks`; one line of `POST /v1/tasks:batch`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"operation": "sha256_batch", "inputs": [{"data": "aGVsbG8="}]}))]
 pub struct SubmitTask {
     /// A name of the catalogue, `GET /v1/operations`.
     pub operation: String,
     /// Absent: the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 4_294_967_295_u32)]
     pub version: Option<u32>,
     #[serde(default)]
     pub parameters: Map<String, Value>,
     #[serde(default)]
+    #[schema(max_items = 256, value_type = Vec<description::InputSource>)]
     pub inputs: Vec<InputSource>,
     /// Among your tasks of the operation: 0 (last) to 9 (first).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 9)]
     pub priority: Option<u8>,
     /// Expire the task when no worker has taken it after so many seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 604_800)]
     pub deadline_s: Option<u32>,
     /// Deliveries before the task is set aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 20)]
     pub max_attempts: Option<u32>,
     /// The same key with the same task is the same task; with another it is a conflict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
+// As the annotations above have them.
+const _: () = assert!(PRIORITY_MAX == 9 && DEADLINE_S_MAX == 604_800);
+const _: () = assert!(ATTEMPTS_MAX == 20 && INPUTS_COUNT_MAX == 256);
+
 /// The bytes of one input, or where they are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "an input is {\"data\": base64} or {\"sha256\": digest, \"bytes\": number}, and nothing else"
+)]
 pub enum InputSource {
     /// Up to 64 KiB, here.
     Inline {
         /// Standard base64.
         #[serde(with = "base64_standard")]
-        #[schema(value_type = String)]
         data: Vec<u8>,
     },
     /// Uploaded before with `PUT /v1/blobs/{sha256}`.
-    Blob {
-        #[schema(value_type = String)]
+    Blob { sha256: Sha256Digest, bytes: u64 },
+}
+
+/// The schema of [`InputSource`], whose derived one would take other fields too.
+mod description {
+    use utoipa::ToSchema;
+
+    use crate::digest::Sha256Digest;
+
+    /// The bytes of one input, or where they are.
+    #[derive(ToSchema)]
+    #[serde(untagged)]
+    #[expect(dead_code, reason = "its schema is what it is for")]
+    pub(super) enum InputSource {
+        Inline(InlineInput),
+        Blob(BlobInput),
+    }
+
+    /// Up to 64 KiB, here.
+    #[derive(ToSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "its schema is what it is for")]
+    pub(super) struct InlineInput {
+        #[schema(schema_with = crate::schema::base64)]
+        data: String,
+    }
+
+    /// Uploaded before with `PUT /v1/blobs/{sha256}`.
+    #[derive(ToSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "its schema is what it is for")]
+    pub(super) struct BlobInput {
         sha256: Sha256Digest,
         bytes: u64,
-    },
+    }
 }
 
 /// One task as its submitter and the operator see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskView {
-    #[schema(value_type = String)]
     pub id: TaskId,
-    #[schema(value_type = String)]
     pub user: UserName,
     pub operation: String,
     pub version: u32,
     /// The task digest that the receipt must carry.
-    #[schema(value_type = String)]
     pub digest: Sha256Digest,
     pub state: TaskState,
     pub priority: u8,
@@ -84,7 +124,6 @@ pub struct TaskView {
     pub deadline_ms: Option<u64>,
     /// Who has it, or had it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub worker: Option<WorkerId>,
     /// Why the latest attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,7 +134,6 @@ pub struct TaskView {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OutputView {
-    #[schema(value_type = String)]
     pub sha256: Sha256Digest,
     pub bytes: u64,
 }
@@ -189,14 +227,12 @@ pub struct ParameterView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateWorker {
-    #[schema(value_type = String)]
     pub id: WorkerId,
 }
 
 /// The answer: the only time the secret is shown.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreatedWorker {
-    #[schema(value_type = String)]
     pub id: WorkerId,
     /// 32 random bytes, hexadecimal: the contents of the worker's enrolment secret file.
     pub enrolment_secret: String,
@@ -214,7 +250,6 @@ impl std::fmt::Debug for CreatedWorker {
 /// One enrolled worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WorkerView {
-    #[schema(value_type = String)]
     pub id: WorkerId,
     pub created_ms: u64,
     pub state: WorkerState,
@@ -242,7 +277,6 @@ pub enum WorkerState {
 /// One admitted, attested connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SessionView {
-    #[schema(value_type = String)]
     pub id: SessionId,
     pub peer: String,
     pub admitted_ms: u64,
@@ -253,7 +287,6 @@ pub struct SessionView {
     /// When that evidence was appraised, the last time: later than `attested_ms` where policy or collateral were replaced.
     pub appraised_ms: u64,
     /// The appraisal policy that it was accepted under.
-    #[schema(value_type = String)]
     pub appraisal_policy_sha256: Sha256Digest,
     /// How often it was appraised again since the session began, and stood.
     pub reappraisals: u64,
@@ -291,7 +324,6 @@ pub struct WorkerList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AppraisalPolicyView {
     /// Of the text of the policy in force.
-    #[schema(value_type = String)]
     pub sha256: Sha256Digest,
 }
 

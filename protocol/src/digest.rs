@@ -37,6 +37,13 @@ impl Sha256Digest {
     }
 }
 
+crate::schema::described_text!(
+    Sha256Digest,
+    "A SHA-256 digest in hexadecimal.",
+    "^[0-9a-fA-F]{64}$",
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+);
+
 /// Digests what arrives in pieces.
 #[derive(Clone)]
 pub struct Sha256Hasher(ring::digest::Context);

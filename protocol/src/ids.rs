@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::limits::{IDEMPOTENCY_KEY_BYTES_MAX, NAME_BYTES_MAX};
+use crate::schema::described_text;
 
 /// Why a text is not the identifier it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,8 +89,13 @@ macro_rules! ulid_newtype {
                 fmt::Display::fmt(&self.0, formatter)
             }
         }
+
+        described_text!($name, "A ULID.", ULID_PATTERN, "01JQ8Z4T4PKX5BZ1M7V0C6W3RD");
     };
 }
+
+/// Crockford's base 32; 26 characters hold two bits more than an id has, so the first one is small.
+const ULID_PATTERN: &str = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$";
 
 ulid_newtype! {
     /// A task, as its submitter and every later record know it.
@@ -147,8 +153,13 @@ macro_rules! name_newtype {
                 formatter.write_str(&self.0)
             }
         }
+
+        described_text!($name, "A name.", NAME_PATTERN, "gpu-7.rack-2");
     };
 }
+
+const NAME_PATTERN: &str = "^[a-z0-9][a-z0-9_.-]{0,63}$";
+const _: () = assert!(NAME_BYTES_MAX == 64);
 
 name_newtype! {
     /// An enrolled GPU node, as the operator sees it.
@@ -207,6 +218,14 @@ impl From<IdempotencyKey> for String {
         key.0
     }
 }
+
+described_text!(
+    IdempotencyKey,
+    "Printable ASCII without spaces.",
+    "^[!-~]{1,128}$",
+    "nightly-2026-07-31/17"
+);
+const _: () = assert!(IDEMPOTENCY_KEY_BYTES_MAX == 128);
 
 /// A number that grows with every lease of a task. The gateway refuses a write that carries a smaller one: a lease alone
 /// does not stop an agent that was paused.

@@ -21,6 +21,7 @@ pub mod lease;
 pub mod limits;
 pub mod problem;
 pub mod receipt;
+mod schema;
 pub mod task;
 pub mod telemetry;
 pub mod wire;

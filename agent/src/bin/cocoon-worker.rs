@@ -70,7 +70,7 @@ struct ExecutorArguments {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Read the configuration file and everything it names, and report every mistake.
+    /// Read the configuration file and everything it names, and report every mistake; then look for the GPU that it wants.
     Check {
         /// The configuration file.
         #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]
@@ -110,11 +110,27 @@ fn check(path: &Path) -> ExitCode {
                 path.display(),
                 config.worker_id
             ));
-            ExitCode::SUCCESS
+            check_machine(&config)
         }
         Err(error) => {
             say_error(&error);
             ExitCode::from(CONFIGURATION)
+        }
+    }
+}
+
+/// What the file says may be right, and this machine not the one that it is for.
+fn check_machine(config: &Config) -> ExitCode {
+    match agent::run::device(config, &World::real(GpuTrustAnchor::nvidia())) {
+        Ok(device) => {
+            if let Some(uuid) = device {
+                say(&format!("tasks are computed on {uuid}"));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say_error(&error);
+            ExitCode::FAILURE
         }
     }
 }

@@ -101,6 +101,20 @@ async fn cuda_is_refused_with_what_to_do() {
     );
 }
 
+/// The file is in order, and the machine is not the one that it is for.
+#[tokio::test]
+async fn the_check_looks_for_the_gpu_too() {
+    let (folder, config) = complete().await;
+    let output = check(folder.path(), &config.replace("\"cpu\"", "\"cuda\""));
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    for words in [
+        "is complete, for",
+        "no GPU was found: install the NVIDIA driver",
+    ] {
+        assert!(text(&output).contains(words), "{}", text(&output));
+    }
+}
+
 #[tokio::test]
 async fn an_event_log_that_cannot_be_read_ends_the_start() {
     let (folder, config) = complete().await;

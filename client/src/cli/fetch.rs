@@ -111,7 +111,12 @@ pub(super) fn announced(task: &TaskView) -> Result<OutputView, Failure> {
             task.state,
             tasks::because(task)
         );
-        Failure::sentence(exit, text)
+        let failure = Failure::sentence(exit, text);
+        if exit == Exit::Findings {
+            failure.with_remedy(tasks::how_it_ended(task.id))
+        } else {
+            failure
+        }
     })
 }
 

@@ -5,8 +5,8 @@ use protocol::api::{OutputView, TaskView};
 use protocol::receipt::Receipt;
 use serde_json::json;
 
-use super::Session;
 use super::arguments::{Attestation, Receipt as ReceiptArguments};
+use super::{Session, tasks};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::files::{hand_out_record, write_whole};
@@ -27,7 +27,10 @@ pub(super) async fn receipt(
         .as_deref()
         .map(digest_file)
         .transpose()?;
-    let receipt = session.gateway.receipt(arguments.task).await?;
+    let receipt = match session.gateway.receipt(arguments.task).await {
+        Ok(receipt) => receipt,
+        Err(error) => return Err(tasks::refused(arguments.task, error, session).await),
+    };
     if let Some(path) = &arguments.output {
         write_whole(path, to_json(&receipt)?.as_bytes())?;
     }
@@ -143,7 +146,10 @@ pub(super) async fn attestation(
     session: &Session,
     world: &mut World<'_>,
 ) -> Result<Exit, Failure> {
-    let record = session.gateway.task_attestation(arguments.task).await?;
+    let record = match session.gateway.task_attestation(arguments.task).await {
+        Ok(record) => record,
+        Err(error) => return Err(tasks::refused(arguments.task, error, session).await),
+    };
     hand_out_record(
         &record,
         arguments.output.as_deref(),

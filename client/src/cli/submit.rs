@@ -85,8 +85,9 @@ pub(super) async fn run(
     } else {
         terminal.line(task.id)?;
         terminal.note(format_args!(
-            "{}; `cocoon status {}` shows where it is",
-            task.state, task.id
+            "{}; `cocoon status {id}` shows where it is, `cocoon explain {id}` why",
+            task.state,
+            id = task.id
         ))?;
     }
     Ok(Exit::Success)
@@ -251,7 +252,8 @@ fn failed(task: &TaskView, session: &Session, world: &mut World<'_>) -> Result<E
             counted(u64::from(task.attempts), "attempt"),
             tasks::because(task)
         ),
-    ))
+    )
+    .with_remedy(tasks::how_it_ended(task.id)))
 }
 
 /// A progress bar for each upload.

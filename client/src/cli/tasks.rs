@@ -1,6 +1,7 @@
 //! `status`, `explain`, `list`, `cancel`.
 
-use protocol::api::{OutputView, TaskView};
+use protocol::api::{OutputView, ReasonCode, TaskView};
+use protocol::problem::ProblemCode;
 use protocol::task::TaskState;
 use protocol::{Sha256Digest, TaskId};
 use serde_json::json;
@@ -9,7 +10,7 @@ use super::Session;
 use super::arguments::{Cancel, Explain, List, Status};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::gateway::{Sight, TaskFilter};
+use crate::gateway::{GatewayError, Sight, TaskFilter};
 use crate::program::World;
 use crate::progress;
 use crate::terminal::within_line;
@@ -45,7 +46,30 @@ pub(super) async fn status(
     } else {
         terminal.table(&view::tasks(terminal.style, &tasks, Owners::Hidden, now_ms))?;
     }
+    if let Some(hint) = tasks.iter().find_map(hint).filter(|_| !terminal.style.json) {
+        // It is on the other stream, and belongs after the rows.
+        terminal.output.flush()?;
+        terminal.note(hint)?;
+    }
     Ok(exit_of(&tasks))
+}
+
+/// Where to read on about a task that is not where one would like it.
+fn hint(task: &TaskView) -> Option<String> {
+    match task.state {
+        TaskState::Queued => Some(format!("{} says what it waits for", explain_of(task.id))),
+        TaskState::DeadLetter | TaskState::Expired => Some(how_it_ended(task.id)),
+        TaskState::Running | TaskState::Succeeded | TaskState::Cancelled => None,
+    }
+}
+
+fn explain_of(id: TaskId) -> String {
+    format!("`cocoon explain {id}`")
+}
+
+/// What to try where a task failed.
+pub(super) fn how_it_ended(id: TaskId) -> String {
+    format!("{} says how it ended", explain_of(id))
 }
 
 pub(super) async fn list(
@@ -79,7 +103,12 @@ pub(super) async fn explain(
     let explanation = session.gateway.explain_task(arguments.task).await?;
     let mut terminal = world.terminal(session.style);
     view::explanation(&arguments.task.to_string(), &explanation, &mut terminal)?;
-    Ok(Exit::Success)
+    let mut reasons = explanation.reasons.iter();
+    if !reasons.any(|reason| reason.code == ReasonCode::Finished) {
+        return Ok(Exit::Success);
+    }
+    let task = session.gateway.task(arguments.task).await?;
+    Ok(exit_of(&[task]))
 }
 
 pub(super) async fn cancel(
@@ -87,7 +116,10 @@ pub(super) async fn cancel(
     session: &Session,
     world: &mut World<'_>,
 ) -> Result<Exit, Failure> {
-    let task = session.gateway.cancel_task(arguments.task).await?;
+    let task = match session.gateway.cancel_task(arguments.task).await {
+        Ok(task) => task,
+        Err(error) => return Err(refused(arguments.task, error, session).await),
+    };
     let mut terminal = world.terminal(session.style);
     if terminal.style.json {
         terminal.json(&json!({ "task": task }))?;
@@ -95,6 +127,22 @@ pub(super) async fn cancel(
         terminal.line(format_args!("{} {}", task.id, task.state))?;
     }
     Ok(Exit::Success)
+}
+
+/// Why a task does not give, or take, what was asked: a task that failed is a finding to every command that names it.
+pub(super) async fn refused(id: TaskId, error: GatewayError, session: &Session) -> Failure {
+    let problem = error.problem().map(|problem| problem.code);
+    let failure = Failure::from(error);
+    if problem != Some(ProblemCode::WrongState) {
+        return failure;
+    }
+    match session.gateway.task(id).await {
+        Ok(task) if exit_of(std::slice::from_ref(&task)) == Exit::Findings => failure
+            .with_exit(Exit::Findings)
+            .with_remedy(how_it_ended(id)),
+        // The refusal is what was found out; that no more could be is not worth telling.
+        _ => failure,
+    }
 }
 
 /// What is wrong with a task, as the end of a sentence about it.
@@ -198,7 +246,7 @@ pub(super) fn expect_digest(task: &TaskView, submitted: Sha256Digest) -> Result<
         .with_remedy("do not use its output, and tell the operator"))
 }
 
-/// A failed task is a finding; a cancelled one did what was asked.
+/// A task that failed is a finding; a cancelled one did what was asked.
 pub(super) fn exit_of(tasks: &[TaskView]) -> Exit {
     let failed = |task: &TaskView| matches!(task.state, TaskState::DeadLetter | TaskState::Expired);
     if tasks.iter().any(failed) {

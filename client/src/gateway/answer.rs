@@ -1,9 +1,12 @@
 //! Reading answers: bounded, typed, and never trusted to be what they claim.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use protocol::limits::API_BODY_BYTES_MAX;
 use protocol::problem::Problem;
 use reqwest::Response;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 
 use super::AnswerError;
@@ -34,6 +37,13 @@ pub(super) async fn read(mut response: Response) -> Result<Bytes, AnswerError> {
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// When to come back (RFC 9110, section 10.2.3), in seconds as the gateway says it; somebody before it may name a date, which
+/// is not read.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// The problem details of a refusal, or the beginning of whatever came instead.

@@ -38,6 +38,8 @@ pub enum GatewayError {
     Refused {
         action: &'static str,
         problem: Box<Problem>,
+        /// When to come back, where the gateway said so.
+        retry_after: Option<Duration>,
     },
     /// The answer is not what the interface says.
     #[error("the answer of {gateway} to \"{action}\" is not the pool's")]
@@ -161,7 +163,7 @@ impl GatewayError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
-            Self::Refused { problem, .. } => problem.code == ProblemCode::Overloaded,
+            Self::Refused { problem, .. } => is_passing(problem.code),
             Self::BadAnswer { source, .. } => {
                 matches!(
                     source,
@@ -179,8 +181,16 @@ impl GatewayError {
     pub(super) fn had_no_effect(&self) -> bool {
         match self {
             Self::Unreachable { source, .. } => source.is_connect(),
-            Self::Refused { problem, .. } => problem.code == ProblemCode::Overloaded,
+            Self::Refused { problem, .. } => is_passing(problem.code),
             _ => false,
+        }
+    }
+
+    /// How long the gateway wants to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 }
@@ -193,6 +203,11 @@ impl AnswerError {
             Self::Digest { .. } | Self::Length { .. } | Self::Excess { .. } | Self::Subject { .. }
         )
     }
+}
+
+/// Refused before it was begun, and for what passes by itself.
+const fn is_passing(code: ProblemCode) -> bool {
+    matches!(code, ProblemCode::Overloaded | ProblemCode::TooManyRequests)
 }
 
 fn problem_text(problem: &Problem) -> String {
@@ -217,6 +232,9 @@ fn refusal_remedy(code: ProblemCode) -> Option<String> {
         }
         ProblemCode::NotFinished => "wait for it: `cocoon status <task>` shows where it is",
         ProblemCode::Overloaded => "try again in a while",
+        ProblemCode::TooManyRequests => {
+            "ask less at a time, submit tasks in batches, or ask the operator for a higher limit"
+        }
         ProblemCode::QuotaExceeded => {
             "wait until some of your tasks have run, cancel some, or ask the operator for a higher limit"
         }

@@ -7,6 +7,8 @@ use super::GatewayError;
 /// Doubles with each retry.
 const DELAY_FIRST: Duration = Duration::from_millis(200);
 const DELAY_MAX: Duration = Duration::from_secs(5);
+/// Whoever is told to stay away for longer gets the refusal at once.
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 /// With the delays above, some three seconds until a gateway counts as unreachable.
 const RETRIES_DEFAULT: u32 = 4;
 
@@ -54,10 +56,14 @@ pub(super) struct Attempts {
 impl Attempts {
     /// After a failed attempt: returns when it is time for the next, or the error when there is none.
     pub(super) async fn after(&mut self, error: GatewayError) -> Result<(), GatewayError> {
-        if self.retries >= self.count_max || !self.repeat.permits(&error) {
+        let wanted = error.retry_after().unwrap_or_default();
+        let is_last = self.retries >= self.count_max || wanted > RETRY_AFTER_MAX;
+        if is_last || !self.repeat.permits(&error) {
             return Err(error);
         }
-        tokio::time::sleep(delay(self.retries, random_unit())).await;
+        // Behind what the gateway asked for, the jitter still keeps many clients from coming back together.
+        let delay = wanted.saturating_add(delay(self.retries, random_unit()));
+        tokio::time::sleep(delay).await;
         self.retries = self.retries.saturating_add(1);
         Ok(())
     }
@@ -88,6 +94,8 @@ fn random_unit() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use protocol::problem::{Problem, ProblemCode};
+
     use super::*;
     use crate::gateway::AnswerError;
 
@@ -100,6 +108,39 @@ mod tests {
                 excerpt: String::new(),
             },
         }
+    }
+
+    fn refused(code: ProblemCode, retry_after_s: Option<u64>) -> GatewayError {
+        GatewayError::Refused {
+            action: "test",
+            problem: Box::new(Problem::new(code, "")),
+            retry_after: retry_after_s.map(Duration::from_secs),
+        }
+    }
+
+    /// How long after the first attempt the second one is made, if it is.
+    async fn waited(error: GatewayError) -> Option<Duration> {
+        let began = tokio::time::Instant::now();
+        let mut attempts = Retries { count_max: 1 }.of(Repeat::OnlyUnsent);
+        attempts.after(error).await.ok().map(|()| began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_gateway_asks_for_is_waited_for() {
+        for code in [ProblemCode::Overloaded, ProblemCode::TooManyRequests] {
+            let waited = waited(refused(code, Some(7))).await.unwrap();
+            let seven = Duration::from_secs(7);
+            assert!(
+                (seven..=seven + DELAY_FIRST).contains(&waited),
+                "{waited:?}"
+            );
+        }
+        let unsaid = waited(refused(ProblemCode::TooManyRequests, None)).await;
+        assert!(unsaid.unwrap() <= DELAY_FIRST);
+        let too_long = waited(refused(ProblemCode::TooManyRequests, Some(61))).await;
+        assert_eq!(too_long, None);
+        let queue_full = waited(refused(ProblemCode::QuotaExceeded, Some(10))).await;
+        assert_eq!(queue_full, None);
     }
 
     async fn attempts(repeat: Repeat, status: u16) -> u32 {

@@ -15,6 +15,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio_util::io::{InspectReader, ReaderStream};
 
+use super::answer::retry_after;
 use super::call::Call;
 use super::retry::Repeat;
 use super::tasks::task_path;
@@ -57,11 +58,12 @@ impl Gateway {
 
     async fn head_once(&self, call: &Call) -> Result<bool, GatewayError> {
         let request = self.request(call).timeout(call.limit);
-        match self.send_any(call, request).await?.status() {
+        let response = self.send_any(call, request).await?;
+        match response.status() {
             status if status.is_success() => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),
             // An answer to HEAD has no body that could say why.
-            status => Err(self.head_refusal(call, status)),
+            _ => Err(self.head_refusal(call, &response)),
         }
     }
 
@@ -195,8 +197,9 @@ impl Gateway {
             })
     }
 
-    fn head_refusal(&self, call: &Call, status: StatusCode) -> GatewayError {
+    fn head_refusal(&self, call: &Call, response: &Response) -> GatewayError {
         use protocol::problem::{Problem, ProblemCode};
+        let status = response.status();
         let code = match status {
             StatusCode::UNAUTHORIZED if self.access_token.is_none() => {
                 ProblemCode::AccessTokenMissing
@@ -204,6 +207,7 @@ impl Gateway {
             StatusCode::UNAUTHORIZED => ProblemCode::AccessTokenInvalid,
             StatusCode::FORBIDDEN => ProblemCode::RoleInsufficient,
             StatusCode::SERVICE_UNAVAILABLE => ProblemCode::Overloaded,
+            StatusCode::TOO_MANY_REQUESTS => ProblemCode::TooManyRequests,
             status => {
                 return self.bad_answer(call, super::status_error(status, "(empty)".to_owned()));
             }
@@ -211,6 +215,7 @@ impl Gateway {
         GatewayError::Refused {
             action: call.action,
             problem: Box::new(Problem::new(code, format!("status {status}"))),
+            retry_after: retry_after(response.headers()),
         }
     }
 }

@@ -257,13 +257,20 @@ fn a_failed_task_is_a_finding_with_its_fault() {
     fake.cocoon(&["output", id, "-o", "out"])
         .expect(2)
         .says(&["has no output: it is dead-letter"]);
+    // Every command that names it says so with the same exit code.
+    let hint = format!("`cocoon explain {id}` says how it ended");
+    for command in ["status", "cancel", "receipt", "attestation"] {
+        fake.cocoon(&[command, id]).expect(2).says(&[&hint]);
+    }
+    fake.cocoon(&["explain", id]).expect(2);
 }
 
 #[test]
 fn a_task_that_does_not_fit_never_reaches_the_network() {
     let fake = Fake::honest();
     fake.write("x", &[0; 4]);
-    let cases: [(&[&str], &str); 8] = [
+    fake.write("y", b"ab\xff");
+    let cases: [(&[&str], &str); 9] = [
         (
             &["submit", "sha256"],
             "there is no operation `sha256`; the catalogue has",
@@ -295,6 +302,10 @@ fn a_task_that_does_not_fit_never_reaches_the_network() {
         (
             &["submit", "sha256_batch", "x", "--priority", "10"],
             "10 is not in 0..=9",
+        ),
+        (
+            &["submit", "embed", "-p", "model=all-MiniLM-L6-v2", "x", "y"],
+            "the input y is no text in UTF-8: byte 2 is none of it",
         ),
     ];
     for (arguments, part) in cases {

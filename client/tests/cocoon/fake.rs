@@ -59,6 +59,8 @@ pub(crate) enum Mischief {
     Shows(TaskState),
     /// The first answers are refusals for overload.
     Overloaded { times: u32 },
+    /// The first answer is that the user asked too much, for a second.
+    Limited,
 }
 
 #[derive(Default)]
@@ -158,6 +160,12 @@ async fn door(
                 times => Mischief::Overloaded { times: times - 1 },
             };
             return Refusal(ProblemCode::Overloaded).into_response();
+        }
+        if pool.mischief == Mischief::Limited {
+            pool.mischief = Mischief::None;
+            let mut refusal = Refusal(ProblemCode::TooManyRequests).into_response();
+            refusal.headers_mut().insert("retry-after", 1.into());
+            return refusal;
         }
         pool.mischief
     };
@@ -331,7 +339,10 @@ async fn list(
 }
 
 /// Two sentences; the second is no line of its own for a terminal.
-async fn explanation() -> Json<Value> {
+async fn explanation(State(pool): State<Shared>) -> Json<Value> {
+    if pool.lock().unwrap().mischief == Mischief::TasksFail {
+        return Json(json!({ "reasons": [{ "code": "finished", "text": "it is a dead letter" }] }));
+    }
     Json(json!({ "reasons": [
         { "code": "workers-busy", "text": "it waits for a free place" },
         { "code": "said-by-a-later-gateway", "text": "and\u{1b}[2J more" },
@@ -342,10 +353,22 @@ async fn cancel(
     State(pool): State<Shared>,
     Path(id): Path<String>,
 ) -> Result<Json<TaskView>, Refusal> {
-    find(&pool, &id, |_, task| {
+    let cancelled = |task: &mut Finished| {
         task.view.state = TaskState::Cancelled;
         Json(task.view.clone())
-    })
+    };
+    find(&pool, &id, |_, task| unless_failed(task, cancelled))?
+}
+
+/// A dead letter has neither output nor receipt, and cannot be cancelled.
+fn unless_failed<T>(
+    task: &mut Finished,
+    give: impl FnOnce(&mut Finished) -> T,
+) -> Result<T, Refusal> {
+    if task.view.state == TaskState::DeadLetter {
+        return Err(Refusal(ProblemCode::WrongState));
+    }
+    Ok(give(task))
 }
 
 async fn output(State(pool): State<Shared>, Path(id): Path<String>) -> Result<Vec<u8>, Refusal> {
@@ -365,18 +388,16 @@ async fn receipt(
     State(pool): State<Shared>,
     Path(id): Path<String>,
 ) -> Result<Json<Receipt>, Refusal> {
-    find(&pool, &id, |_, task| Json(task.receipt.clone()))
+    let receipt = |task: &mut Finished| Json(task.receipt.clone());
+    find(&pool, &id, |_, task| unless_failed(task, receipt))?
 }
 
 async fn attestation(
     State(pool): State<Shared>,
     Path(id): Path<String>,
 ) -> Result<&'static str, Refusal> {
-    find(
-        &pool,
-        &id,
-        |_, _| r#"{"schema": "a record", "suite": 4865}"#,
-    )
+    let record = |_: &mut Finished| r#"{"schema": "a record", "suite": 4865}"#;
+    find(&pool, &id, |_, task| unless_failed(task, record))?
 }
 
 async fn has_blob(State(pool): State<Shared>, Path(sha256): Path<String>) -> StatusCode {

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
+use protocol::problem::ProblemCode;
 use protocol::task::TaskState;
 
 use crate::fake::{Fake, Mischief};
@@ -14,7 +15,7 @@ const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785
 fn submitted(fake: &Fake) -> String {
     fake.write("a", b"abc");
     let ran = fake.cocoon(&["submit", "sha256_batch", "a"]).expect(0);
-    ran.output.trim().to_owned()
+    ran.says(&["`cocoon explain 01"]).output.trim().to_owned()
 }
 
 #[test]
@@ -265,6 +266,18 @@ fn an_overloaded_gateway_is_asked_again() {
     fake.cocoon(&["status", &id]).expect(0);
 }
 
+#[test]
+fn a_user_who_asked_too_much_waits_as_told() {
+    let fake = Fake::honest();
+    fake.turns(Mischief::Limited);
+    submitted(&fake);
+    assert_eq!(fake.requests().len(), 2);
+    fake.turns(Mischief::Refuses(ProblemCode::TooManyRequests));
+    fake.cocoon(&["list"])
+        .expect(1)
+        .says(&["submit tasks in batches"]);
+}
+
 /// A restart of the gateway takes longer than a single call is patient.
 #[test]
 fn a_wait_rides_out_an_outage() {
@@ -294,7 +307,10 @@ fn a_queued_task_shows_no_worker_and_a_running_one_no_fault() {
     let fake = Fake::honest();
     let id = submitted(&fake);
     fake.turns(Mischief::Shows(TaskState::Queued));
-    let queued = fake.cocoon(&["status", &id]).expect(0);
+    let queued = fake
+        .cocoon(&["status", &id])
+        .expect(0)
+        .says(&[&format!("`cocoon explain {id}` says what it waits for")]);
     assert!(!queued.output.contains("worker-1"), "{}", queued.output);
     fake.turns(Mischief::Shows(TaskState::Running));
     let running = fake.cocoon(&["status", &id]).expect(0).says(&["worker-1"]);

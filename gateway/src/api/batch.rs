@@ -34,7 +34,6 @@ const MEDIA_TYPE: &str = "application/x-ndjson";
     responses(
         (status = 200, description = "One outcome a line, in order", body = BatchOutcome, content_type = "application/x-ndjson"),
         (status = 413, description = "Too many lines or bytes", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn submit_batch(

@@ -27,13 +27,12 @@ use crate::problem::ApiProblem;
     path = "/v1/blobs/{sha256}",
     tag = "blobs",
     security(("access_token" = ["client"])),
-    params(("sha256" = String, Path, description = "SHA-256 of the bytes, 64 hexadecimal digits")),
+    params(("sha256" = Sha256Digest, Path, description = "SHA-256 of the bytes")),
     request_body(content_type = "application/octet-stream", description = "Up to 1 GiB"),
     responses(
         (status = 201, description = "Stored", body = OutputView),
         (status = 400, description = "The bytes have another digest or length", body = Problem),
         (status = 413, description = "Too large", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn upload(
@@ -67,7 +66,7 @@ pub(super) async fn upload(
     path = "/v1/blobs/{sha256}",
     tag = "blobs",
     security(("access_token" = ["client"])),
-    params(("sha256" = String, Path, description = "SHA-256 of the bytes, 64 hexadecimal digits")),
+    params(("sha256" = Sha256Digest, Path, description = "SHA-256 of the bytes")),
     responses(
         (status = 200, description = "It is there; `content-length` is its size"),
         (status = 404, description = "It is not, or is another user's"),

@@ -6,7 +6,6 @@ use axum::Json;
 use axum::extract::State;
 use protocol::api::{OperationView, ParameterView};
 use protocol::catalogue::{Inputs, OPERATIONS, Operation, ParameterKind};
-use protocol::problem::Problem;
 
 use super::access::Client;
 use crate::gateway::Gateway;
@@ -20,7 +19,6 @@ use crate::worker::LiveSession;
     security(("access_token" = ["client"])),
     responses(
         (status = 200, description = "Every operation with its parameters", body = Vec<OperationView>),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn operations(

@@ -22,16 +22,16 @@ use protocol::problem::{Problem, ProblemCode};
 use protocol::task::TaskState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::sync::SemaphorePermit;
 use utoipa::ToSchema;
 
 use super::access::Client;
-use super::json::{JsonBody, held, reserve};
+use super::json::{JsonBody, held};
 use super::submission;
 use crate::abandoned::Wanted;
 use crate::gateway::Gateway;
 use crate::limits::{EMBEDDINGS_NOBODY_WAIT, EMBEDDINGS_TEXTS_MAX, EMBEDDINGS_WAIT};
 use crate::problem::ApiProblem;
+use crate::shares::Memory;
 use crate::store::{NewTask, Payload};
 
 const OPERATION: &str = "embed";
@@ -134,7 +134,6 @@ struct Usage {
         (status = 413, description = "A limit was exceeded; `limit` names it", body = Problem),
         (status = 422, description = "A field cannot be served; `field` names it", body = Problem),
         (status = 504, description = "No worker finished it in time", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn embed(
@@ -145,7 +144,7 @@ pub(super) async fn embed(
     let encoding = request.encoding_format;
     let texts = texts(request)?;
     let count = texts.len();
-    let memory = reserve(count.saturating_mul(ANSWER_TEXT_BYTES))?;
+    let memory = client.reserve(count.saturating_mul(ANSWER_TEXT_BYTES))?;
     let wanted = submit(&gateway, &client, texts).await?;
     settle(&gateway, &client, wanted.tasks()).await?;
     let (mut vectors, mut tokens) = (Vec::with_capacity(count), 0_u64);
@@ -163,7 +162,7 @@ pub(super) async fn embed(
     Ok(respond(answer, memory, &wanted.fetched()))
 }
 
-fn respond(answer: Vec<u8>, memory: SemaphorePermit<'static>, tasks: &[TaskId]) -> Response {
+fn respond(answer: Vec<u8>, memory: Memory, tasks: &[TaskId]) -> Response {
     let length = HeaderValue::from(answer.len());
     let mut response = Response::new(held(answer, memory));
     let headers = response.headers_mut();

@@ -10,6 +10,7 @@ use futures_util::{Stream, stream};
 use protocol::TaskId;
 use protocol::api::TaskView;
 use protocol::problem::Problem;
+use utoipa::ToSchema;
 
 use super::access::Client;
 use super::tasks::view;
@@ -28,10 +29,10 @@ use crate::store::{TaskScope, TaskWatch};
     path = "/v1/tasks/{id}/events",
     tag = "tasks",
     security(("access_token" = ["client"])),
-    params(("id" = String, Path, description = "The task's id")),
+    params(("id" = TaskId, Path, description = "The task's id")),
     responses(
-        (status = 200, description = "Events `task`", body = TaskView, content_type = "text/event-stream"),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 200, description = "Events", body = TaskEvent, content_type = "text/event-stream"),
+        (status = 404, description = "There is no such task, or it is another user's", body = Problem),
     ),
 )]
 pub(super) async fn follow(
@@ -58,6 +59,17 @@ pub(super) async fn follow(
         Some((Ok(event), following))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(EVENTS_KEEP_ALIVE)))
+}
+
+/// One event, for the description alone.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "its schema is what it is for")]
+pub(super) struct TaskEvent {
+    /// `task`.
+    event: String,
+    /// A `TaskView` in JSON.
+    #[schema(content_media_type = "application/json")]
+    data: String,
 }
 
 struct Following {

@@ -32,10 +32,10 @@ use crate::worker::LiveSession;
     path = "/v1/tasks/{id}/explanation",
     tag = "tasks",
     security(("access_token" = ["client"])),
-    params(("id" = String, Path, description = "The task's id")),
+    params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 200, description = "Sentences, most important first", body = Explanation),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "There is no such task, or it is another user's", body = Problem),
     ),
 )]
 pub(super) async fn task(
@@ -63,10 +63,10 @@ pub(super) async fn task(
     path = "/v1/workers/{id}/explanation",
     tag = "workers",
     security(("access_token" = ["operator"])),
-    params(("id" = String, Path, description = "The worker's name")),
+    params(("id" = WorkerId, Path, description = "The worker's name")),
     responses(
         (status = 200, description = "Sentences, most important first", body = Explanation),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "No worker of that name is enrolled", body = Problem),
     ),
 )]
 pub(super) async fn worker(
@@ -372,7 +372,7 @@ fn at_work(worker: &WorkerView, offers: &Offers, now_ms: u64) -> Reason {
         let running = counted(u64::from(worker.tasks_running), "task", "tasks");
         return reason(
             ReasonCode::Running,
-            format!("it has {running}; it offers {names}"),
+            format!("it is well: it has {running}, and offers {names}"),
         );
     }
     let silent_ms = now_ms.saturating_sub(asked_ms);
@@ -381,9 +381,9 @@ fn at_work(worker: &WorkerView, offers: &Offers, now_ms: u64) -> Reason {
         return reason(ReasonCode::NotAsking, text);
     }
     let text = match offers.queued {
-        0 => format!("nothing is queued that it offers: {names}"),
+        0 => format!("it is well: nothing is queued that it offers, {names}"),
         queued => format!(
-            "{} of what it offers: {names}",
+            "it is well: {} of what it offers, {names}",
             counted(queued, "task is queued", "tasks are queued")
         ),
     };

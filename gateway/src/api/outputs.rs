@@ -26,11 +26,11 @@ use crate::store::{LookupError, StoredAttestation};
     path = "/v1/tasks/{id}/output",
     tag = "tasks",
     security(("access_token" = ["client"])),
-    params(("id" = String, Path, description = "The task's id")),
+    params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 200, description = "The bytes; `etag` is their SHA-256", content_type = "application/octet-stream"),
         (status = 409, description = "The task has no output (yet)", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "There is no such task, or it is another user's", body = Problem),
     ),
 )]
 pub(super) async fn output(
@@ -53,11 +53,11 @@ pub(super) async fn output(
     path = "/v1/tasks/{id}/receipt",
     tag = "tasks",
     security(("access_token" = ["client"])),
-    params(("id" = String, Path, description = "The task's id")),
+    params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 200, description = "The receipt, to be verified offline", body = Receipt),
         (status = 409, description = "The task has no receipt (yet)", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "There is no such task, or it is another user's", body = Problem),
     ),
 )]
 pub(super) async fn receipt(
@@ -77,11 +77,11 @@ pub(super) async fn receipt(
     path = "/v1/tasks/{id}/attestation",
     tag = "tasks",
     security(("access_token" = ["client"])),
-    params(("id" = String, Path, description = "The task's id")),
+    params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 200, description = "The record", content_type = "application/json"),
         (status = 409, description = "The task has no receipt (yet)", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "There is no such task, or it is another user's", body = Problem),
     ),
 )]
 pub(super) async fn attestation(

@@ -24,7 +24,6 @@ use crate::problem::{ApiProblem, chain};
     responses(
         (status = 200, description = "The policy in force", body = AppraisalPolicyView),
         (status = 409, description = "The file is refused; the former policy stays", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn reload(

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use protocol::api::PoolStatus;
-use protocol::problem::Problem;
 
 use super::access::Operator;
 use crate::gateway::Gateway;
@@ -19,7 +18,6 @@ use crate::problem::ApiProblem;
     security(("access_token" = ["operator"])),
     responses(
         (status = 200, description = "Counts, trust anchor, appraisal policy and collateral", body = PoolStatus),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn status(

@@ -44,7 +44,6 @@ use crate::store::{CancelOutcome, ListQuery, RedriveOutcome, TaskScope};
         (status = 409, description = "The idempotency key was used for another task", body = Problem),
         (status = 413, description = "A limit was exceeded; `limit` names it", body = Problem),
         (status = 422, description = "The task does not fit the catalogue; `field` says where", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn submit(
@@ -128,6 +127,7 @@ pub(super) async fn view(
 #[into_params(parameter_in = Query)]
 pub(super) struct Wait {
     /// Wait up to so many seconds (30 at most) for the task to finish.
+    #[param(maximum = 30)]
     wait_s: Option<u32>,
 }
 
@@ -139,10 +139,11 @@ pub(super) struct Wait {
     path = "/v1/tasks/{id}",
     tag = "tasks",
     security(("access_token" = ["client"])),
-    params(("id" = String, Path, description = "The task's id"), Wait),
+    params(("id" = TaskId, Path, description = "The task's id"), Wait),
     responses(
         (status = 200, description = "The task", body = TaskView),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 413, description = "A request waits 30 s at most", body = Problem),
+        (status = 404, description = "There is no such task, or it is another user's", body = Problem),
     ),
 )]
 pub(super) async fn show(
@@ -185,8 +186,10 @@ pub(super) struct Page {
     #[param(value_type = Option<TaskState>)]
     state: Option<String>,
     /// At most so many; 100 unless said, 1,000 at most.
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u32>,
     /// Where the page before ended.
+    #[param(value_type = Option<TaskId>)]
     cursor: Option<String>,
     /// Every user's tasks; for operators.
     #[serde(default)]
@@ -202,7 +205,8 @@ pub(super) struct Page {
     params(Page),
     responses(
         (status = 200, description = "A page of tasks", body = TaskList),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 403, description = "`all` is for operators", body = Problem),
+        (status = 413, description = "A page has so many tasks", body = Problem),
     ),
 )]
 pub(super) async fn list(
@@ -261,11 +265,11 @@ fn list_query(client: &Client, page: &Page) -> Result<ListQuery, ApiProblem> {
     path = "/v1/tasks/{id}/cancel",
     tag = "tasks",
     security(("access_token" = ["client"])),
-    params(("id" = String, Path, description = "The task's id")),
+    params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 200, description = "Cancelled", body = TaskView),
         (status = 409, description = "It had finished", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "There is no such task, or it is another user's", body = Problem),
     ),
 )]
 pub(super) async fn cancel(
@@ -288,11 +292,11 @@ pub(super) async fn cancel(
     path = "/v1/tasks/{id}/redrive",
     tag = "tasks",
     security(("access_token" = ["operator"])),
-    params(("id" = String, Path, description = "The task's id")),
+    params(("id" = TaskId, Path, description = "The task's id")),
     responses(
         (status = 200, description = "Queued again", body = TaskView),
         (status = 409, description = "It is no dead letter", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "There is no such task, or it is another user's", body = Problem),
     ),
 )]
 pub(super) async fn redrive(

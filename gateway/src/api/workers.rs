@@ -33,7 +33,6 @@ use crate::store::{CreateWorkerError, EnrolmentSecret, Order, RefusalRecord, Wor
     responses(
         (status = 201, description = "Enrolled", body = CreatedWorker),
         (status = 409, description = "There is one of that name", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn create(
@@ -73,7 +72,6 @@ pub(super) async fn create(
     security(("access_token" = ["operator"])),
     responses(
         (status = 200, description = "Workers with their sessions", body = WorkerList),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn list(
@@ -94,10 +92,10 @@ pub(super) async fn list(
     path = "/v1/workers/{id}",
     tag = "workers",
     security(("access_token" = ["operator"])),
-    params(("id" = String, Path, description = "The worker's name")),
+    params(("id" = WorkerId, Path, description = "The worker's name")),
     responses(
         (status = 200, description = "The worker with its session", body = WorkerView),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "No worker of that name is enrolled", body = Problem),
     ),
 )]
 pub(super) async fn show(
@@ -116,10 +114,10 @@ pub(super) async fn show(
     path = "/v1/workers/{id}",
     tag = "workers",
     security(("access_token" = ["operator"])),
-    params(("id" = String, Path, description = "The worker's name")),
+    params(("id" = WorkerId, Path, description = "The worker's name")),
     responses(
         (status = 204, description = "Taken out"),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "No worker of that name is enrolled", body = Problem),
     ),
 )]
 pub(super) async fn delete(
@@ -144,10 +142,10 @@ pub(super) async fn delete(
     path = "/v1/workers/{id}/drain",
     tag = "workers",
     security(("access_token" = ["operator"])),
-    params(("id" = String, Path, description = "The worker's name")),
+    params(("id" = WorkerId, Path, description = "The worker's name")),
     responses(
         (status = 200, description = "Draining", body = WorkerView),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "No worker of that name is enrolled", body = Problem),
     ),
 )]
 pub(super) async fn drain(
@@ -166,10 +164,10 @@ pub(super) async fn drain(
     path = "/v1/workers/{id}/undrain",
     tag = "workers",
     security(("access_token" = ["operator"])),
-    params(("id" = String, Path, description = "The worker's name")),
+    params(("id" = WorkerId, Path, description = "The worker's name")),
     responses(
         (status = 200, description = "No longer draining", body = WorkerView),
-        (status = "default", description = "Refused", body = Problem),
+        (status = 404, description = "No worker of that name is enrolled", body = Problem),
     ),
 )]
 pub(super) async fn undrain(
@@ -187,11 +185,10 @@ pub(super) async fn undrain(
     path = "/v1/workers/{id}/attestation",
     tag = "workers",
     security(("access_token" = ["operator"])),
-    params(("id" = String, Path, description = "The worker's name")),
+    params(("id" = WorkerId, Path, description = "The worker's name")),
     responses(
         (status = 200, description = "The record, for `cocoon-attest`", content_type = "application/json"),
         (status = 404, description = "It has never been admitted", body = Problem),
-        (status = "default", description = "Refused", body = Problem),
     ),
 )]
 pub(super) async fn attestation(

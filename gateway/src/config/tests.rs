@@ -38,6 +38,15 @@ fn a_complete_file_is_read_with_defaults() {
     assert_eq!(config.attestation.pccs_ca, None);
     assert_eq!(config.lease_duration.as_secs(), 30);
     assert_eq!(config.queued_per_user_max, 1_000_000);
+    let UserLimits {
+        requests_per_s,
+        burst_max,
+        in_flight_max,
+    } = config.users;
+    assert_eq!(
+        (requests_per_s, burst_max, in_flight_max),
+        (1_000, 5_000, 1_024)
+    );
     assert_eq!(config.retention.as_secs(), 30 * 86_400);
 }
 
@@ -52,6 +61,9 @@ certificate = 7
 certificate = "a"
 key = "b"
 colour = "blue"
+requests_per_user_per_s = 0
+burst_per_user_max = 1.5
+in_flight_per_user_max = 65537
 [attestation]
 appraisal_policy = ""
 collateral_dir = "c"
@@ -72,6 +84,9 @@ retention_days = 0
         "`tasks.lease_duration_s` must be a whole number from 1 to 3600",
         "`tasks.retention_days` must be a whole number from 1 to 3650",
         "`tasks.queued_per_user_max` must be a whole number from 1 to 1000000000",
+        "`api.requests_per_user_per_s` must be a whole number from 1 to 1000000",
+        "`api.burst_per_user_max` must be a whole number from 1 to 1000000",
+        "`api.in_flight_per_user_max` must be a whole number from 1 to 65536",
         "`surprise` is not a key of this file",
         "`api.colour` is not a key of this file",
     ] {
@@ -80,7 +95,7 @@ retention_days = 0
             "{key} is not in {seen:#?}"
         );
     }
-    assert_eq!(seen.len(), 11, "{seen:#?}");
+    assert_eq!(seen.len(), 14, "{seen:#?}");
 }
 
 #[test]

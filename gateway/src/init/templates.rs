@@ -2,7 +2,8 @@
 
 use super::Initialise;
 use crate::config::{
-    METRICS_ADDRESS_DEFAULT, QUEUED_PER_USER_DEFAULT, REATTEST_INTERVAL_S_DEFAULT,
+    BURST_PER_USER_DEFAULT, IN_FLIGHT_PER_USER_DEFAULT, METRICS_ADDRESS_DEFAULT,
+    QUEUED_PER_USER_DEFAULT, REATTEST_INTERVAL_S_DEFAULT, REQUESTS_PER_USER_PER_S_DEFAULT,
     RETENTION_DAYS_DEFAULT, SESSION_AGE_S_DEFAULT,
 };
 
@@ -37,6 +38,11 @@ key = "tls/worker-listener.key"           # used nowhere else
 address = "0.0.0.0:{api_port}"
 certificate = "tls/api.pem"               # from tls/api-ca.pem; any server certificate will do
 key = "tls/api.key"
+# What one user's access tokens may ask, all together: so many requests a second in the long run, so many at once after a
+# pause, so many in progress at a time. A further one is refused with 429 and told when to come back. A batch is one request.
+requests_per_user_per_s = {REQUESTS_PER_USER_PER_S_DEFAULT}
+burst_per_user_max = {BURST_PER_USER_DEFAULT}
+in_flight_per_user_max = {IN_FLIGHT_PER_USER_DEFAULT}
 
 # /metrics, /healthz, /readyz, in plain HTTP: keep it on loopback.
 [metrics]

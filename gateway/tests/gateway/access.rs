@@ -69,6 +69,52 @@ fn fill(path: &str, operation: &Value) -> String {
     filled
 }
 
+/// Those that no handler sees, too.
+#[tokio::test]
+async fn every_refusal_is_a_problem_with_the_requests_id() {
+    let pool = Pool::start().await;
+    let client = pool.https(&pool.client("alice").await);
+    let send = |method: Method, path: &'static str| {
+        let client = client.clone();
+        async move {
+            let id = [("x-request-id", "mine-1")];
+            let answer = client.send(method, path, &id, bytes::Bytes::new()).await;
+            assert_eq!(answer.header("x-request-id"), "mine-1", "{answer:?}");
+            answer
+        }
+    };
+    for path in [
+        "/",
+        "/v1",
+        "/v1/nothing",
+        "/v1/tasks/",
+        "/v1//tasks",
+        "/v1/tasks/x/y/z",
+    ] {
+        send(Method::GET, path).await.refuses(404, "not-found");
+    }
+    for method in [
+        Method::PATCH,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::DELETE,
+    ] {
+        for path in ["/v1/tasks", "/v1/tasks/x", "/v1/blobs/x", "/openapi.json"] {
+            let answer = send(method.clone(), path).await;
+            answer.refuses(405, "method-not-allowed");
+        }
+    }
+    send(Method::POST, "/v1/embeddings")
+        .await
+        .refuses(415, "unsupported-media-type");
+    send(Method::GET, "/v1/tasks/%ff")
+        .await
+        .refuses(400, "malformed-request");
+    send(Method::GET, "/v1/tasks?limit=x")
+        .await
+        .refuses(400, "malformed-request");
+}
+
 #[tokio::test]
 async fn a_revoked_access_token_is_no_longer_valid() {
     let pool = Pool::start().await;

@@ -17,6 +17,8 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::document::expect_described;
+
 #[derive(Clone)]
 pub(crate) struct Https {
     address: SocketAddr,
@@ -44,6 +46,15 @@ impl Answer {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Asserts that this is a problem of that status. An answer to HEAD has no body.
+    #[track_caller]
+    pub(crate) fn refuses_as(&self, method: &Method, status: u16) {
+        assert_eq!(self.status, status, "{self:?}");
+        let media_type = self.header("content-type");
+        assert_eq!(media_type, "application/problem+json", "{self:?}");
+        assert_eq!(self.body.is_empty(), method == Method::HEAD, "{self:?}");
     }
 
     /// Asserts that this is the problem of that status and code.
@@ -117,7 +128,7 @@ impl Https {
     ) -> Answer {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let mut request = Request::builder()
-            .method(method)
+            .method(method.clone())
             .uri(path)
             .header("host", "localhost");
         if let Some(token) = &self.token {
@@ -130,7 +141,9 @@ impl Https {
         match &self.tls {
             Some(tls) => {
                 let name = ServerName::try_from("localhost").unwrap();
-                exchange(tls.connect(name, stream).await.unwrap(), request).await
+                let answer = exchange(tls.connect(name, stream).await.unwrap(), request).await;
+                expect_described(&method, path, &answer);
+                answer
             }
             None => exchange(stream, request).await,
         }

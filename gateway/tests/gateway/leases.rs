@@ -277,7 +277,7 @@ async fn messages_outside_their_limits_are_refused() {
     worker
         .request(Method::POST, "/v1/lease", &[], Vec::new())
         .await
-        .refuses(400, "malformed-request");
+        .refuses(415, "unsupported-media-type");
     worker
         .request(Method::GET, "/v1/lease", &[], Vec::new())
         .await

@@ -12,6 +12,7 @@ mod admission;
 mod blobs;
 mod collateral;
 mod command_line;
+mod document;
 mod embeddings;
 mod events;
 mod explain;
@@ -28,6 +29,7 @@ mod reappraisal;
 mod references;
 mod servers;
 mod sessions;
+mod shares;
 mod tasks;
 mod worker;
 

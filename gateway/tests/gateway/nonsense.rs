@@ -154,3 +154,44 @@ async fn a_worker_listener_speaks_nothing_but_the_attested_protocol() {
         assert!(connected.is_err());
     }
 }
+
+/// Whoever still writes when the refusal is there must be able to read it.
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_still_writes() {
+    let pool = Pool::start().await;
+    let https = pool.operator();
+    let token = &pool.operator;
+    let head = |path: &str, authorization: &str, bytes: usize| {
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {authorization}\r\n\
+             content-type: text/plain\r\nconnection: close\r\ncontent-length: {bytes}\r\n\r\n"
+        )
+    };
+    for (path, authorization, status) in [
+        ("/v1/tasks", token.as_str(), "415"),
+        ("/v1/tasks", "ccn_short", "401"),
+        ("/v1/nothing", token, "404"),
+        ("/openapi.json", token, "405"),
+    ] {
+        let body = vec![b'x'; 1_000_000];
+        let mut stream = https.raw().await;
+        let head = head(path, authorization, body.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // Time for a gateway that does not wait to have closed.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for piece in body.chunks(100_000) {
+            stream.write_all(piece).await.unwrap();
+            stream.flush().await.unwrap();
+        }
+        let answer = answer_to(&mut stream, b"").await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{path}: {answer}"
+        );
+    }
+    // A large one is not waited for.
+    let large = head("/v1/tasks", token, 10_000_000);
+    let answer = answer_to(&mut https.raw().await, large.as_bytes()).await;
+    assert!(answer.starts_with(b"HTTP/1.1 415"));
+}

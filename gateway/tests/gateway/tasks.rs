@@ -169,7 +169,7 @@ async fn a_body_that_cannot_be_read_says_why() {
         let problem = alice
             .send(Method::POST, "/v1/tasks", headers, body)
             .await
-            .refuses(400, "malformed-request");
+            .refuses(415, "unsupported-media-type");
         assert_eq!(problem["field"], "content-type");
     }
     let too_large = Bytes::from(vec![b' '; 16 * 1024 * 1024 + 1]);
@@ -242,7 +242,7 @@ async fn a_batch_answers_each_line() {
     alice
         .post("/v1/tasks:batch", &Value::Null)
         .await
-        .refuses(400, "malformed-request");
+        .refuses(415, "unsupported-media-type");
 }
 
 #[tokio::test]

@@ -117,6 +117,13 @@ impl Operation {
         (self.name == "embed").then_some(&models::ALL_MINILM_L6_V2)
     }
 
+    /// Whether each input is a text in UTF-8; a worker refuses any other.
+    #[must_use]
+    pub fn takes_text(&self) -> bool {
+        // Language models are all that reads text.
+        self.model().is_some()
+    }
+
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
         self.parameters

@@ -31,7 +31,6 @@ pub struct Receipt {
     /// The leaf's position in the batch.
     pub index: u64,
     /// Inclusion proof (RFC 9162, section 2.1.3): hashes from the leaf up, hexadecimal.
-    #[schema(value_type = Vec<String>)]
     pub proof: Vec<crate::Sha256Digest>,
     /// The batch's signed statement, a compact JWS.
     pub statement: String,

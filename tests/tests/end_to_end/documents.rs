@@ -56,12 +56,15 @@ async fn every_command_of_the_documents_works() {
     for name in DOCUMENTS {
         for block in shell_blocks(&read(name)) {
             if !is_run_by_ci(&block) {
-                run_block(name, &block, &folder, &home);
+                run_block(BASH, name, &block, &folder, &home);
                 run += 1;
             }
         }
     }
     assert!(run > 0, "the documents show nothing that a user could try");
+    // Not everybody's shell is bash.
+    let block = format!(". {DEVNET_FOLDER}/env\ncocoon operations\ncocoon-admin status");
+    run_block(&["sh", "-euc"], "any shell", &block, &folder, &home);
 }
 
 /// A program's help and hints name commands of the others: each stands whole on a line of its own, and is understood.
@@ -113,14 +116,18 @@ fn says(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+const BASH: &[&str] = &["bash", "-euo", "pipefail", "-c"];
+
 /// As a user would paste it, in the repository's root, with a home of its own.
-fn run_block(document: &str, block: &str, folder: &Path, home: &Path) {
+fn run_block(shell: &[&str], document: &str, block: &str, folder: &Path, home: &Path) {
     let script = block.replace(
         DEVNET_FOLDER,
         folder.to_str().unwrap().trim_end_matches('/'),
     );
-    let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", &script])
+    let (program, options) = shell.split_first().unwrap();
+    let output = Command::new(program)
+        .args(options)
+        .arg(&script)
         .current_dir(workspace_root())
         .env_clear()
         .env("PATH", "/usr/bin:/bin")

@@ -62,11 +62,15 @@ async fn text_becomes_vectors_whose_neighbours_make_sense() {
         .map(|text| text.as_bytes().to_vec())
         .collect();
     let parameters = json!({"model": "all-MiniLM-L6-v2"});
-    let task = pool.submit("embed", parameters.clone(), &texts).await;
-    // Beside it a task whose text is none, and one that needs no model.
-    let broken = pool
-        .submit("embed", parameters, &[b"whole".to_vec(), vec![0xff]])
-        .await;
+    let task = pool.submit("embed", parameters, &texts).await;
+    // Beside it a task whose text is none, which `cocoon` would not submit, and one that needs no model.
+    let broken = json!({
+        "operation": "embed",
+        "parameters": {"model": "all-MiniLM-L6-v2"},
+        "inputs": [{"data": "d2hvbGU="}, {"data": "/w=="}],
+    });
+    let broken = serde_json::from_value(broken).unwrap();
+    let broken = pool.client().submit(&broken).await.unwrap();
     let digest = pool.submit("sha256_batch", json!({}), &texts).await;
     let finished = pool.wait_state(task.id, TaskState::Succeeded).await;
     let output = pool.output(&finished).await;

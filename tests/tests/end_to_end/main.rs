@@ -8,6 +8,7 @@
 mod commands;
 mod documents;
 mod embed;
+mod interface;
 mod listeners;
 mod loss;
 mod outputs;

@@ -208,11 +208,14 @@ fn a_worker_that_gets_nothing_says_why() {
     let reasons = idle(&live, &offers(Some(NOW_MS), 0), NOW_MS);
     assert_eq!(
         reasons[0].text,
-        "nothing is queued that it offers: gemm version 1"
+        "it is well: nothing is queued that it offers, gemm version 1"
     );
 
     let mut busy = worker(WorkerState::Live);
     busy.tasks_running = 2;
     let reasons = idle(&busy, &offers(Some(NOW_MS), 0), NOW_MS);
-    assert_eq!(reasons[0].text, "it has 2 tasks; it offers gemm version 1");
+    assert_eq!(
+        reasons[0].text,
+        "it is well: it has 2 tasks, and offers gemm version 1"
+    );
 }
