@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 
 use super::harness::{LEASE_MS, NOW_MS, Pool, Worker, output, reference};
 use super::pool;
-use crate::store::TaskScope;
+use crate::store::{RedriveOutcome, TaskScope};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -132,10 +132,11 @@ impl Model {
             }
             Step::Redrive { task } => {
                 if let Some(&task) = pick(&self.tasks, task) {
-                    self.pool.store.redrive(vec![task]).await.unwrap();
-                    self.kept_from.remove(&task);
-                    self.finished
-                        .retain(|known, state| *known != task || *state != TaskState::DeadLetter);
+                    let outcomes = self.pool.store.redrive(vec![task]).await.unwrap();
+                    if outcomes == [RedriveOutcome::Queued] {
+                        self.kept_from.remove(&task);
+                        self.finished.remove(&task);
+                    }
                 }
             }
             Step::Wait { ms } => {
