@@ -216,7 +216,7 @@ async fn an_operation_that_waited_long_takes_turns_like_the_others() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: super::cases(32), ..ProptestConfig::default() })]
 
     /// As long as two flows both have tasks, they get as many as each other, to within two: whoever else comes and goes,
     /// and however leases are cut.

@@ -261,7 +261,7 @@ fn pick<T>(of: &[T], number: usize) -> Option<&T> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: super::cases(48), ..ProptestConfig::default() })]
 
     #[test]
     fn no_sequence_breaks_the_invariants(steps in prop::collection::vec(step(), 1..60)) {
