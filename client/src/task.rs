@@ -10,6 +10,7 @@ mod tests;
 use protocol::api::{InputSource, SubmitTask, TaskView};
 use protocol::catalogue::{Operation, TaskFault};
 use protocol::limits::{API_BODY_BYTES_MAX, INLINE_BYTES_MAX};
+use protocol::requirements::Requirements;
 use protocol::task::{TaskBody, TaskBodyError, task_digest};
 use protocol::{IdempotencyKey, Sha256Digest, TaskId};
 use serde_json::{Map, Value};
@@ -31,6 +32,7 @@ pub struct Schedule {
     pub priority: Option<u8>,
     pub deadline_s: Option<u32>,
     pub max_attempts: Option<u32>,
+    pub requirements: Requirements,
 }
 
 /// A task that fits the catalogue, with its digest.
@@ -228,6 +230,7 @@ impl PreparedTask {
             deadline_s: self.schedule.deadline_s,
             max_attempts: self.schedule.max_attempts,
             idempotency_key: Some(self.idempotency_key.clone()),
+            requirements: self.schedule.requirements.clone(),
         }
     }
 }

@@ -146,6 +146,7 @@ pub fn task(style: Style, task: &TaskView) -> Table {
         ),
         ("digest", task.digest.to_string()),
         ("state", task.state.to_string()),
+        ("demands", task.requirements.to_string()),
         ("priority", task.priority.to_string()),
         (
             "attempts",

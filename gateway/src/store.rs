@@ -3,8 +3,6 @@
 //! Every method takes many or joins many: writes that wait share one transaction and one flush, and a method returns once
 //! its effect is on disk. `now_ms` is an argument everywhere. [`Store`] is the only door; the database behind it is SQLite or
 //! PostgreSQL (`database`), each held to the same conformance suite (`store/tests`).
-//!
-//! Not here yet: requirements beyond the operation (columns of the table `flows`).
 
 mod access;
 mod attestations;
@@ -31,6 +29,7 @@ use protocol::api::{TaskList, TaskView};
 use protocol::control::RenewedLease;
 use protocol::lease::{AckOutcome, Lease, LeaseRef, Nack, NackOutcome, OperationId};
 use protocol::receipt::Receipt;
+use protocol::requirements::WorkerTraits;
 use protocol::{TaskId, WorkerId};
 
 pub use board::{Wake, WorkWatch};
@@ -43,7 +42,7 @@ pub use records::{
     RefusalRecord, StoredAttestation, WorkerRecord,
 };
 pub use requests::{
-    CancelOutcome, ClaimsBefore, Counts, Expired, LeaseError, LeaseInputError, LeaseQuery,
+    CancelOutcome, ClaimsBefore, Class, Counts, Expired, LeaseError, LeaseInputError, LeaseQuery,
     ListQuery, LookupError, Payload, Pruned, RedriveOutcome, RenewQuery, RunningLease,
     StoredOutput, TaskScope, TaskStanding, WriteStatistics,
 };
@@ -310,10 +309,10 @@ impl Store {
         self.database.write_statistics()
     }
 
-    /// Waits for tasks of these operations. Make it first, then look for some with [`Store::lease`].
+    /// Waits for tasks of these operations that such a worker may have. Make it first, then look for some with [`Store::lease`].
     #[must_use]
-    pub fn watch_work(&self, operations: &[OperationId]) -> WorkWatch {
-        self.watchers.board().wait(operations)
+    pub fn watch_work(&self, operations: &[OperationId], traits: &WorkerTraits) -> WorkWatch {
+        self.watchers.board().wait(operations, traits)
     }
 
     /// Watches a task. Make it first, then read the task.

@@ -8,6 +8,7 @@ use crate::digest::Sha256Digest;
 use crate::ids::{IdempotencyKey, SessionId, TaskId, UserName, WorkerId};
 use crate::limits::{ATTEMPTS_MAX, DEADLINE_S_MAX, INPUTS_COUNT_MAX, PRIORITY_MAX};
 use crate::problem::Problem;
+use crate::requirements::Requirements;
 use crate::task::TaskState;
 use crate::telemetry::Telemetry;
 
@@ -42,6 +43,9 @@ pub struct SubmitTask {
     /// The same key with the same task is the same task; with another it is a conflict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<IdempotencyKey>,
+    /// Of the worker that runs it; absent: any.
+    #[serde(default, skip_serializing_if = "Requirements::is_none")]
+    pub requirements: Requirements,
 }
 
 // As the annotations above have them.
@@ -110,6 +114,9 @@ pub struct TaskView {
     /// The task digest that the receipt must carry.
     pub digest: Sha256Digest,
     pub state: TaskState,
+    /// What it demands of its worker; absent: nothing.
+    #[serde(default, skip_serializing_if = "Requirements::is_none")]
+    pub requirements: Requirements,
     pub priority: u8,
     /// Deliveries so far.
     pub attempts: u32,
@@ -141,6 +148,7 @@ pub struct OutputView {
 /// One line of the answer to `POST /v1/tasks:batch`, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "nearly all of a batch are tasks")]
 pub enum BatchOutcome {
     Task(TaskView),
     Problem(Problem),
@@ -180,6 +188,7 @@ pub enum ReasonCode {
     WorkerLost,
     NoWorkerConnected,
     NotOffered,
+    RequirementsUnmet,
     WorkersBusy,
     WorkersUnable,
     KeptFromWorker,

@@ -6,6 +6,7 @@
 //! | [`limits`] | every wire limit, with unit and reason |
 //! | [`ids`], [`digest`] | identifiers and SHA-256 digests, one newtype each |
 //! | [`task`] | a task's body, its canonical bytes and its digest |
+//! | [`requirements`] | what a task demands of its worker |
 //! | [`catalogue`] | the operations: parameters, inputs, output sizes, tolerance |
 //! | [`lease`], [`control`], [`telemetry`] | worker ↔ gateway, CBOR ([`wire`]) |
 //! | [`api`], [`problem`] | client and admin ↔ gateway, JSON |
@@ -21,6 +22,7 @@ pub mod lease;
 pub mod limits;
 pub mod problem;
 pub mod receipt;
+pub mod requirements;
 mod schema;
 pub mod task;
 pub mod telemetry;

@@ -89,3 +89,5 @@ const _: () = assert!(INLINE_BYTES_MAX * 4 <= LEASE_PAYLOAD_BYTES_MAX);
 const _: () = assert!(LEASE_PAYLOAD_BYTES_MAX < 16 * 1024 * 1024);
 // A leaf holds a digest per input and some 300 bytes beside them.
 const _: () = assert!(RECEIPT_LEAF_BYTES_MAX > INPUTS_COUNT_MAX * 34 + 1_024);
+/// More than any machine's GPU has.
+pub const GPU_MEMORY_GIB_MAX: u32 = 4_096;

@@ -119,6 +119,7 @@ fn task() -> TaskView {
         version: 1,
         digest: Sha256Digest::of(b"task"),
         state: TaskState::DeadLetter,
+        requirements: protocol::requirements::Requirements::default(),
         priority: 4,
         attempts: 3,
         max_attempts: 3,

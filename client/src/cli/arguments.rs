@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use protocol::limits::{ATTEMPTS_MAX, DEADLINE_S_MAX, PRIORITY_MAX};
+use protocol::limits::{ATTEMPTS_MAX, DEADLINE_S_MAX, GPU_MEMORY_GIB_MAX, PRIORITY_MAX};
+use protocol::requirements::{GpuArchitecture, Requirements};
 use protocol::task::TaskState;
 use protocol::{IdempotencyKey, Sha256Digest, TaskId};
 
@@ -88,6 +89,37 @@ pub struct Submit {
     /// Submitting again with the same key and the same task gives the same task; by default a random key.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<IdempotencyKey>,
+    #[command(flatten)]
+    pub requires: Requires,
+}
+
+/// What the task demands of the worker that runs it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Demands on the worker")]
+pub struct Requires {
+    /// A GPU of this architecture, as NVIDIA-signed evidence says; may be given twice.
+    #[arg(long, value_name = "hopper|blackwell")]
+    pub gpu_architecture: Vec<GpuArchitecture>,
+    /// GiB of GPU memory at least.
+    #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(u32).range(1..=i64::from(GPU_MEMORY_GIB_MAX)))]
+    pub gpu_memory: Option<u32>,
+    /// A GPU in confidential mode, whose evidence NVIDIA signed and the pool accepted.
+    #[arg(long)]
+    pub gpu_attested: bool,
+    /// SHA-256 of the appraisal policy under which the worker was accepted.
+    #[arg(long, value_name = "SHA256")]
+    pub appraisal_policy: Option<Sha256Digest>,
+}
+
+impl Requires {
+    pub(super) fn requirements(&self) -> Requirements {
+        Requirements {
+            gpu_architectures: self.gpu_architecture.iter().copied().collect(),
+            gpu_memory_gib_min: self.gpu_memory,
+            gpu_attested: self.gpu_attested,
+            appraisal_policy: self.appraisal_policy,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

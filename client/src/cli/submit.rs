@@ -56,6 +56,7 @@ pub(super) fn prepare(
         priority: arguments.priority,
         deadline_s: arguments.deadline,
         max_attempts: arguments.max_attempts,
+        requirements: arguments.requires.requirements(),
     });
     Ok(match &arguments.idempotency_key {
         Some(key) => task.with_idempotency_key(key.clone()),

@@ -47,6 +47,7 @@ fn task(data: &[u8]) -> SubmitTask {
         deadline_s: None,
         max_attempts: None,
         idempotency_key: None,
+        requirements: protocol::requirements::Requirements::default(),
     }
 }
 

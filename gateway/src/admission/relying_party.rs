@@ -6,10 +6,11 @@ use attestation::{
     AppraisalPolicy, Appraiser, AttestationResult, Binding, Claims, Enrolment, EnrolmentSecret,
     ErrorCode, Evidence, ExecutorKind, Family, PlatformStanding, Quote, Refusal, TrustAnchor,
     Verifier,
-    gpu::{GpuTrustAnchor, GpuVerifier, VerifiedReferences},
+    gpu::{Architecture, GpuTrustAnchor, GpuVerifier, VerifiedReferences},
 };
 use channel::Presented;
 use protocol::receipt::ReceiptKey;
+use protocol::requirements::GpuArchitecture;
 use protocol::{SessionId, Sha256Digest, WorkerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -65,11 +66,21 @@ pub(crate) struct Attested {
     pub(crate) tcb_grace_ends_ms: Option<u64>,
     /// The GPUs and switches whose evidence was appraised, by UUID.
     pub(crate) devices: Vec<String>,
+    /// What tasks may demand of it.
+    pub(crate) gpus: Vec<AttestedGpu>,
     /// Of the worker's Linux, and the number of the attestation since its agent's start.
     pub(crate) boot_id: [u8; 16],
     pub(crate) sequence: u64,
     /// What it was accepted under.
     pub(crate) grounds: Grounds,
+}
+
+/// A GPU that the worker computes on.
+#[derive(Debug, Clone)]
+pub(crate) struct AttestedGpu {
+    pub(crate) uuid: String,
+    /// Of its accepted evidence; absent: none was demanded.
+    pub(crate) architecture: Option<GpuArchitecture>,
 }
 
 impl Attested {
@@ -421,10 +432,29 @@ fn attested(
             .iter()
             .map(|gpu| gpu.uuid().to_owned())
             .collect(),
+        gpus: claims
+            .gpus
+            .iter()
+            .map(|gpu| AttestedGpu {
+                uuid: gpu.uuid.clone(),
+                architecture: architecture(result, &gpu.uuid),
+            })
+            .collect(),
         boot_id: claims.boot_id,
         sequence: claims.sequence,
         grounds,
     })
+}
+
+/// As the device's accepted evidence has it.
+fn architecture(result: &AttestationResult, uuid: &str) -> Option<GpuArchitecture> {
+    let device = result.gpus().iter().find(|gpu| gpu.uuid() == uuid)?;
+    match device.architecture() {
+        Architecture::Hopper => Some(GpuArchitecture::Hopper),
+        Architecture::Blackwell => Some(GpuArchitecture::Blackwell),
+        // A switch computes nothing.
+        Architecture::Ls10 => None,
+    }
 }
 
 pub(super) struct KnownWorker {

@@ -19,6 +19,7 @@ use protocol::catalogue::models::{ALL_MINILM_L6_V2, EMBEDDING_DIMENSIONS};
 use protocol::lease::OperationId;
 use protocol::limits::INLINE_BYTES_MAX;
 use protocol::problem::{Problem, ProblemCode};
+use protocol::requirements::Requirements;
 use protocol::task::TaskState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -281,6 +282,7 @@ fn task(texts: &[String]) -> SubmitTask {
         deadline_s: u32::try_from(EMBEDDINGS_WAIT.as_secs()).ok(),
         max_attempts: None,
         idempotency_key: None,
+        requirements: Requirements::default(),
     }
 }
 

@@ -123,7 +123,9 @@ fn operation_of(task: &TaskView) -> OperationId {
 struct Crowd {
     connected: u64,
     offering: u64,
-    /// Of those that offer the operation.
+    /// Of those that offer the operation: they do not meet what the task demands …
+    unmet: u64,
+    /// … or do, and cannot take it.
     stale: u64,
     draining: u64,
     quarantined: u64,
@@ -138,14 +140,13 @@ async fn crowd(
 ) -> Result<Crowd, ApiProblem> {
     let draining = gateway.store.draining_workers().await?;
     let draining: BTreeSet<_> = draining.into_iter().collect();
-    let operation = operation_of(&standing.task);
     let avoided = standing
         .avoided_until_ms
         .is_some_and(|until_ms| until_ms > now_ms);
     let kept_from = standing.task.worker.as_ref().filter(|_| avoided);
     let mut crowd = Crowd::default();
     for session in gateway.sessions.all() {
-        crowd.count(&session, &operation, &draining, kept_from);
+        crowd.count(&session, &standing.task, &draining, kept_from);
     }
     Ok(crowd)
 }
@@ -154,17 +155,19 @@ impl Crowd {
     fn count(
         &mut self,
         session: &LiveSession,
-        operation: &OperationId,
+        task: &TaskView,
         draining: &BTreeSet<WorkerId>,
         kept_from: Option<&WorkerId>,
     ) {
         let one_more = |count: &mut u64| *count = count.saturating_add(1);
         one_more(&mut self.connected);
-        if !session.offers(operation) {
+        if !session.offers(&operation_of(task)) {
             return;
         }
         one_more(&mut self.offering);
-        one_more(if session.is_stale() {
+        one_more(if task.requirements.unmet(&session.traits()).is_some() {
+            &mut self.unmet
+        } else if session.is_stale() {
             &mut self.stale
         } else if draining.contains(&session.worker) {
             &mut self.draining
@@ -177,7 +180,8 @@ impl Crowd {
         });
     }
 
-    fn reasons(&self, operation: &OperationId) -> Vec<Reason> {
+    fn reasons(&self, task: &TaskView) -> Vec<Reason> {
+        let operation = &operation_of(task);
         let name = named(operation);
         if self.connected == 0 {
             return vec![reason(
@@ -195,6 +199,18 @@ impl Crowd {
         }
         let offering = counted(self.offering, "worker offers", "workers offer");
         let mut reasons = Vec::new();
+        if self.unmet > 0 {
+            let unmet = counted(
+                self.unmet,
+                "worker that offers the operation does",
+                "workers that offer the operation do",
+            );
+            let text = format!("it demands {}: {unmet} not have that", task.requirements);
+            reasons.push(reason(ReasonCode::RequirementsUnmet, text));
+        }
+        if self.unmet == self.offering {
+            return reasons;
+        }
         if self.able > 0 {
             let able = counted(self.able, "of them can take it", "of them can take it");
             let text = format!("{offering} {name}, and {able}: it waits for a free place");
@@ -231,8 +247,7 @@ fn needs_model(operation: &OperationId) -> &'static str {
 /// Why it waits.
 fn queued(standing: &TaskStanding, crowd: &Crowd, now_ms: u64) -> Vec<Reason> {
     let task = &standing.task;
-    let operation = operation_of(task);
-    let mut reasons = crowd.reasons(&operation);
+    let mut reasons = crowd.reasons(task);
     if let (Some(worker), Some(until_ms)) = (&task.worker, standing.avoided_until_ms)
         && until_ms > now_ms
     {

@@ -3,8 +3,8 @@
 use protocol::api::{InputSource, SubmitTask};
 use protocol::catalogue::Operation;
 use protocol::limits::{
-    ATTEMPTS_DEFAULT, ATTEMPTS_MAX, DEADLINE_S_MAX, INPUTS_COUNT_MAX, PRIORITY_DEFAULT,
-    PRIORITY_MAX,
+    ATTEMPTS_DEFAULT, ATTEMPTS_MAX, DEADLINE_S_MAX, GPU_MEMORY_GIB_MAX, INPUTS_COUNT_MAX,
+    PRIORITY_DEFAULT, PRIORITY_MAX,
 };
 use protocol::problem::{Problem, ProblemCode};
 use protocol::task::InputDescriptor;
@@ -47,6 +47,14 @@ pub(super) fn parse(
         })
         .transpose()?
         .map(|seconds| now_ms.saturating_add(u64::from(seconds).saturating_mul(1_000)));
+    let memory_gib_min = task.requirements.gpu_memory_gib_min;
+    within(
+        memory_gib_min,
+        1,
+        1..=GPU_MEMORY_GIB_MAX,
+        "requirements.gpu_memory_gib_min",
+        "GPU_MEMORY_GIB_MAX",
+    )?;
     if task.inputs.len() > INPUTS_COUNT_MAX {
         let detail = format!(
             "a task has up to {INPUTS_COUNT_MAX} inputs, not {}",
@@ -74,6 +82,7 @@ pub(super) fn parse(
         submitted_ms: now_ms,
         deadline_ms,
         idempotency_key: task.idempotency_key,
+        requirements: task.requirements,
     })
 }
 
@@ -129,6 +138,12 @@ pub(super) fn refuse_submit(error: &SubmitError) -> Problem {
                 "{queued_max} of your tasks are queued, which is this pool's limit; come back when some have run"
             );
             Problem::new(ProblemCode::QuotaExceeded, detail).with_limit("queued_per_user_max")
+        }
+        SubmitError::TooManyRequirements { requirements_max } => {
+            let detail = format!(
+                "your queued tasks demand {requirements_max} different things of workers already; come back when some have run"
+            );
+            Problem::new(ProblemCode::QuotaExceeded, detail).with_field("requirements")
         }
         SubmitError::MissingBlob { index, sha256 } => {
             let detail = format!("upload it first: PUT /v1/blobs/{sha256}");

@@ -1,5 +1,5 @@
-//! Which operations have tasks that wait, and which workers wait for them. A task that is queued wakes one worker that
-//! computes it, in the order in which they came: to wake all of them would have thousands look for one task.
+//! Which operations have tasks that wait, and which workers wait for them. A task that is queued wakes one worker that may have
+//! it, in the order in which they came: to wake all of them would have thousands look for one task.
 //!
 //! Told after each commit, by the writer of its own and by the database of other gateways'. It only says when to look; what a
 //! worker gets is decided in the database.
@@ -8,7 +8,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::lease::OperationId;
+use protocol::requirements::{Requirements, WorkerTraits};
 use tokio::sync::oneshot;
+
+use super::Class;
 
 #[derive(Debug, Default)]
 pub(super) struct Board(Mutex<Lines>);
@@ -24,56 +27,69 @@ struct Lines {
 
 #[derive(Debug, Default)]
 struct Line {
-    /// Below 0 while a commit is known before the one that it followed.
-    queued: i64,
+    /// By what they demand. Below 0 while a commit is known before the one that it followed.
+    queued: HashMap<Requirements, i64>,
     tickets: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    operations: Vec<OperationId>,
+    worker: Arc<Worker>,
     wake: oneshot::Sender<Call>,
+}
+
+/// What a worker that waits computes, and what it is.
+#[derive(Debug)]
+struct Worker {
+    operations: Vec<OperationId>,
+    traits: WorkerTraits,
 }
 
 /// A task was queued, and somebody is to look.
 #[derive(Debug)]
 struct Call {
-    operation: OperationId,
+    class: Class,
     /// The first ticket that was given out after that: whoever has it or a later one looks by itself.
     until: u64,
 }
 
 impl Board {
-    /// So many tasks of this operation more are queued than before, or fewer.
-    pub(super) fn changed(&self, operation: &OperationId, step: i64) {
+    /// So many tasks of this class more are queued than before, or fewer.
+    pub(super) fn changed(&self, class: &Class, step: i64) {
         let mut lines = self.lock();
-        let line = lines.operations.entry(operation.clone()).or_default();
-        line.queued = line.queued.saturating_add(step);
-        lines.wake(operation, step);
-        lines.forget_idle(operation);
+        let line = lines.operations.entry(class.operation.clone()).or_default();
+        line.changed(&class.requirements, step);
+        lines.wake(class, step);
+        lines.forget_idle(&class.operation);
     }
 
-    /// So many tasks are queued, and none of any other operation.
-    pub(super) fn set(&self, queued: &[(OperationId, i64)]) {
+    /// So many tasks are queued, and none of any other class.
+    pub(super) fn set(&self, queued: &[(Class, i64)]) {
         let mut lines = self.lock();
         let known: Vec<_> = lines.operations.keys().cloned().collect();
         for operation in &known {
             if let Some(line) = lines.operations.get_mut(operation) {
-                line.queued = 0;
+                line.queued.clear();
             }
             lines.forget_idle(operation);
         }
-        for (operation, queued) in queued {
-            let line = lines.operations.entry(operation.clone()).or_default();
-            line.queued = *queued;
-            lines.wake(operation, *queued);
-            lines.forget_idle(operation);
+        drop(lines);
+        for (class, queued) in queued {
+            self.changed(class, *queued);
         }
     }
 
-    /// Waits for tasks of these operations, from now on.
-    pub(super) fn wait(self: &Arc<Self>, operations: &[OperationId]) -> WorkWatch {
+    /// Waits for tasks of these operations that such a worker may have, from now on.
+    pub(super) fn wait(
+        self: &Arc<Self>,
+        operations: &[OperationId],
+        traits: &WorkerTraits,
+    ) -> WorkWatch {
         let (wake, woken) = oneshot::channel();
+        let worker = Arc::new(Worker {
+            operations: operations.to_vec(),
+            traits: traits.clone(),
+        });
         let mut lines = self.lock();
         let ticket = lines.tickets;
         lines.tickets = ticket.saturating_add(1);
@@ -82,13 +98,13 @@ impl Board {
             line.tickets.insert(ticket);
         }
         let waiting = Waiting {
-            operations: operations.to_vec(),
+            worker: Arc::clone(&worker),
             wake,
         };
         lines.waiting.insert(ticket, waiting);
         WorkWatch {
             ticket,
-            operations: operations.to_vec(),
+            worker,
             woken,
             board: Arc::clone(self),
         }
@@ -100,36 +116,60 @@ impl Board {
     }
 }
 
+impl Line {
+    fn changed(&mut self, requirements: &Requirements, step: i64) {
+        match self.queued.get_mut(requirements) {
+            Some(queued) => *queued = queued.saturating_add(step),
+            None => {
+                self.queued.insert(requirements.clone(), step);
+            }
+        }
+        self.queued.retain(|_, queued| *queued != 0);
+    }
+
+    fn has(&self, requirements: &Requirements) -> bool {
+        self.queued
+            .get(requirements)
+            .is_some_and(|queued| *queued > 0)
+    }
+}
+
 impl Lines {
     /// One for each of so many tasks.
-    fn wake(&mut self, operation: &OperationId, tasks: i64) {
+    fn wake(&mut self, class: &Class, tasks: i64) {
         let until = self.tickets;
         for _ in 0..tasks.max(0) {
-            if !self.wake_one(operation, until) {
+            if !self.wake_one(class, until) {
                 break;
             }
         }
     }
 
-    /// The first that waits for this operation since before then; false where nobody does, or nothing is queued any more.
-    fn wake_one(&mut self, operation: &OperationId, until: u64) -> bool {
-        let line = self.operations.get(operation);
-        let line = line.filter(|line| line.queued > 0);
-        let first = line.and_then(|line| line.tickets.first().copied());
-        let Some(ticket) = first.filter(|ticket| *ticket < until) else {
+    /// The first that waits for this class since before then; false where nobody does, or nothing is queued any more.
+    fn wake_one(&mut self, class: &Class, until: u64) -> bool {
+        let line = self.operations.get(&class.operation);
+        let Some(line) = line.filter(|line| line.has(&class.requirements)) else {
+            return false;
+        };
+        let may_have = |ticket: &u64| {
+            let waiting = self.waiting.get(ticket);
+            waiting
+                .is_some_and(|waiting| class.requirements.unmet(&waiting.worker.traits).is_none())
+        };
+        let Some(ticket) = line.tickets.range(..until).copied().find(may_have) else {
             return false;
         };
         if let Some(waiting) = self.leave(ticket) {
-            let operation = operation.clone();
+            let class = class.clone();
             // It is there to receive as long as it has its ticket.
-            let _ = waiting.wake.send(Call { operation, until });
+            let _ = waiting.wake.send(Call { class, until });
         }
         true
     }
 
     fn leave(&mut self, ticket: u64) -> Option<Waiting> {
         let waiting = self.waiting.remove(&ticket)?;
-        for operation in &waiting.operations {
+        for operation in &waiting.worker.operations {
             if let Some(line) = self.operations.get_mut(operation) {
                 line.tickets.remove(&ticket);
             }
@@ -140,7 +180,7 @@ impl Lines {
 
     fn forget_idle(&mut self, operation: &OperationId) {
         let line = self.operations.get(operation);
-        if line.is_some_and(|line| line.queued == 0 && line.tickets.is_empty()) {
+        if line.is_some_and(|line| line.queued.is_empty() && line.tickets.is_empty()) {
             self.operations.remove(operation);
         }
     }
@@ -150,7 +190,7 @@ impl Lines {
 #[derive(Debug)]
 pub struct WorkWatch {
     ticket: u64,
-    operations: Vec<OperationId>,
+    worker: Arc<Worker>,
     woken: oneshot::Receiver<Call>,
     board: Arc<Board>,
 }
@@ -168,15 +208,16 @@ impl WorkWatch {
         }
     }
 
-    /// Whether tasks wait now, though perhaps none that this worker may have.
+    /// Whether tasks wait now that such a worker may have, though perhaps not this one.
     #[must_use]
     pub fn has_queued(&self) -> bool {
         let lines = self.board.lock();
-        let has = |operation| {
-            let line: Option<&Line> = lines.operations.get(operation);
-            line.is_some_and(|line| line.queued > 0)
+        let is_for_it = |(demands, queued): (&Requirements, &i64)| {
+            *queued > 0 && demands.unmet(&self.worker.traits).is_none()
         };
-        self.operations.iter().any(has)
+        let of = |operation| lines.operations.get(operation);
+        let mut lines_of_it = self.worker.operations.iter().filter_map(of);
+        lines_of_it.any(|line: &Line| line.queued.iter().any(is_for_it))
     }
 }
 
@@ -186,7 +227,7 @@ impl Drop for WorkWatch {
         lines.leave(self.ticket);
         // Woken, and it does not come any more: another's turn.
         if let Ok(call) = self.woken.try_recv() {
-            lines.wake_one(&call.operation, call.until);
+            lines.wake_one(&call.class, call.until);
         }
     }
 }
@@ -202,7 +243,7 @@ pub struct Wake {
 impl Drop for Wake {
     fn drop(&mut self) {
         let mut lines = self.board.lock();
-        lines.wake_one(&self.call.operation, self.call.until);
+        lines.wake_one(&self.call.class, self.call.until);
     }
 }
 
@@ -210,7 +251,20 @@ impl Drop for Wake {
 mod tests {
     use futures_util::FutureExt;
 
+    use protocol::requirements::{GpuArchitecture, GpuTraits};
+
     use super::*;
+
+    fn cpu() -> WorkerTraits {
+        WorkerTraits::default()
+    }
+
+    fn anywhere(operation: &OperationId) -> Class {
+        Class {
+            operation: operation.clone(),
+            requirements: Requirements::default(),
+        }
+    }
 
     fn operation(name: &str) -> OperationId {
         OperationId {
@@ -228,14 +282,14 @@ mod tests {
     fn each_task_wakes_one_in_the_order_in_which_they_came() {
         let board = Arc::new(Board::default());
         let (hash, embed) = (operation("sha256_batch"), operation("embed"));
-        let mut first = board.wait(std::slice::from_ref(&hash));
-        let mut both = board.wait(&[hash.clone(), embed.clone()]);
-        let mut last = board.wait(std::slice::from_ref(&hash));
-        board.changed(&embed, 1);
+        let mut first = board.wait(std::slice::from_ref(&hash), &cpu());
+        let mut both = board.wait(&[hash.clone(), embed.clone()], &cpu());
+        let mut last = board.wait(std::slice::from_ref(&hash), &cpu());
+        board.changed(&anywhere(&embed), 1);
         assert!(!is_woken(&mut first) && is_woken(&mut both) && !is_woken(&mut last));
-        board.changed(&hash, 1);
+        board.changed(&anywhere(&hash), 1);
         assert!(is_woken(&mut first) && !is_woken(&mut last));
-        board.changed(&hash, 5);
+        board.changed(&anywhere(&hash), 5);
         assert!(is_woken(&mut last));
         assert!(last.has_queued() && both.has_queued());
     }
@@ -244,10 +298,10 @@ mod tests {
     fn who_went_away_is_woken_for_nothing() {
         let board = Arc::new(Board::default());
         let hash = operation("sha256_batch");
-        let gone = board.wait(std::slice::from_ref(&hash));
-        let mut other = board.wait(std::slice::from_ref(&hash));
+        let gone = board.wait(std::slice::from_ref(&hash), &cpu());
+        let mut other = board.wait(std::slice::from_ref(&hash), &cpu());
         drop(gone);
-        board.changed(&hash, 1);
+        board.changed(&anywhere(&hash), 1);
         assert!(is_woken(&mut other));
     }
 
@@ -255,13 +309,13 @@ mod tests {
     fn a_turn_that_is_not_taken_goes_to_the_next() {
         let board = Arc::new(Board::default());
         let hash = operation("sha256_batch");
-        let mut first = board.wait(std::slice::from_ref(&hash));
-        let unheard = board.wait(std::slice::from_ref(&hash));
-        let mut last = board.wait(std::slice::from_ref(&hash));
-        board.changed(&hash, 1);
+        let mut first = board.wait(std::slice::from_ref(&hash), &cpu());
+        let unheard = board.wait(std::slice::from_ref(&hash), &cpu());
+        let mut last = board.wait(std::slice::from_ref(&hash), &cpu());
+        board.changed(&anywhere(&hash), 1);
         let wake = first.woken().now_or_never().unwrap();
         // It looks again by itself, behind the others.
-        let mut again = board.wait(std::slice::from_ref(&hash));
+        let mut again = board.wait(std::slice::from_ref(&hash), &cpu());
         drop(wake);
         drop(unheard);
         assert!(last.woken().now_or_never().is_some(), "dropped at once");
@@ -272,13 +326,13 @@ mod tests {
     fn a_turn_that_led_to_another_operations_task_goes_on() {
         let board = Arc::new(Board::default());
         let (hash, embed) = (operation("sha256_batch"), operation("embed"));
-        let mut both = board.wait(&[hash.clone(), embed.clone()]);
-        let mut other = board.wait(std::slice::from_ref(&hash));
-        board.changed(&hash, 1);
+        let mut both = board.wait(&[hash.clone(), embed.clone()], &cpu());
+        let mut other = board.wait(std::slice::from_ref(&hash), &cpu());
+        board.changed(&anywhere(&hash), 1);
         let wake = both.woken().now_or_never().unwrap();
-        board.changed(&embed, 1);
+        board.changed(&anywhere(&embed), 1);
         // It took the text.
-        board.changed(&embed, -1);
+        board.changed(&anywhere(&embed), -1);
         drop(wake);
         assert!(is_woken(&mut other));
     }
@@ -287,11 +341,11 @@ mod tests {
     fn a_turn_ends_where_nothing_is_queued_any_more() {
         let board = Arc::new(Board::default());
         let hash = operation("sha256_batch");
-        let mut first = board.wait(std::slice::from_ref(&hash));
-        let mut other = board.wait(std::slice::from_ref(&hash));
-        board.changed(&hash, 1);
+        let mut first = board.wait(std::slice::from_ref(&hash), &cpu());
+        let mut other = board.wait(std::slice::from_ref(&hash), &cpu());
+        board.changed(&anywhere(&hash), 1);
         let wake = first.woken().now_or_never().unwrap();
-        board.changed(&hash, -1);
+        board.changed(&anywhere(&hash), -1);
         drop(wake);
         assert!(!is_woken(&mut other));
     }
@@ -300,10 +354,10 @@ mod tests {
     fn tasks_that_are_taken_wake_nobody_and_are_counted() {
         let board = Arc::new(Board::default());
         let hash = operation("sha256_batch");
-        board.changed(&hash, 2);
-        let mut watch = board.wait(std::slice::from_ref(&hash));
+        board.changed(&anywhere(&hash), 2);
+        let mut watch = board.wait(std::slice::from_ref(&hash), &cpu());
         assert!(watch.has_queued() && !is_woken(&mut watch));
-        board.changed(&hash, -2);
+        board.changed(&anywhere(&hash), -2);
         assert!(!watch.has_queued() && !is_woken(&mut watch));
     }
 
@@ -312,15 +366,46 @@ mod tests {
     fn nothing_is_left_of_those_that_waited() {
         let board = Arc::new(Board::default());
         for number in 0..100 {
-            let watch = board.wait(&[operation(&format!("no-such-{number}"))]);
+            let watch = board.wait(&[operation(&format!("no-such-{number}"))], &cpu());
             drop(watch);
         }
         let hash = operation("sha256_batch");
-        let watch = board.wait(&[hash.clone(), operation("other")]);
-        board.changed(&hash, 1);
-        board.changed(&hash, -1);
+        let watch = board.wait(&[hash.clone(), operation("other")], &cpu());
+        board.changed(&anywhere(&hash), 1);
+        board.changed(&anywhere(&hash), -1);
         drop(watch);
         let lines = board.lock();
         assert!(lines.operations.is_empty() && lines.waiting.is_empty());
+    }
+
+    #[test]
+    fn a_task_wakes_the_first_that_may_have_it() {
+        let board = Arc::new(Board::default());
+        let hash = operation("sha256_batch");
+        let gpu = WorkerTraits {
+            gpus: vec![GpuTraits {
+                architecture: Some(GpuArchitecture::Hopper),
+                memory_bytes: None,
+            }],
+            ..WorkerTraits::default()
+        };
+        let only = std::slice::from_ref(&hash);
+        let mut without = board.wait(only, &cpu());
+        let mut with = board.wait(only, &gpu);
+        let demanding = Class {
+            requirements: Requirements {
+                gpu_attested: true,
+                ..Requirements::default()
+            },
+            ..anywhere(&hash)
+        };
+        board.changed(&demanding, 1);
+        assert!(is_woken(&mut with) && !is_woken(&mut without));
+        assert!(with.has_queued() && !without.has_queued());
+        // Nor does a turn that led to nothing go on to it.
+        drop(with);
+        assert!(!is_woken(&mut without));
+        board.changed(&anywhere(&hash), 1);
+        assert!(is_woken(&mut without));
     }
 }

@@ -2,13 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use protocol::lease::OperationId;
 use protocol::{TaskId, WorkerId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::RunningLease;
 use super::watch::Watchers;
+use super::{Class, RunningLease};
 
 /// What one commit means to those who wait. Without orders it has a few hundred bytes, since operations are few.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -16,7 +15,7 @@ pub(super) struct Notice {
     /// Names the gateway, until it stops.
     pub(super) origin: u64,
     /// So many tasks more wait than before.
-    pub(super) queued: Vec<(OperationId, i64)>,
+    pub(super) queued: Vec<(Class, i64)>,
     /// Tasks went from one state to another.
     pub(super) moved: bool,
     pub(super) orders: Vec<Order>,
@@ -88,15 +87,15 @@ impl Notices {
     }
 
     /// Everything that waits, as it was at a commit.
-    pub(super) fn read(&self, commit: u64, queued: &[(OperationId, i64)]) {
+    pub(super) fn read(&self, commit: u64, queued: &[(Class, i64)]) {
         let mut read_at = self.lock();
         *read_at = commit;
         self.watchers.board().set(queued);
     }
 
     fn count(&self, notice: &Notice) {
-        for (operation, step) in &notice.queued {
-            self.watchers.board().changed(operation, *step);
+        for (class, step) in &notice.queued {
+            self.watchers.board().changed(class, *step);
         }
     }
 
@@ -119,21 +118,33 @@ impl Notices {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Notice, Notices, Order};
+    use super::{Class, Notice, Notices, Order};
     use crate::store::watch::Watchers;
     use protocol::lease::OperationId;
+    use protocol::requirements::{Requirements, WorkerTraits};
 
-    fn operation() -> OperationId {
-        OperationId {
-            name: "embed".to_owned(),
-            version: 1,
+    fn class() -> Class {
+        Class {
+            operation: OperationId {
+                name: "embed".to_owned(),
+                version: 1,
+            },
+            requirements: Requirements::default(),
         }
+    }
+
+    fn has_queued(watchers: &Watchers) -> bool {
+        let traits = WorkerTraits::default();
+        watchers
+            .board()
+            .wait(&[class().operation], &traits)
+            .has_queued()
     }
 
     fn step(origin: u64, step: i64) -> Notice {
         Notice {
             origin,
-            queued: vec![(operation(), step)],
+            queued: vec![(class(), step)],
             ..Notice::default()
         }
     }
@@ -142,7 +153,7 @@ mod tests {
     fn each_commit_counts_once_whatever_comes_first() {
         let watchers = Watchers::new();
         let (notices, _orders) = Notices::new(Arc::clone(&watchers), 1);
-        let has_queued = || watchers.board().wait(&[operation()]).has_queued();
+        let has_queued = || has_queued(&watchers);
         // Its own third commit took the task of another's second, of which it hears later.
         notices.own(Some(3), &step(1, -1));
         notices.others(2, step(2, 1));
@@ -158,8 +169,8 @@ mod tests {
     fn what_was_read_whole_has_every_commit_until_then() {
         let watchers = Watchers::new();
         let (notices, _orders) = Notices::new(Arc::clone(&watchers), 1);
-        let has_queued = || watchers.board().wait(&[operation()]).has_queued();
-        notices.read(10, &[(operation(), 1)]);
+        let has_queued = || has_queued(&watchers);
+        notices.read(10, &[(class(), 1)]);
         notices.own(Some(9), &step(1, 5));
         notices.others(10, step(2, 5));
         notices.others(11, step(2, -1));

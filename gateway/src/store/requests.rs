@@ -3,12 +3,20 @@
 use bytes::Bytes;
 use protocol::api::{TaskCounts, TaskView};
 use protocol::lease::{LeaseRef, OperationId};
+use protocol::requirements::{Requirements, WorkerTraits};
 use protocol::task::{InputDescriptor, TaskState};
 use protocol::{SessionId, TaskId, UserName, WorkerId};
 
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+
+/// Tasks that the same workers may have.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Class {
+    pub operation: OperationId,
+    pub requirements: Requirements,
+}
 
 /// A worker's wish for work.
 #[derive(Debug, Clone)]
@@ -17,6 +25,8 @@ pub struct LeaseQuery {
     pub session: SessionId,
     /// Nothing else is handed out.
     pub operations: Vec<OperationId>,
+    /// What the worker is: tasks may demand it.
+    pub traits: WorkerTraits,
     pub tasks_max: usize,
     /// Bodies and inline inputs of all leases together. The first task is leased whatever it weighs; its inputs beyond
     /// this are to be fetched.

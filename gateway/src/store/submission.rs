@@ -4,6 +4,7 @@ use bytes::Bytes;
 use protocol::catalogue::{Call, TaskFault};
 use protocol::lease::OperationId;
 use protocol::limits::INLINE_BYTES_MAX;
+use protocol::requirements::Requirements;
 use protocol::task::{InputDescriptor, TaskBody, TaskBodyError, task_digest};
 use protocol::{IdempotencyKey, Sha256Digest, TaskId, UserName};
 use serde_json::{Map, Value};
@@ -149,6 +150,7 @@ pub struct NewTask {
     pub submitted_ms: u64,
     pub deadline_ms: Option<u64>,
     pub idempotency_key: Option<IdempotencyKey>,
+    pub requirements: Requirements,
 }
 
 /// A task that is on disk.
@@ -168,4 +170,8 @@ pub enum SubmitError {
     MissingBlob { index: usize, sha256: Sha256Digest },
     #[error("its user has {queued_max} tasks queued, which is the limit")]
     QuotaExceeded { queued_max: u64 },
+    #[error(
+        "its user has tasks queued that demand {requirements_max} different things, which is the limit"
+    )]
+    TooManyRequirements { requirements_max: u64 },
 }

@@ -19,7 +19,7 @@ macro_rules! view {
         concat!(
             "SELECT ", $first, "tasks.id, tasks.user_name, operation, version, task_payloads.digest, state, priority,
                  attempts, max_attempts, submitted_ms, leased_ms, finished_ms, deadline_ms, worker, message,
-                 task_outputs.sha256, task_outputs.bytes
+                 task_outputs.sha256, task_outputs.bytes, requirements
              FROM ", $from, "
              JOIN flows ON flows.number = tasks.flow
              JOIN task_payloads ON task_payloads.task = tasks.number
@@ -161,6 +161,7 @@ fn view(row: &Row<'_>) -> Result<TaskView, StoreError> {
         version: row.get(3)?,
         digest: row.get(4)?,
         state,
+        requirements: row.get(17)?,
         priority: row.get(6)?,
         attempts: row.get(7)?,
         max_attempts: row.get(8)?,

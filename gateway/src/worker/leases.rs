@@ -6,6 +6,7 @@ use axum::extract::State;
 use protocol::lease::{Fault, FaultKind, Lease, LeaseRef, LeaseRequest, LeaseResponse, Nack};
 use protocol::limits::{BATCH_TASKS_MAX, LEASE_PAYLOAD_BYTES_MAX, LONG_POLL_MS_MAX};
 use protocol::problem::{Problem, ProblemCode};
+use protocol::requirements::WorkerTraits;
 
 use super::LiveSession;
 use super::connection::AttestedConnection;
@@ -33,8 +34,9 @@ pub(super) async fn lease(
     let mut woken: Option<Wake> = None;
     loop {
         // Waits before it looks, so that a task queued in between is not missed.
-        let mut work = gateway.store.watch_work(&request.operations);
-        let leases = lease_once(&attested, &request, tasks_max).await?;
+        let traits = attested.fresh_session()?.traits();
+        let mut work = gateway.store.watch_work(&request.operations, &traits);
+        let leases = lease_once(&attested, &request, traits, tasks_max).await?;
         // Another's turn, if there is more.
         drop(woken.take());
         let remaining = ends_at.saturating_sub(gateway.clock.monotonic());
@@ -90,6 +92,7 @@ fn limit(detail: String, field: &str, limit: &str) -> ApiProblem {
 async fn lease_once(
     attested: &AttestedConnection,
     request: &LeaseRequest,
+    traits: WorkerTraits,
     tasks_max: usize,
 ) -> Result<Vec<Lease>, ApiProblem> {
     // Looked at each time round: the session may have become stale while it waited.
@@ -99,6 +102,7 @@ async fn lease_once(
         worker: session.worker.clone(),
         session: session.id,
         operations: request.operations.clone(),
+        traits,
         tasks_max,
         payload_bytes_max: LEASE_PAYLOAD_BYTES_MAX,
         lease_duration_ms: gateway.lease_duration_ms,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use metrics::Gauge;
 use protocol::api::{SessionView, WorkerState};
 use protocol::lease::{LeaseRef, OperationId};
+use protocol::requirements::{GpuTraits, WorkerTraits};
 use protocol::telemetry::Telemetry;
 use protocol::{SessionId, WorkerId};
 use tokio::sync::mpsc;
@@ -259,6 +260,24 @@ impl LiveSession {
         self.changing().offer.clone()
     }
 
+    /// What tasks may demand of it: as its evidence has it, and of memory as its latest heartbeat has it.
+    pub(crate) fn traits(&self) -> WorkerTraits {
+        let changing = self.changing();
+        let measured = changing.telemetry.as_ref().map(|telemetry| &telemetry.gpus);
+        let memory_bytes = |uuid: &str| {
+            let gpu = measured?.iter().find(|gpu| gpu.uuid == uuid)?;
+            gpu.memory_total_bytes
+        };
+        let gpus = changing.attested.gpus.iter().map(|gpu| GpuTraits {
+            architecture: gpu.architecture,
+            memory_bytes: memory_bytes(&gpu.uuid),
+        });
+        WorkerTraits {
+            gpus: gpus.collect(),
+            appraisal_policy: Some(changing.attested.grounds.policy),
+        }
+    }
+
     pub(crate) fn offers(&self, operation: &OperationId) -> bool {
         self.changing().offer.operations.contains(operation)
     }
@@ -345,6 +364,7 @@ pub(super) mod tests {
             trust_anchor: "test".to_owned(),
             executor: "cpu".to_owned(),
             collateral_grace_used_s: 0,
+            gpus: Vec::new(),
             boot_id: [4; 16],
             sequence: 0,
             grounds: in_force().1,

@@ -27,6 +27,7 @@ mod place;
 mod pool;
 mod reappraisal;
 mod references;
+mod requirements;
 mod servers;
 mod sessions;
 mod shares;

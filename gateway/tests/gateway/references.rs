@@ -13,7 +13,7 @@ use crate::pool::{Pool, SEED, hang_up};
 use crate::reappraisal::{record, until, view};
 use crate::worker::{TestAttester, connect};
 
-const RULES: &str = r#"gpu = "if-claimed"
+pub(crate) const RULES: &str = r#"gpu = "if-claimed"
 
 [gpu]
 driver_version_min = "550.54.14"
@@ -27,7 +27,7 @@ revoked = []
 "#;
 
 /// A pool whose folder has the manifests of the simulated GPUs.
-async fn pool() -> Pool {
+pub(crate) async fn pool() -> Pool {
     Pool::start_with(|config| {
         let folder = config.state_dir.join("gpu-references");
         fs::create_dir_all(&folder).unwrap();

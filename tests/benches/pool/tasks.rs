@@ -28,6 +28,7 @@ fn task(number: usize) -> SubmitTask {
         deadline_s: None,
         max_attempts: None,
         idempotency_key: None,
+        requirements: protocol::requirements::Requirements::default(),
     }
 }
 

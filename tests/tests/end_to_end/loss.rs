@@ -24,6 +24,7 @@ fn digest_task(content: String) -> SubmitTask {
         deadline_s: None,
         max_attempts: None,
         idempotency_key: None,
+        requirements: protocol::requirements::Requirements::default(),
     }
 }
 

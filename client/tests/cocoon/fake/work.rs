@@ -33,6 +33,7 @@ pub(super) fn finish(
         operation: body.operation.clone(),
         version: body.version,
         digest,
+        requirements: protocol::requirements::Requirements::default(),
         state: if fails {
             TaskState::DeadLetter
         } else {

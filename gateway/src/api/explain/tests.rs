@@ -14,6 +14,7 @@ fn task(state: TaskState) -> TaskView {
         version: 1,
         digest: protocol::Sha256Digest::of(b""),
         state,
+        requirements: protocol::requirements::Requirements::default(),
         priority: 4,
         attempts: 0,
         max_attempts: 3,
@@ -67,6 +68,7 @@ fn workers_that_take_nothing_are_told_apart() {
     let crowd = Crowd {
         connected: 5,
         offering: 4,
+        unmet: 0,
         stale: 1,
         draining: 2,
         quarantined: 1,
@@ -101,6 +103,28 @@ fn workers_that_take_nothing_are_told_apart() {
         reasons[0]
             .text
             .starts_with("1 worker offers embed version 1, and 1 of them")
+    );
+}
+
+#[test]
+fn what_a_task_demands_and_nobody_has_is_said_first() {
+    let mut standing = standing();
+    standing.task.requirements.gpu_attested = true;
+    let mut crowd = Crowd {
+        connected: 3,
+        offering: 2,
+        unmet: 2,
+        ..Crowd::default()
+    };
+    let reasons = queued(&standing, &crowd, NOW_MS);
+    assert_eq!(codes(&reasons), [ReasonCode::RequirementsUnmet]);
+    let text = "it demands an attested GPU: 2 workers that offer the operation do not have that";
+    assert_eq!(reasons[0].text, text);
+    (crowd.unmet, crowd.able) = (1, 1);
+    let reasons = queued(&standing, &crowd, NOW_MS);
+    assert_eq!(
+        codes(&reasons),
+        [ReasonCode::RequirementsUnmet, ReasonCode::WorkersBusy]
     );
 }
 

@@ -1,5 +1,6 @@
 //! What goes into a statement and what comes out of a row: identifiers, digests, times and sizes as columns, and back.
 
+use protocol::requirements::Requirements;
 use protocol::task::TaskState;
 use protocol::{FencingToken, SessionId, Sha256Digest, TaskId, UserName, WorkerId};
 
@@ -271,6 +272,13 @@ macro_rules! text_columns {
     )* };
 }
 text_columns!(TaskState, UserName, WorkerId, AccessRole);
+
+/// JSON, of which there is one text for each value.
+impl Column for Requirements {
+    fn read(row: &Row<'_>, at: usize) -> Result<Option<Self>, StoreError> {
+        row.text(at, |text| serde_json::from_str(text).ok())
+    }
+}
 
 impl Column for Vec<u8> {
     fn read(row: &Row<'_>, at: usize) -> Result<Option<Self>, StoreError> {

@@ -11,7 +11,7 @@ use protocol::lease::OperationId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::super::notice::{Notice, Notices};
-use super::super::{StoreError, WriteStatistics};
+use super::super::{Class, StoreError, WriteStatistics};
 use super::connection::{Access, Chain, Connection};
 use super::scope::{Changes, WriteScope, keep_counts};
 use super::value::values;
@@ -128,7 +128,7 @@ impl Writer {
         let statistics = Arc::new(Statistics::default());
         let thread = WriterThread {
             connection,
-            operations: HashMap::new(),
+            classes: HashMap::new(),
             waiting,
             notices,
             statistics: Arc::clone(&statistics),
@@ -247,7 +247,7 @@ impl Drop for Writer {
 struct WriterThread {
     connection: Connection,
     /// Of flows, as they were met.
-    operations: HashMap<i64, OperationId>,
+    classes: HashMap<i64, Class>,
     waiting: mpsc::Receiver<Waiting>,
     notices: Arc<Notices>,
     statistics: Arc<Statistics>,
@@ -341,10 +341,10 @@ impl WriterThread {
     }
 
     fn notice(&mut self, changes: &[Changes]) -> Notice {
-        let mut queued: HashMap<OperationId, i64> = HashMap::new();
+        let mut queued: HashMap<Class, i64> = HashMap::new();
         for (flow, step) in changes.iter().flat_map(|changes| &changes.queued) {
-            if let Some(operation) = self.operation(*flow) {
-                let of_it = queued.entry(operation.clone()).or_default();
+            if let Some(class) = self.class(*flow) {
+                let of_it = queued.entry(class.clone()).or_default();
                 *of_it = of_it.saturating_add(*step);
             }
         }
@@ -376,12 +376,12 @@ impl WriterThread {
         Ok(())
     }
 
-    /// The operation of a flow, which it keeps for ever.
-    fn operation(&mut self, flow: i64) -> Option<&OperationId> {
-        match self.operations.entry(flow) {
+    /// The class of a flow, which it keeps for ever.
+    fn class(&mut self, flow: i64) -> Option<&Class> {
+        match self.classes.entry(flow) {
             Entry::Occupied(known) => Some(known.into_mut()),
-            Entry::Vacant(new) => match operation_of(&self.connection, flow) {
-                Ok(operation) => Some(new.insert(operation)),
+            Entry::Vacant(new) => match class_of(&self.connection, flow) {
+                Ok(class) => Some(new.insert(class)),
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "a flow cannot be read; workers find its tasks when they look");
                     None
@@ -399,12 +399,15 @@ struct Committed {
     commit: Option<u64>,
 }
 
-fn operation_of(connection: &Connection, flow: i64) -> Result<OperationId, StoreError> {
-    let sql = "SELECT operation, version FROM flows WHERE number = ?1";
+fn class_of(connection: &Connection, flow: i64) -> Result<Class, StoreError> {
+    let sql = "SELECT operation, version, requirements FROM flows WHERE number = ?1";
     let found = connection.first(sql, &values![flow], |row| {
-        Ok(OperationId {
-            name: row.get(0)?,
-            version: row.get(1)?,
+        Ok(Class {
+            operation: OperationId {
+                name: row.get(0)?,
+                version: row.get(1)?,
+            },
+            requirements: row.get(2)?,
         })
     })?;
     found.ok_or(StoreError::Unreadable { what: "a flow" })

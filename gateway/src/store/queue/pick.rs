@@ -1,6 +1,6 @@
 //! Which queued tasks a worker gets: the order of the queue.
 //!
-//! Each user's tasks of one operation are a *flow*, in order of [`rank`](super::rank). Flows take turns: the next task is
+//! Each user's tasks of one operation that demand the same of their worker are a *flow*, in order of [`rank`](super::rank). Flows take turns: the next task is
 //! that of the flow with the smallest *turn*, a virtual time that grows with each task taken (start-time fair queueing;
 //! Goyal, Vin and Cheng, SIGCOMM 1996). A flow that comes to the queue late is not given the turns that it did not want, and
 //! one in a slow operation does not get ahead of others by having waited: a turn counts from the latest that anybody took.
@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use protocol::FencingToken;
 use protocol::lease::OperationId;
+use protocol::requirements::Requirements;
 
 use super::super::database::{Connection, Many, Row, TaskRow, Value, values};
 use super::super::{LeaseQuery, StoreError};
@@ -19,6 +20,8 @@ use super::task_row;
 
 /// Operations that one query reads; the catalogue has far fewer, and each takes a statement.
 const LEASE_OPERATIONS_MAX: usize = 256;
+/// Different demands of one operation's tasks that one query looks at.
+const DEMANDS_MAX: usize = 1_024;
 /// Tasks that one query passes over in a flow: too late, or kept from the worker on which they failed. A flow with more of
 /// them at its head waits until they are gone, and nobody else does.
 const PASSED_OVER_MAX: usize = 64;
@@ -27,17 +30,41 @@ const FRUITLESS_FLOWS_MAX: usize = 256;
 /// Tasks that are read of a flow at a time, at least: passing over some costs no statement for each.
 const PAGE_TASKS_MIN: usize = 4;
 
-/// The flows of an operation that have tasks, in the order of their turns, behind a given one.
+/// What an operation's waiting tasks demand, each once, in the order of the texts: a step in the index for each.
+pub(super) const DEMANDS: Many = Many {
+    each: "WITH RECURSIVE demands (demand) AS (
+               SELECT min(requirements) FROM flows WHERE operation = ?1 AND version = ?2 AND queued > 0
+               UNION ALL
+               SELECT (SELECT min(requirements) FROM flows
+                       WHERE operation = ?1 AND version = ?2 AND queued > 0 AND requirements > demand)
+               FROM demands WHERE demand IS NOT NULL)
+           SELECT demand FROM demands WHERE demand IS NOT NULL LIMIT ?3",
+    all: "SELECT position, demand
+          FROM unnest(?1::text[], ?2::bigint[], ?3::bigint[]) WITH ORDINALITY
+              AS given (of_operation, of_version, demands_max, position),
+          LATERAL (
+              WITH RECURSIVE demands (demand) AS (
+                  SELECT min(requirements) FROM flows
+                  WHERE operation = of_operation AND version = of_version AND queued > 0
+                  UNION ALL
+                  SELECT (SELECT min(requirements) FROM flows
+                          WHERE operation = of_operation AND version = of_version AND queued > 0 AND requirements > demand)
+                  FROM demands WHERE demand IS NOT NULL)
+              SELECT demand FROM demands WHERE demand IS NOT NULL LIMIT demands_max) AS demanded
+          ORDER BY position, demand",
+};
+
+/// The flows of a class that have tasks, in the order of their turns, behind a given one.
 pub(super) const WAITING: Many = Many {
     each: "SELECT number, turn FROM flows
-           WHERE operation = ?1 AND version = ?2 AND queued > 0 AND (turn, number) > (?3, ?4)
-           ORDER BY turn, number LIMIT ?5",
+           WHERE operation = ?1 AND version = ?2 AND requirements = ?3 AND queued > 0 AND (turn, number) > (?4, ?5)
+           ORDER BY turn, number LIMIT ?6",
     all: "SELECT position, number, turn
-          FROM unnest(?1::text[], ?2::bigint[], ?3::bigint[], ?4::bigint[], ?5::bigint[]) WITH ORDINALITY
-              AS given (of_operation, of_version, last_turn, last_number, flows_max, position),
+          FROM unnest(?1::text[], ?2::bigint[], ?3::text[], ?4::bigint[], ?5::bigint[], ?6::bigint[]) WITH ORDINALITY
+              AS given (of_operation, of_version, demand, last_turn, last_number, flows_max, position),
           LATERAL (
               SELECT number, turn FROM flows
-              WHERE operation = of_operation AND version = of_version AND queued > 0
+              WHERE operation = of_operation AND version = of_version AND requirements = demand AND queued > 0
                   AND (turn, number) > (last_turn, last_number)
               ORDER BY turn, number LIMIT flows_max) AS waiting
           ORDER BY position, turn, number",
@@ -117,42 +144,41 @@ struct Waiting<'q> {
     flows: BinaryHeap<Reverse<Flow>>,
     /// Those that have no more.
     ended: Vec<Flow>,
-    operations: Vec<Operation<'q>>,
+    classes: Vec<ReadClass<'q>>,
     fruitless: usize,
 }
 
-/// How far the flows of an operation are read.
-struct Operation<'q> {
-    id: (&'q str, u32),
+/// How far the flows of a class are read.
+struct ReadClass<'q> {
+    operation: (&'q str, u32),
+    demand: String,
     /// Turn and number of the last flow that was read.
     last: (i64, i64),
 }
 
 impl<'q> Waiting<'q> {
     fn begin(connection: &Connection, query: &'q LeaseQuery) -> Result<Self, StoreError> {
-        let operations: BTreeSet<_> = query.operations.iter().map(named).collect();
-        let operations = operations.into_iter().take(LEASE_OPERATIONS_MAX);
         let mut waiting = Self {
             flows: BinaryHeap::new(),
             ended: Vec::new(),
-            operations: operations.map(Operation::new).collect(),
+            classes: classes(connection, query)?,
             fruitless: 0,
         };
-        let all = 0..waiting.operations.len();
+        let all = 0..waiting.classes.len();
         waiting.read_on(connection, query, all)?;
         Ok(waiting)
     }
 
-    /// As many flows of each of these operations as the query wants tasks: each that has one for the worker takes a turn before
+    /// As many flows of each of these classes as the query wants tasks: each that has one for the worker takes a turn before
     /// any behind them does. Each comes with its first tasks.
     fn read_on(
         &mut self,
         connection: &Connection,
         query: &LeaseQuery,
-        operations: Range<usize>,
+        classes: Range<usize>,
     ) -> Result<(), StoreError> {
-        let first = operations.start;
-        let of = self.operations.get_mut(operations).unwrap_or_default();
+        let first = classes.start;
+        let of = self.classes.get_mut(classes).unwrap_or_default();
         let arguments: Vec<_> = of.iter().map(|of| of.behind(query.tasks_max)).collect();
         let found: Vec<Vec<(i64, i64)>> =
             connection.query_many(&WAITING, &arguments, |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -179,7 +205,7 @@ impl<'q> Waiting<'q> {
         query: &LeaseQuery,
         flow: Flow,
     ) -> Result<(), StoreError> {
-        let operation = flow.operation;
+        let class = flow.class;
         if flow.is_served() {
             self.ended.push(flow);
             return Ok(());
@@ -188,11 +214,11 @@ impl<'q> Waiting<'q> {
         let has_others = self
             .flows
             .iter()
-            .any(|Reverse(other)| other.operation == operation && !other.is_served());
+            .any(|Reverse(other)| other.class == class && !other.is_served());
         if has_others || self.fruitless >= FRUITLESS_FLOWS_MAX {
             return Ok(());
         }
-        self.read_on(connection, query, operation..operation.saturating_add(1))
+        self.read_on(connection, query, class..class.saturating_add(1))
     }
 
     fn keep_turns(self, connection: &Connection) -> Result<(), StoreError> {
@@ -203,19 +229,40 @@ impl<'q> Waiting<'q> {
     }
 }
 
-impl<'q> Operation<'q> {
-    fn new(id: (&'q str, u32)) -> Self {
-        Self {
-            id,
-            last: (i64::MIN, i64::MIN),
-        }
-    }
-
+impl ReadClass<'_> {
     /// What to ask for of what is behind the last flow that was read.
-    fn behind(&self, flows_max: usize) -> [Value<'q>; 5] {
-        let ((name, version), (turn, number)) = (self.id, self.last);
-        values![name, version, turn, number, flows_max]
+    fn behind(&self, flows_max: usize) -> [Value<'_>; 6] {
+        let ((name, version), (turn, number)) = (self.operation, self.last);
+        values![name, version, &self.demand, turn, number, flows_max]
     }
+}
+
+/// What waits that the worker may have.
+fn classes<'q>(
+    connection: &Connection,
+    query: &'q LeaseQuery,
+) -> Result<Vec<ReadClass<'q>>, StoreError> {
+    let operations: BTreeSet<_> = query.operations.iter().map(named).collect();
+    let operations: Vec<_> = operations.into_iter().take(LEASE_OPERATIONS_MAX).collect();
+    let arguments: Vec<_> = operations
+        .iter()
+        .map(|(name, version)| values![*name, *version, DEMANDS_MAX])
+        .collect();
+    let demands = connection.query_many(&DEMANDS, &arguments, |row| {
+        Ok((row.get::<String>(0)?, row.get::<Requirements>(0)?))
+    })?;
+    let mut classes = Vec::new();
+    for (operation, demands) in operations.into_iter().zip(demands) {
+        let met = demands
+            .into_iter()
+            .filter(|(_, demands)| demands.unmet(&query.traits).is_none());
+        classes.extend(met.map(|(demand, _)| ReadClass {
+            operation,
+            demand,
+            last: (i64::MIN, i64::MIN),
+        }));
+    }
+    Ok(classes)
 }
 
 /// Tasks to read at a time of each of so many flows.
@@ -233,8 +280,8 @@ struct Flow {
     /// Before this query.
     turn_before: i64,
     number: i64,
-    /// Position of its operation.
-    operation: usize,
+    /// Position of its class.
+    class: usize,
     read: VecDeque<Queued>,
     /// Rank and number of the last task that was read.
     last: (i64, i64),
@@ -242,12 +289,12 @@ struct Flow {
 }
 
 impl Flow {
-    fn new(number: i64, turn: i64, operation: usize) -> Self {
+    fn new(number: i64, turn: i64, class: usize) -> Self {
         Self {
             turn,
             turn_before: turn,
             number,
-            operation,
+            class,
             read: VecDeque::new(),
             last: (i64::MIN, i64::MIN),
             passed_over: 0,

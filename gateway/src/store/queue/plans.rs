@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::super::database::sqlite_migrations;
-use super::pick::{CLOCK, TASKS, WAITING};
+use super::pick::{CLOCK, DEMANDS, TASKS, WAITING};
 use super::prune::OLD;
 
 fn plan(statement: &str) -> String {
@@ -23,10 +23,14 @@ fn plan(statement: &str) -> String {
 
 #[test]
 fn flows_and_their_tasks_are_read_in_the_order_of_their_indexes() {
-    let waiting = "SEARCH flows USING INDEX flows_waiting (operation=? AND version=? AND turn>?)";
+    let waiting = "SEARCH flows USING INDEX flows_waiting (operation=? AND version=? AND requirements=? AND turn>?)";
     assert_eq!(plan(WAITING.each), waiting);
     let tasks = "SEARCH tasks USING INDEX tasks_queued (flow=? AND rank>?)";
     assert_eq!(plan(TASKS.each), tasks);
+    let demands = plan(DEMANDS.each);
+    let step =
+        "SEARCH flows USING INDEX flows_waiting (operation=? AND version=? AND requirements>?)";
+    assert!(demands.contains(step), "{demands}");
     let clock = "SEARCH flows USING COVERING INDEX flows_turn";
     assert_eq!(plan(CLOCK), clock);
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use protocol::lease::OperationId;
+use protocol::requirements::Requirements;
 use protocol::task::TaskState;
 use protocol::{IdempotencyKey, Sha256Digest, TaskId, UserName};
 
@@ -94,7 +95,10 @@ impl<'s> Submission<'s> {
         if let Some(exceeded) = self.quota.take(self.connection, &task.user)? {
             return Ok(Err(exceeded));
         }
-        let flow = self.flows.of(self.connection, task)?;
+        let flow = match self.flows.of(self.connection, task)? {
+            Ok(flow) => flow,
+            Err(refused) => return Ok(Err(refused)),
+        };
         self.accepted.push((task, flow));
         self.keys.keep(task);
         Ok(Ok(Submitted {
@@ -227,34 +231,59 @@ impl<'s> Quota<'s> {
     }
 }
 
+/// Demands of one user's waiting tasks that differ: each costs every lease of the operation a look.
+const REQUIREMENTS_MAX: u64 = 64;
+
 /// Keys of the flows that these submissions join.
 #[derive(Default)]
-struct Flows<'s>(HashMap<(&'s OperationId, &'s UserName), i64>);
+struct Flows<'s>(HashMap<(&'s OperationId, &'s Requirements, &'s UserName), i64>);
 
 impl<'s> Flows<'s> {
-    fn of(&mut self, connection: &Connection, task: &'s NewTask) -> Result<i64, StoreError> {
-        let key = (&task.specification.operation, &task.user);
+    fn of(
+        &mut self,
+        connection: &Connection,
+        task: &'s NewTask,
+    ) -> Result<Result<i64, SubmitError>, StoreError> {
+        let key = (
+            &task.specification.operation,
+            &task.requirements,
+            &task.user,
+        );
         if let Some(flow) = self.0.get(&key) {
-            return Ok(*flow);
+            return Ok(Ok(*flow));
         }
-        let (operation, user) = key;
-        let columns = values![&operation.name, operation.version, user];
+        let (operation, requirements, user) = key;
+        let failed = |_| StoreError::Unreadable { what: "a demand" };
+        let demands = serde_json::to_string(requirements).map_err(failed)?;
+        let columns = values![&operation.name, operation.version, &demands, user];
         let known = connection.first(
-            "SELECT number FROM flows WHERE operation = ?1 AND version = ?2 AND user_name = ?3",
+            "SELECT number, queued FROM flows
+             WHERE operation = ?1 AND version = ?2 AND requirements = ?3 AND user_name = ?4",
             &columns,
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get::<u64>(1)?)),
         )?;
+        let is_waiting = known.is_some_and(|(_, queued)| queued > 0);
+        if !is_waiting && !requirements.is_none() && has_too_many(connection, user)? {
+            return Ok(Err(SubmitError::TooManyRequirements {
+                requirements_max: REQUIREMENTS_MAX,
+            }));
+        }
         let flow = match known {
-            Some(flow) => flow,
+            Some((flow, _)) => flow,
             None => connection.get(
-                "INSERT INTO flows (operation, version, user_name, queued, turn) VALUES (?1, ?2, ?3, 0, 0)
-                 RETURNING number",
+                "INSERT INTO flows (operation, version, requirements, user_name, queued, turn)
+                 VALUES (?1, ?2, ?3, ?4, 0, 0) RETURNING number",
                 &columns,
             )?,
         };
         self.0.insert(key, flow);
-        Ok(flow)
+        Ok(Ok(flow))
     }
+}
+
+fn has_too_many(connection: &Connection, user: &UserName) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM flows WHERE user_name = ?1 AND queued > 0";
+    Ok(connection.get::<u64>(sql, &values![user])? >= REQUIREMENTS_MAX)
 }
 
 fn insert(scope: &mut WriteScope<'_>, tasks: &[(&NewTask, i64)]) -> Result<(), StoreError> {

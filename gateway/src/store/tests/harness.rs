@@ -10,6 +10,7 @@ use protocol::lease::{
     Output,
 };
 use protocol::receipt::{LEAF_VERSION, Leaf, ReceiptSigner, Statement, tree};
+use protocol::requirements::{Requirements, WorkerTraits};
 use protocol::task::{TaskBody, TaskState, task_digest};
 use protocol::{IdempotencyKey, SessionId, Sha256Digest, TaskId, UserName, WorkerId};
 use ring::rand::SystemRandom;
@@ -208,6 +209,7 @@ impl Worker {
             worker: self.id.clone(),
             session: self.session,
             operations: vec![operation()],
+            traits: WorkerTraits::default(),
             tasks_max,
             payload_bytes_max: protocol::limits::LEASE_PAYLOAD_BYTES_MAX,
             lease_duration_ms: LEASE_MS,
@@ -274,6 +276,7 @@ pub(crate) fn task(id: TaskId, inputs: Vec<InputBytes>) -> NewTask {
         submitted_ms: NOW_MS,
         deadline_ms: None,
         idempotency_key: None,
+        requirements: Requirements::default(),
     }
 }
 

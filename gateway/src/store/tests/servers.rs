@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use protocol::TaskId;
 use protocol::lease::AckOutcome;
+use protocol::requirements::WorkerTraits;
 use protocol::task::TaskState;
 
 use super::harness::{Kind, LEASE_MS, NOW_MS, Pool, ack, key, operation};
@@ -21,7 +22,7 @@ async fn a_task_submitted_at_one_gateway_is_leased_at_another_at_once() {
     let (mut pool, other) = two().await;
     let worker = pool.worker("worker-1").await;
     for _ in 0..3 {
-        let mut watch = other.watch_work(&[operation()]);
+        let mut watch = other.watch_work(&[operation()], &WorkerTraits::default());
         let none = other.lease(worker.query(10, NOW_MS)).await.unwrap();
         assert!(none.is_empty());
         let task = pool.submit().await;
@@ -30,7 +31,11 @@ async fn a_task_submitted_at_one_gateway_is_leased_at_another_at_once() {
         assert_eq!(leases.len(), 1);
         assert_eq!(leases[0].task, task);
         // The first gateway knows that nothing is left.
-        while pool.store.watch_work(&[operation()]).has_queued() {
+        while pool
+            .store
+            .watch_work(&[operation()], &WorkerTraits::default())
+            .has_queued()
+        {
             tokio::task::yield_now().await;
         }
     }
@@ -171,7 +176,7 @@ async fn a_store_goes_on_when_its_connections_were_cut() {
     let leases = other.lease(worker.query(1, NOW_MS)).await.unwrap();
     assert_eq!(leases[0].task, task);
     // Its listener is back: what happened meanwhile was read, and what happens now is heard.
-    let mut watch = other.watch_work(&[operation()]);
+    let mut watch = other.watch_work(&[operation()], &WorkerTraits::default());
     pool.submit().await;
     let _wake = watch.woken().await;
 }

@@ -1,17 +1,19 @@
 -- Times are Unix milliseconds; ids and digests raw bytes; states the words of the API. One text for both databases: what
 -- stands in braces is each one's own word (database::schema).
 
--- Fair turns: each user's tasks of one operation are a flow of their own, and flows take turns (queue::pick).
+-- Fair turns: each user's tasks of one operation that demand the same of their worker are a flow of their own, and flows take
+-- turns (queue::pick).
 CREATE TABLE flows (
-    number    {key},
-    operation TEXT      NOT NULL,
-    version   {integer} NOT NULL,
-    user_name TEXT      NOT NULL,
-    queued    {integer} NOT NULL CHECK (queued >= 0), -- tasks that wait now
-    turn      {integer} NOT NULL,                     -- virtual time: the turn that it takes next
-    UNIQUE (operation, version, user_name)
+    number       {key},
+    operation    TEXT      NOT NULL,
+    version      {integer} NOT NULL,
+    requirements TEXT      NOT NULL, -- JSON, of which there is one text for each demand
+    user_name    TEXT      NOT NULL,
+    queued       {integer} NOT NULL CHECK (queued >= 0), -- tasks that wait now
+    turn         {integer} NOT NULL,                     -- virtual time: the turn that it takes next
+    UNIQUE (operation, version, requirements, user_name)
 ) {table};
-CREATE INDEX flows_waiting ON flows (operation, version, turn) WHERE queued > 0;
+CREATE INDEX flows_waiting ON flows (operation, version, requirements, turn) WHERE queued > 0;
 CREATE INDEX flows_turn ON flows (turn);
 CREATE INDEX flows_by_user ON flows (user_name, queued);
 

@@ -11,8 +11,8 @@ use protocol::task::TaskState;
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::{AsyncMessage, Client, Notification};
 
-use super::super::super::StoreError;
 use super::super::super::notice::{Notice, Notices};
+use super::super::super::{Class, StoreError};
 use super::super::connection::Chain;
 use super::address::Listening;
 use super::open::TAKE_RUNNING;
@@ -27,9 +27,9 @@ const WAITING_MAX: usize = 1_024;
 
 /// Everything that waits, with the number of the commit until which it counts.
 const QUEUED: &str = "
-    SELECT commits, operation, version, queued::bigint FROM gateway_state
-    LEFT JOIN (SELECT operation, version, sum(queued) AS queued FROM flows WHERE queued > 0 GROUP BY operation, version)
-        AS waiting ON TRUE";
+    SELECT commits, operation, version, requirements, queued::bigint FROM gateway_state
+    LEFT JOIN (SELECT operation, version, requirements, sum(queued) AS queued FROM flows WHERE queued > 0
+               GROUP BY operation, version, requirements) AS waiting ON TRUE";
 
 /// A thread with a connection of its own, from now until it is dropped.
 #[derive(Debug)]
@@ -167,11 +167,18 @@ async fn read_queued(client: &Client, notices: &Notices) -> Result<(), StoreErro
     let mut queued = Vec::with_capacity(rows.len());
     for row in &rows {
         commit = u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or_default();
-        let name: Option<String> = row.try_get(1)?;
-        if let Some(name) = name {
-            let version = u32::try_from(row.try_get::<_, i64>(2)?).unwrap_or_default();
-            queued.push((OperationId { name, version }, row.try_get(3)?));
-        }
+        let Some(name) = row.try_get(1)? else {
+            continue;
+        };
+        let requirements = serde_json::from_str(row.try_get(3)?);
+        let class = Class {
+            operation: OperationId {
+                name,
+                version: u32::try_from(row.try_get::<_, i64>(2)?).unwrap_or_default(),
+            },
+            requirements: requirements.map_err(|_| StoreError::Unreadable { what: "a demand" })?,
+        };
+        queued.push((class, row.try_get(4)?));
     }
     notices.read(commit, &queued);
     Ok(())

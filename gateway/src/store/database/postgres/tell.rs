@@ -5,8 +5,8 @@ use super::super::super::notice::Notice;
 use super::super::value::{Value, values};
 use super::Postgres;
 
-/// A notification has less than 8,000 bytes.
-const ORDERS_MAX: usize = 20;
+/// Classes and orders in one notification, which has less than 8,000 bytes: neither has more than some 300.
+const PARTS_MAX: usize = 20;
 
 /// Its payload is the number of the commit and the notice. Commits have consecutive numbers, in their order: one transaction
 /// writes at a time.
@@ -22,25 +22,36 @@ impl Postgres {
         if notice.queued.is_empty() && !notice.moved && notice.orders.is_empty() {
             return Ok(None);
         }
-        let (first, more) = notice
-            .orders
-            .split_at_checked(ORDERS_MAX)
-            .unwrap_or((&notice.orders, &[]));
-        let first = text(&Notice {
-            orders: first.to_vec(),
-            ..notice.clone()
-        })?;
+        let mut parts = parts(notice).into_iter();
+        let first = text(&parts.next().unwrap_or_default())?;
         let told = self.query(TELL, &values![&first], |row| row.get(0))?;
-        for orders in more.chunks(ORDERS_MAX) {
-            let more = text(&Notice {
-                origin: notice.origin,
-                orders: orders.to_vec(),
-                ..Notice::default()
-            })?;
+        for part in parts {
+            let more = text(&part)?;
             self.query(TELL_MORE, &[Value::from(&more)], |_| Ok(()))?;
         }
         Ok(told.first().copied())
     }
+}
+
+/// The notice in as many as it takes.
+fn parts(notice: &Notice) -> Vec<Notice> {
+    let chunks = notice.queued.chunks(PARTS_MAX).map(|queued| Notice {
+        queued: queued.to_vec(),
+        ..Notice::default()
+    });
+    let orders = notice.orders.chunks(PARTS_MAX).map(|orders| Notice {
+        orders: orders.to_vec(),
+        ..Notice::default()
+    });
+    let mut parts: Vec<_> = chunks.chain(orders).collect();
+    if parts.is_empty() {
+        parts.push(Notice::default());
+    }
+    for part in &mut parts {
+        part.origin = notice.origin;
+        part.moved = notice.moved;
+    }
+    parts
 }
 
 fn text(notice: &Notice) -> Result<String, StoreError> {

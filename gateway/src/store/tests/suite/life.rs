@@ -1,6 +1,7 @@
 //! A task's life: every step of the diagram, and the steps that are not in it.
 
 use protocol::lease::{AckOutcome, FaultKind, NackOutcome};
+use protocol::requirements::WorkerTraits;
 use protocol::task::TaskState;
 
 use super::harness::{ATTEMPTS, LEASE_MS, NOW_MS, operation, output, reference, user};
@@ -280,20 +281,31 @@ async fn who_waits_for_a_task_hears_of_its_end() {
 async fn who_waits_for_work_is_woken_by_a_task_that_is_queued() {
     let mut pool = pool().await;
     let worker = pool.worker("worker-1").await;
-    let mut work = pool.store.watch_work(&[operation()]);
+    let mut work = pool
+        .store
+        .watch_work(&[operation()], &WorkerTraits::default());
     assert!(!work.has_queued());
     let task = pool.submit().await;
     drop(work.woken().await);
     assert!(work.has_queued());
     let lease = pool.lease_one(&worker).await;
-    assert!(!pool.store.watch_work(&[operation()]).has_queued());
+    assert!(
+        !pool
+            .store
+            .watch_work(&[operation()], &WorkerTraits::default())
+            .has_queued()
+    );
     // One that comes back is as good as a new one.
-    let mut work = pool.store.watch_work(&[operation()]);
+    let mut work = pool
+        .store
+        .watch_work(&[operation()], &WorkerTraits::default());
     pool.nack(&worker, &lease, FaultKind::Released).await;
     drop(work.woken().await);
     // What a gateway finds when it starts is counted, too.
     let pool = pool.reopen().await;
-    let work = pool.store.watch_work(&[operation()]);
+    let work = pool
+        .store
+        .watch_work(&[operation()], &WorkerTraits::default());
     while !work.has_queued() {
         tokio::task::yield_now().await;
     }

@@ -8,6 +8,7 @@ mod leases;
 mod life;
 mod properties;
 mod records;
+mod requirements;
 mod retention;
 mod submissions;
 
