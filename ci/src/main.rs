@@ -7,6 +7,7 @@ mod fuzz;
 mod gpu;
 mod instrumented;
 mod kernels;
+mod load;
 mod sanitize;
 mod test;
 mod vectors;
@@ -34,6 +35,13 @@ enum Job {
     Bench {
         /// Only benchmarks whose name contains this.
         filter: Option<String>,
+    },
+    /// Load on one gateway, in release builds: throughput, latency, many workers. Numbers to read, never part of green.
+    #[command(disable_help_flag = true)]
+    Load {
+        /// The load generator's own; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// libFuzzer over every parser of untrusted bytes, under AddressSanitizer.
     Fuzz(fuzz::Options),
@@ -72,6 +80,7 @@ fn run(job: Job) -> Result<()> {
         Job::Check => check::run(),
         Job::Test => test::run(),
         Job::Bench { filter } => test::bench(filter.as_deref()),
+        Job::Load { arguments } => load::run(&arguments),
         Job::Fuzz(options) => fuzz::run(&options),
         Job::Sanitize { only } => sanitize::run(only),
         Job::Gpu(options) => gpu::run(&options),

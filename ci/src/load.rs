@@ -1,0 +1,21 @@
+//! `cargo ci load`: builds what is measured, optimised, then becomes the load generator.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command::{cargo, step, target};
+
+/// Returns only where the load generator cannot be started: as this very process it gets every signal, and its exit code
+/// counts.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--release", "--quiet", "--bins"]);
+    build.args(["--package", "gateway", "--package", "tests"]);
+    step("build (the first one takes some minutes)", &mut build)?;
+    let error = Command::new(target()?.join("release/load"))
+        .args(arguments)
+        .exec();
+    Err(error).context("cannot start the load generator")
+}
