@@ -1,6 +1,5 @@
 //! `POST /v1/ack` and `POST /v1/nack`: tasks that are done, and tasks given back.
 
-use axum::extract::State;
 use protocol::lease::{
     AckOutcome, AckRequest, AckResponse, NackOutcome, NackRequest, NackResponse,
 };
@@ -15,7 +14,7 @@ use crate::receipts::{self, Signatory, VerifiedBatch};
 use crate::store::Store;
 
 pub(super) async fn ack(
-    State(attested): State<AttestedConnection>,
+    attested: AttestedConnection,
     Cbor(request): Cbor<AckRequest>,
 ) -> Result<Cbor<AckResponse>, ApiProblem> {
     let session = attested.fresh_session()?;
@@ -57,7 +56,7 @@ async fn record(
 }
 
 pub(super) async fn nack(
-    State(attested): State<AttestedConnection>,
+    attested: AttestedConnection,
     Cbor(mut request): Cbor<NackRequest>,
 ) -> Result<Cbor<NackResponse>, ApiProblem> {
     // A stale session may give back: that moves no task byte, and another worker gets the task sooner.

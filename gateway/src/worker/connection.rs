@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::extract::FromRequestParts;
 use channel::{ControlReceiver, ControlSender, GatewayMessage, WorkerMessage};
+use http::request::Parts;
 use protocol::problem::{Problem, ProblemCode};
 use tokio::sync::mpsc;
 
@@ -60,6 +62,18 @@ impl AttestedConnection {
                 "the session has its control stream already",
             )
             .into()
+        })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for AttestedConnection {
+    type Rejection = ApiProblem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiProblem> {
+        parts.extensions.remove().ok_or_else(|| {
+            ApiProblem::internal(&std::io::Error::other(
+                "a request came over no attested connection",
+            ))
         })
     }
 }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::ErrorCode;
+use axum::Router;
 use bytes::Bytes;
 use channel::{
     Answer, AttestedGateway, ControlReceiver, ControlSender, GatewayMessage, GatewayRebinder,
     GatewayTls, Outcome, WorkerMessage,
 };
-use hyper_util::service::TowerToHyperService;
 use protocol::control::{Cancel, Drain, Heartbeat, Renew, Renewed};
 use protocol::limits::BATCH_TASKS_MAX;
 use protocol::wire;
@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{AttestedConnection, ControlStream};
 use super::reappraising::{Reappraised, Reappraising};
-use super::{Command, LiveSession, router};
+use super::router::routed;
+use super::{Command, LiveSession};
 use crate::admission::{Gate, Session, verdict};
 use crate::gateway::{Gateway, random_u16};
 use crate::session::{Action, Event, SessionLife};
@@ -63,7 +64,11 @@ pub(super) async fn admit(
 }
 
 /// Serves an admitted connection until it ends.
-pub(super) async fn drive(gateway: &Arc<Gateway>, admitted: AttestedGateway<Session>) {
+pub(super) async fn drive(
+    gateway: &Arc<Gateway>,
+    router: Router,
+    admitted: AttestedGateway<Session>,
+) {
     let (session, http, rebinder) = admitted.into_parts();
     let (id, worker, peer, attested, life) = session.into_parts();
     let now_ms = gateway.now_ms();
@@ -79,7 +84,7 @@ pub(super) async fn drive(gateway: &Arc<Gateway>, admitted: AttestedGateway<Sess
 
     let (control, controls) = mpsc::channel(1);
     let connection = AttestedConnection::new(Arc::clone(gateway), Arc::clone(&open), control);
-    let service = TowerToHyperService::new(router::router(connection));
+    let service = routed(router, connection);
     let closing = CancellationToken::new();
     let serve = http.serve(service, closing.clone().cancelled_owned());
     let mut serve = std::pin::pin!(serve);
@@ -315,7 +320,8 @@ impl Driver<'_> {
                 Ok(())
             }
             WorkerMessage::Renew(body) => self.renew(decode(&body)?).await,
-            WorkerMessage::Answer(answer) => self.answer(answer).await,
+            // On the heap: an appraisal's four kilobytes would otherwise be part of every session for its whole life.
+            WorkerMessage::Answer(answer) => Box::pin(self.answer(answer)).await,
         }
     }
 
