@@ -10,12 +10,17 @@ use crate::command::{cargo, step, target};
 /// Returns only where the load generator cannot be started: as this very process it gets every signal, and its exit code
 /// counts.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let mut build = cargo();
-    build.args(["build", "--release", "--quiet", "--bins"]);
-    build.args(["--package", "gateway", "--package", "tests"]);
-    step("build (the first one takes some minutes)", &mut build)?;
+    build()?;
     let error = Command::new(target()?.join("release/load"))
         .args(arguments)
         .exec();
     Err(error).context("cannot start the load generator")
+}
+
+/// The gateway, its development twin and the load generator.
+pub(crate) fn build() -> Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--release", "--quiet", "--bins"]);
+    build.args(["--package", "gateway", "--package", "tests"]);
+    step("build (the first one takes some minutes)", &mut build)
 }

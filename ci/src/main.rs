@@ -8,6 +8,7 @@ mod gpu;
 mod instrumented;
 mod kernels;
 mod load;
+mod peers;
 mod sanitize;
 mod test;
 mod vectors;
@@ -40,6 +41,13 @@ enum Job {
     #[command(disable_help_flag = true)]
     Load {
         /// The load generator's own; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// The same work through the gateway and through what a team would use instead, of what is installed here, as one table.
+    #[command(disable_help_flag = true)]
+    Peers {
+        /// The measurement's own; `--help` lists them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -81,6 +89,7 @@ fn run(job: Job) -> Result<()> {
         Job::Test => test::run(),
         Job::Bench { filter } => test::bench(filter.as_deref()),
         Job::Load { arguments } => load::run(&arguments),
+        Job::Peers { arguments } => peers::run(&arguments),
         Job::Fuzz(options) => fuzz::run(&options),
         Job::Sanitize { only } => sanitize::run(only),
         Job::Gpu(options) => gpu::run(&options),
