@@ -16,7 +16,7 @@ use protocol::control::{Cancel, Drain, Heartbeat, Renew, Renewed};
 use protocol::limits::BATCH_TASKS_MAX;
 use protocol::wire;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{AttestedConnection, ControlStream};
@@ -82,7 +82,7 @@ pub(super) async fn drive(
     tracing::info!(%worker, session = %id, %peer, trust_anchor, "admitted");
     note_begin(gateway, &open, peer, now_ms).await;
 
-    let (control, controls) = mpsc::channel(1);
+    let (control, controls) = oneshot::channel();
     let connection = AttestedConnection::new(Arc::clone(gateway), Arc::clone(&open), control);
     let service = routed(router, connection);
     let closing = CancellationToken::new();
@@ -162,8 +162,9 @@ impl Driver<'_> {
     async fn run(
         mut self,
         mut commands: mpsc::Receiver<Command>,
-        mut controls: mpsc::Receiver<ControlStream>,
+        controls: oneshot::Receiver<ControlStream>,
     ) -> Ending {
+        let mut controls = Some(controls);
         let mut receiver = None;
         loop {
             if let Err(ending) = self.poll_life().await {
@@ -176,9 +177,7 @@ impl Driver<'_> {
                 () = self.gateway.stopping.cancelled() => return Ending::Stopping,
                 () = self.live.ended.cancelled() => return Ending::Replaced,
                 Some(command) = commands.recv() => self.obey(command).await,
-                Some((sender, stream)) = controls.recv() => {
-                    // A session has one control stream; a second one is told so by its handler.
-                    controls.close();
+                Some((sender, stream)) = handed_over(&mut controls) => {
                     receiver = Some(stream);
                     self.opened(sender).await
                 }
@@ -400,6 +399,18 @@ impl Driver<'_> {
             }
         }
     }
+}
+
+/// The control stream, once it is there: a session has one, and a second one is told so by its handler.
+async fn handed_over(
+    controls: &mut Option<oneshot::Receiver<ControlStream>>,
+) -> Option<ControlStream> {
+    let Some(place) = controls else {
+        return std::future::pending().await;
+    };
+    let control = place.await;
+    *controls = None;
+    control.ok()
 }
 
 /// The next message of the control stream; waits for ever while there is none.
