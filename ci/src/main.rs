@@ -7,6 +7,8 @@ mod fuzz;
 mod gpu;
 mod instrumented;
 mod kernels;
+mod load;
+mod peers;
 mod postgres;
 mod sanitize;
 mod test;
@@ -35,6 +37,20 @@ enum Job {
     Bench {
         /// Only benchmarks whose name contains this.
         filter: Option<String>,
+    },
+    /// Load on one gateway, in release builds: throughput, latency, many workers. Numbers to read, never part of green.
+    #[command(disable_help_flag = true)]
+    Load {
+        /// The load generator's own; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// The same work through the gateway and through what a team would use instead, of what is installed here, as one table.
+    #[command(disable_help_flag = true)]
+    Peers {
+        /// The measurement's own; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// libFuzzer over every parser of untrusted bytes, under AddressSanitizer.
     Fuzz(fuzz::Options),
@@ -73,6 +89,8 @@ fn run(job: Job) -> Result<()> {
         Job::Check => check::run(),
         Job::Test => test::run(),
         Job::Bench { filter } => test::bench(filter.as_deref()),
+        Job::Load { arguments } => load::run(&arguments),
+        Job::Peers { arguments } => peers::run(&arguments),
         Job::Fuzz(options) => fuzz::run(&options),
         Job::Sanitize { only } => sanitize::run(only),
         Job::Gpu(options) => gpu::run(&options),

@@ -25,6 +25,7 @@ mod api;
 pub mod blobs;
 mod body;
 pub mod commands;
+mod computing;
 pub mod config;
 mod gateway;
 mod housekeeping;

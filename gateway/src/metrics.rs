@@ -100,14 +100,14 @@ impl Metrics {
             .increment(count);
     }
 
-    pub(crate) fn acked(&self, outcome: &'static str) {
+    pub(crate) fn acked(&self, outcome: &'static str, count: u64) {
         self.counter("cocoon_gateway_acks_total", &[("outcome", outcome)])
-            .increment(1);
+            .increment(count);
     }
 
-    pub(crate) fn nacked(&self, outcome: &'static str) {
+    pub(crate) fn nacked(&self, outcome: &'static str, count: u64) {
         self.counter("cocoon_gateway_nacks_total", &[("outcome", outcome)])
-            .increment(1);
+            .increment(count);
     }
 
     /// `stage`: `handshake`, `gate`, `reattestation` or `reappraisal`.

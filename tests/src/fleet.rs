@@ -11,6 +11,7 @@ mod binaries;
 mod environment;
 mod process;
 mod setup;
+mod usage;
 mod wait;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ pub use binaries::binary;
 pub use environment::write_environment;
 pub use process::Process;
 pub use setup::{Access, now_s};
+pub use usage::{Memory, cpu_time, memory};
 pub use wait::{wait_until, wait_until_async};
 
 /// Long enough for a debug build on a busy machine.
@@ -54,6 +56,8 @@ pub struct FleetOptions {
     pub own_process_groups: bool,
     /// The folder of the model that every worker gets; none: no worker offers `embed`.
     pub model: Option<PathBuf>,
+    /// Tasks of one user that may wait at a time.
+    pub queued_per_user_max: u32,
 }
 
 impl FleetOptions {
@@ -66,6 +70,7 @@ impl FleetOptions {
             lease_duration_s: protocol::limits::LEASE_DURATION_S_DEFAULT,
             own_process_groups: false,
             model: None,
+            queued_per_user_max: gateway::config::QUEUED_PER_USER_DEFAULT,
         }
     }
 }
@@ -272,6 +277,12 @@ impl Fleet {
     /// The API as an operator reaches it.
     pub fn operator(&self) -> Result<Gateway> {
         setup::client(&self.options.folder, self.listening.api, &self.operator)
+    }
+
+    /// The certificates (PEM) that workers pin.
+    pub fn pool_ca(&self) -> Result<Vec<u8>> {
+        let path = self.path(setup::POOL_CA);
+        std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 
     /// What `cocoon` needs in its environment.

@@ -1,7 +1,8 @@
 //! Whatever needs more than one crate: the Fleet harness that end-to-end tests and the devnet share, the devnet itself,
-//! and the sources' own tests. Never shipped.
+//! the load generator, and the sources' own tests. Never shipped.
 #![forbid(unsafe_code)]
 
 pub mod devnet;
 pub mod fleet;
+pub mod load;
 pub mod sources;

@@ -6,6 +6,13 @@ use std::time::Duration;
 /// Nothing that these codes stand for changes within a minute (E3xx to E6xx).
 pub const SLOW_RETRY: Duration = Duration::from_mins(1);
 
+/// The first reconnect comes within this …
+const RECONNECT_FIRST: Duration = Duration::from_millis(200);
+/// … and none later than this after the one before it.
+const RECONNECT_MAX: Duration = Duration::from_secs(30);
+/// A session that lasted this long was a good one: the next failure is the first again.
+pub const STEADY: Duration = Duration::from_secs(30);
+
 /// A growing ceiling.
 #[derive(Debug, Clone)]
 pub struct Backoff {
@@ -23,6 +30,12 @@ impl Backoff {
             max,
             failures: 0,
         }
+    }
+
+    /// Between connections to a gateway.
+    #[must_use]
+    pub const fn of_reconnects() -> Self {
+        Self::new(RECONNECT_FIRST, RECONNECT_MAX)
     }
 
     /// How long to wait after one more failure.

@@ -6,16 +6,10 @@ use std::time::Duration;
 use protocol::lease::{LeaseRef, Nack};
 use protocol::limits::HEARTBEAT_INTERVAL_S;
 
-use super::backoff::{Backoff, slow_retry};
+use super::backoff::{Backoff, STEADY, slow_retry};
 use super::event::{Finished, Session, Tick};
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1).saturating_mul(HEARTBEAT_INTERVAL_S);
-/// The first reconnect comes within this …
-const RECONNECT_FIRST: Duration = Duration::from_millis(200);
-/// … and none later than this after the one before it.
-const RECONNECT_MAX: Duration = Duration::from_secs(30);
-/// A session that lasted this long was a good one: the next failure is the first again.
-const STEADY: Duration = Duration::from_secs(30);
 /// Refused reports and leases are tried again after this, doubling …
 const REQUEST_FIRST: Duration = Duration::from_millis(200);
 /// … up to this: a stale session is admitted again within seconds.
@@ -78,7 +72,7 @@ impl Default for Link {
             state: State::Down {
                 retry_at: Duration::ZERO,
             },
-            reconnect: Backoff::new(RECONNECT_FIRST, RECONNECT_MAX),
+            reconnect: Backoff::of_reconnects(),
             requests: Backoff::new(REQUEST_FIRST, REQUEST_MAX),
         }
     }

@@ -15,9 +15,10 @@ use protocol::{TaskId, UserName};
 use super::access::Client;
 use super::json::{parse, take_body};
 use super::submission;
+use crate::computing;
 use crate::gateway::Gateway;
 use crate::problem::ApiProblem;
-use crate::store::NewTask;
+use crate::store::{NewTask, SubmitError, Submitted};
 
 /// Newline-delimited JSON.
 const MEDIA_TYPE: &str = "application/x-ndjson";
@@ -47,7 +48,7 @@ pub(super) async fn submit_batch(
         .map_err(|_| ApiProblem::internal(&std::io::Error::other("no randomness")))?;
     let user = client.user().clone();
     let now_ms = gateway.now_ms();
-    let lines = tokio::task::spawn_blocking(move || parse_lines(&body, ids, &user, now_ms))
+    let lines = computing::run(body.len(), move || parse_lines(&body, ids, &user, now_ms))
         .await
         .map_err(|error| ApiProblem::internal(&error))??;
     let outcomes = submit_lines(&gateway, &client, lines).await?;
@@ -115,29 +116,45 @@ async fn submit_tasks(
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
+    let queued: Vec<_> = tasks.iter().map(submission::queued).collect();
     let submitted = gateway.timed("submit", gateway.store.submit(tasks)).await?;
-    let known: Vec<_> = submitted
-        .iter()
-        .flatten()
-        .map(|submitted| submitted.task)
-        .collect();
-    let mut views = gateway.store.tasks(client.own(), known).await?.into_iter();
-    let outcomes = submitted.into_iter().map(|outcome| match outcome {
-        Ok(submitted) => {
-            let label = if submitted.was_known {
-                "repeated"
-            } else {
-                "accepted"
-            };
-            gateway.metrics.submitted(label, 1);
-            views.next().flatten().map_or_else(missing, task)
+    let mut repeated = repeated(gateway, client, &submitted).await?;
+    let (mut accepted, mut known, mut refused) = (0_u64, 0_u64, 0_u64);
+    let outcome = |(outcome, view): (Result<Submitted, SubmitError>, TaskView)| match outcome {
+        Ok(submitted) if submitted.was_known => {
+            known = known.saturating_add(1);
+            repeated.next().flatten().map_or_else(missing, task)
+        }
+        Ok(_) => {
+            accepted = accepted.saturating_add(1);
+            task(view)
         }
         Err(error) => {
-            gateway.metrics.submitted("refused", 1);
+            refused = refused.saturating_add(1);
             BatchOutcome::Problem(submission::refuse_submit(&error))
         }
-    });
-    Ok(outcomes.collect())
+    };
+    let outcomes = submitted.into_iter().zip(queued).map(outcome).collect();
+    gateway.metrics.submitted("accepted", accepted);
+    gateway.metrics.submitted("repeated", known);
+    gateway.metrics.submitted("refused", refused);
+    Ok(outcomes)
+}
+
+/// Those that were submitted before, as they are now.
+async fn repeated(
+    gateway: &Gateway,
+    client: &Client,
+    submitted: &[Result<Submitted, SubmitError>],
+) -> Result<impl Iterator<Item = Option<TaskView>> + use<>, ApiProblem> {
+    let known = submitted.iter().flatten().filter(|task| task.was_known);
+    let known: Vec<_> = known.map(|submitted| submitted.task).collect();
+    let views = if known.is_empty() {
+        Vec::new()
+    } else {
+        gateway.store.tasks(client.own(), known).await?
+    };
+    Ok(views.into_iter())
 }
 
 fn task(view: TaskView) -> BatchOutcome {

@@ -1,13 +1,13 @@
 //! From what a submitter sends to what the store queues; the same for one task and for a batch.
 
-use protocol::api::{InputSource, SubmitTask};
+use protocol::api::{InputSource, SubmitTask, TaskView};
 use protocol::catalogue::Operation;
 use protocol::limits::{
     ATTEMPTS_DEFAULT, ATTEMPTS_MAX, DEADLINE_S_MAX, GPU_MEMORY_GIB_MAX, INPUTS_COUNT_MAX,
     PRIORITY_DEFAULT, PRIORITY_MAX,
 };
 use protocol::problem::{Problem, ProblemCode};
-use protocol::task::InputDescriptor;
+use protocol::task::{InputDescriptor, TaskState};
 use protocol::{TaskId, UserName};
 
 use crate::problem::ApiProblem;
@@ -84,6 +84,30 @@ pub(super) fn parse(
         idempotency_key: task.idempotency_key,
         requirements: task.requirements,
     })
+}
+
+/// A task as it is the moment it is queued: the answer to its submission, which needs no look into the store.
+pub(super) fn queued(task: &NewTask) -> TaskView {
+    let operation = task.specification.operation();
+    TaskView {
+        id: task.id,
+        user: task.user.clone(),
+        operation: operation.name.clone(),
+        version: operation.version,
+        digest: task.specification.digest(),
+        state: TaskState::Queued,
+        requirements: task.requirements.clone(),
+        priority: task.priority,
+        attempts: 0,
+        max_attempts: task.max_attempts,
+        submitted_ms: task.submitted_ms,
+        started_ms: None,
+        finished_ms: None,
+        deadline_ms: task.deadline_ms,
+        worker: None,
+        fault: None,
+        output: None,
+    }
 }
 
 fn within<T: Copy + PartialOrd + std::fmt::Display>(

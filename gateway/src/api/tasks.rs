@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use protocol::TaskId;
-use protocol::api::{SubmitTask, TaskList, TaskView};
+use protocol::api::{InputSource, SubmitTask, TaskList, TaskView};
 use protocol::limits::LONG_POLL_MS_MAX;
 use protocol::problem::{Problem, ProblemCode};
 use protocol::task::TaskState;
@@ -23,6 +23,7 @@ use utoipa::IntoParams;
 use super::access::{Client, Operator};
 use super::json::JsonBody;
 use super::submission;
+use crate::computing;
 use crate::gateway::Gateway;
 use crate::limits::{PAGE_TASKS_DEFAULT, PAGE_TASKS_MAX};
 use crate::parts::{PathPart, QueryParts};
@@ -54,11 +55,12 @@ pub(super) async fn submit(
     let id = next_id(&gateway)?;
     let user = client.user().clone();
     let now_ms = gateway.now_ms();
-    // Digesting 256 inputs of 64 KiB takes some 10 ms.
-    let parsed = tokio::task::spawn_blocking(move || submission::parse(task, id, &user, now_ms))
+    let bytes = task.inputs.iter().map(inline_bytes).sum();
+    let parsed = computing::run(bytes, move || submission::parse(task, id, &user, now_ms))
         .await
         .map_err(|error| ApiProblem::internal(&error))?;
     let task = parsed.inspect_err(|_| gateway.metrics.submitted("refused", 1))?;
+    let queued = submission::queued(&task);
     let outcomes = gateway
         .timed("submit", gateway.store.submit(vec![task]))
         .await?;
@@ -73,8 +75,20 @@ pub(super) async fn submit(
         "accepted"
     };
     gateway.metrics.submitted(outcome, 1);
-    let view = view(&gateway, client.own(), submitted.task).await?;
+    let view = if submitted.was_known {
+        view(&gateway, client.own(), submitted.task).await?
+    } else {
+        queued
+    };
     Ok(created(&view, submitted.was_known))
+}
+
+/// What digesting it takes.
+fn inline_bytes(input: &InputSource) -> usize {
+    match input {
+        InputSource::Inline { data } => data.len(),
+        InputSource::Blob { .. } => 0,
+    }
 }
 
 fn next_id(gateway: &Gateway) -> Result<TaskId, ApiProblem> {

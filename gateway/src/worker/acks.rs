@@ -1,8 +1,9 @@
 //! `POST /v1/ack` and `POST /v1/nack`: tasks that are done, and tasks given back.
 
-use axum::extract::State;
+use std::collections::BTreeMap;
+
 use protocol::lease::{
-    AckOutcome, AckRequest, AckResponse, NackOutcome, NackRequest, NackResponse,
+    AckOutcome, AckRequest, AckResponse, NackOutcome, NackRequest, NackResponse, Output,
 };
 use protocol::limits::{BATCH_TASKS_MAX, FAULT_MESSAGE_BYTES_MAX};
 use protocol::problem::{Problem, ProblemCode};
@@ -10,20 +11,21 @@ use protocol::problem::{Problem, ProblemCode};
 use super::LiveSession;
 use super::connection::{AttestedConnection, require_fresh};
 use super::message::Cbor;
+use crate::computing;
 use crate::problem::ApiProblem;
 use crate::receipts::{self, Signatory, VerifiedBatch};
 use crate::store::Store;
 
 pub(super) async fn ack(
-    State(attested): State<AttestedConnection>,
+    attested: AttestedConnection,
     Cbor(request): Cbor<AckRequest>,
 ) -> Result<Cbor<AckResponse>, ApiProblem> {
     let session = attested.fresh_session()?;
     within_batch(request.acks.len(), "acks")?;
     let gateway = attested.gateway();
     let (worker, id, keys) = (session.worker.clone(), session.id, session.keys());
-    // A signature and a hash of every output: up to 16 MiB, too long for the connection's own task.
-    let batch = tokio::task::spawn_blocking(move || {
+    // A signature and a hash of every output, of up to 16 MiB.
+    let batch = computing::run(payload_bytes(&request), move || {
         let signatory = Signatory {
             worker: &worker,
             session: id,
@@ -39,8 +41,8 @@ pub(super) async fn ack(
     })?;
     let outcomes = record(&gateway.store, session, batch, gateway.now_ms());
     let outcomes = gateway.timed("ack", outcomes).await?;
-    for outcome in &outcomes {
-        gateway.metrics.acked(ack_label(outcome));
+    for (label, count) in counted(outcomes.iter().map(ack_label)) {
+        gateway.metrics.acked(label, count);
     }
     Ok(Cbor(AckResponse { outcomes }))
 }
@@ -57,7 +59,7 @@ async fn record(
 }
 
 pub(super) async fn nack(
-    State(attested): State<AttestedConnection>,
+    attested: AttestedConnection,
     Cbor(mut request): Cbor<NackRequest>,
 ) -> Result<Cbor<NackResponse>, ApiProblem> {
     // A stale session may give back: that moves no task byte, and another worker gets the task sooner.
@@ -74,10 +76,29 @@ pub(super) async fn nack(
         .store
         .nack(&attested.session().worker, request.nacks, gateway.now_ms())
         .await?;
-    for outcome in &outcomes {
-        gateway.metrics.nacked(nack_label(*outcome));
+    for (label, count) in counted(outcomes.iter().copied().map(nack_label)) {
+        gateway.metrics.nacked(label, count);
     }
     Ok(Cbor(NackResponse { outcomes }))
+}
+
+/// What verification goes through.
+fn payload_bytes(request: &AckRequest) -> usize {
+    let bytes = request.acks.iter().map(|ack| match &ack.output {
+        Output::Inline(bytes) => ack.leaf.len().saturating_add(bytes.len()),
+        Output::Uploaded { .. } => ack.leaf.len(),
+    });
+    bytes.fold(0, usize::saturating_add)
+}
+
+/// How often each label comes: a batch has a thousand outcomes, nearly all the same.
+fn counted(labels: impl Iterator<Item = &'static str>) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::new();
+    for label in labels {
+        let count: &mut u64 = counts.entry(label).or_default();
+        *count = count.saturating_add(1);
+    }
+    counts
 }
 
 fn within_batch(count: usize, field: &str) -> Result<(), ApiProblem> {

@@ -1,10 +1,12 @@
 //! What a handler of the worker listener is given: a session that came out of the gate.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::extract::FromRequestParts;
 use channel::{ControlReceiver, ControlSender, GatewayMessage, WorkerMessage};
+use http::request::Parts;
 use protocol::problem::{Problem, ProblemCode};
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 
 use super::LiveSession;
 use crate::gateway::Gateway;
@@ -22,19 +24,22 @@ pub(crate) type ControlStream = (
 pub(crate) struct AttestedConnection {
     gateway: Arc<Gateway>,
     session: Arc<LiveSession>,
-    control: mpsc::Sender<ControlStream>,
+    control: ControlPlace,
 }
+
+/// Where the control stream is handed over, until it has been. A queue would hold memory for 32 of them.
+type ControlPlace = Arc<Mutex<Option<oneshot::Sender<ControlStream>>>>;
 
 impl AttestedConnection {
     pub(super) fn new(
         gateway: Arc<Gateway>,
         session: Arc<LiveSession>,
-        control: mpsc::Sender<ControlStream>,
+        control: oneshot::Sender<ControlStream>,
     ) -> Self {
         Self {
             gateway,
             session,
-            control,
+            control: Arc::new(Mutex::new(Some(control))),
         }
     }
 
@@ -54,12 +59,28 @@ impl AttestedConnection {
 
     /// Hands the control stream to the driver. A session has one.
     pub(super) fn hand_over(&self, control: ControlStream) -> Result<(), ApiProblem> {
-        self.control.try_send(control).map_err(|_| {
+        // An option that is taken has no half-made state.
+        let place = self.control.lock();
+        let place = place.unwrap_or_else(PoisonError::into_inner).take();
+        let handed_over = place.and_then(|place| place.send(control).ok());
+        handed_over.ok_or_else(|| {
             Problem::new(
                 ProblemCode::WrongState,
                 "the session has its control stream already",
             )
             .into()
+        })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for AttestedConnection {
+    type Rejection = ApiProblem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiProblem> {
+        parts.extensions.remove().ok_or_else(|| {
+            ApiProblem::internal(&std::io::Error::other(
+                "a request came over no attested connection",
+            ))
         })
     }
 }

@@ -1,7 +1,7 @@
 //! `POST /v1/control`: the one stream on which the gateway, HTTP/2's server, can speak first.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 use protocol::problem::{Problem, ProblemCode};
 
@@ -9,7 +9,7 @@ use super::connection::AttestedConnection;
 use crate::problem::{ApiProblem, chain};
 
 pub(super) async fn open(
-    State(attested): State<AttestedConnection>,
+    attested: AttestedConnection,
     request: Request,
 ) -> Result<Response, ApiProblem> {
     let (sender, receiver, response) = channel::accept_control(request)

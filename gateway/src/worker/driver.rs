@@ -6,22 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::ErrorCode;
+use axum::Router;
 use bytes::Bytes;
 use channel::{
     Answer, AttestedGateway, ControlReceiver, ControlSender, GatewayMessage, GatewayRebinder,
     GatewayTls, Outcome, WorkerMessage,
 };
-use hyper_util::service::TowerToHyperService;
 use protocol::control::{Cancel, Drain, Heartbeat, Renew, Renewed};
 use protocol::limits::BATCH_TASKS_MAX;
 use protocol::wire;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{AttestedConnection, ControlStream};
 use super::reappraising::{Reappraised, Reappraising};
-use super::{Command, LiveSession, router};
+use super::router::routed;
+use super::{Command, LiveSession};
 use crate::admission::{Gate, Session, verdict};
 use crate::gateway::{Gateway, random_u16};
 use crate::session::{Action, Event, SessionLife};
@@ -63,7 +64,11 @@ pub(super) async fn admit(
 }
 
 /// Serves an admitted connection until it ends.
-pub(super) async fn drive(gateway: &Arc<Gateway>, admitted: AttestedGateway<Session>) {
+pub(super) async fn drive(
+    gateway: &Arc<Gateway>,
+    router: Router,
+    admitted: AttestedGateway<Session>,
+) {
     let (session, http, rebinder) = admitted.into_parts();
     let (id, worker, peer, attested, life) = session.into_parts();
     let now_ms = gateway.now_ms();
@@ -77,9 +82,9 @@ pub(super) async fn drive(gateway: &Arc<Gateway>, admitted: AttestedGateway<Sess
     tracing::info!(%worker, session = %id, %peer, trust_anchor, "admitted");
     note_begin(gateway, &open, peer, now_ms).await;
 
-    let (control, controls) = mpsc::channel(1);
+    let (control, controls) = oneshot::channel();
     let connection = AttestedConnection::new(Arc::clone(gateway), Arc::clone(&open), control);
-    let service = TowerToHyperService::new(router::router(connection));
+    let service = routed(router, connection);
     let closing = CancellationToken::new();
     let serve = http.serve(service, closing.clone().cancelled_owned());
     let mut serve = std::pin::pin!(serve);
@@ -157,8 +162,9 @@ impl Driver<'_> {
     async fn run(
         mut self,
         mut commands: mpsc::Receiver<Command>,
-        mut controls: mpsc::Receiver<ControlStream>,
+        controls: oneshot::Receiver<ControlStream>,
     ) -> Ending {
+        let mut controls = Some(controls);
         let mut receiver = None;
         loop {
             if let Err(ending) = self.poll_life().await {
@@ -171,9 +177,7 @@ impl Driver<'_> {
                 () = self.gateway.stopping.cancelled() => return Ending::Stopping,
                 () = self.live.ended.cancelled() => return Ending::Replaced,
                 Some(command) = commands.recv() => self.obey(command).await,
-                Some((sender, stream)) = controls.recv() => {
-                    // A session has one control stream; a second one is told so by its handler.
-                    controls.close();
+                Some((sender, stream)) = handed_over(&mut controls) => {
                     receiver = Some(stream);
                     self.opened(sender).await
                 }
@@ -315,7 +319,8 @@ impl Driver<'_> {
                 Ok(())
             }
             WorkerMessage::Renew(body) => self.renew(decode(&body)?).await,
-            WorkerMessage::Answer(answer) => self.answer(answer).await,
+            // On the heap: an appraisal's four kilobytes would otherwise be part of every session for its whole life.
+            WorkerMessage::Answer(answer) => Box::pin(self.answer(answer)).await,
         }
     }
 
@@ -394,6 +399,18 @@ impl Driver<'_> {
             }
         }
     }
+}
+
+/// The control stream, once it is there: a session has one, and a second one is told so by its handler.
+async fn handed_over(
+    controls: &mut Option<oneshot::Receiver<ControlStream>>,
+) -> Option<ControlStream> {
+    let Some(place) = controls else {
+        return std::future::pending().await;
+    };
+    let control = place.await;
+    *controls = None;
+    control.ok()
 }
 
 /// The next message of the control stream; waits for ever while there is none.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
 use protocol::lease::{Fault, FaultKind, Lease, LeaseRef, LeaseRequest, LeaseResponse, Nack};
 use protocol::limits::{BATCH_TASKS_MAX, LEASE_PAYLOAD_BYTES_MAX, LONG_POLL_MS_MAX};
 use protocol::problem::{Problem, ProblemCode};
@@ -19,7 +18,7 @@ use crate::store::{LeaseError, LeaseQuery, Store, Wake};
 const OPERATIONS_COUNT_MAX: usize = 256;
 
 pub(super) async fn lease(
-    State(attested): State<AttestedConnection>,
+    attested: AttestedConnection,
     Cbor(request): Cbor<LeaseRequest>,
 ) -> Result<Cbor<LeaseResponse>, ApiProblem> {
     let tasks_max = parse(&request)?;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -26,7 +26,7 @@ use crate::store::LeaseInputError;
 const FENCING_TOKEN: &str = "fencing-token";
 
 pub(super) async fn input(
-    State(attested): State<AttestedConnection>,
+    attested: AttestedConnection,
     PathParts(task, index): PathParts<TaskId, usize>,
     headers: HeaderMap,
 ) -> Result<Response, ApiProblem> {
@@ -93,7 +93,7 @@ fn refuse_input(error: LeaseInputError) -> ApiProblem {
 }
 
 pub(super) async fn output(
-    State(attested): State<AttestedConnection>,
+    attested: AttestedConnection,
     PathPart(sha256): PathPart<Sha256Digest>,
     request: Request,
 ) -> Result<StatusCode, ApiProblem> {

@@ -8,7 +8,7 @@ use protocol::TaskId;
 use protocol::api::{BatchOutcome, InputSource, SubmitTask};
 use protocol::limits::BATCH_TASKS_MAX;
 use protocol::task::TaskState;
-use tests::fleet::{Fleet, FleetOptions};
+use tests::fleet::{Fleet, FleetOptions, cpu_time};
 use tokio::runtime::Runtime;
 
 const TASKS: usize = 10_000;
@@ -56,38 +56,16 @@ async fn many(client: &Gateway, operator: &Gateway) {
     }
 }
 
-/// User and system time of a process and its reaped children, from `/proc/<pid>/stat` (proc(5), fields 14 to 17), and of
-/// its live executor child.
-fn cpu_time(process_id: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{process_id}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u64 = after_name
-        .split_whitespace()
-        .skip(11)
-        .take(4)
-        .filter_map(|field| field.parse::<u64>().ok())
-        .sum();
-    let own = Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second());
-    let children =
-        std::fs::read_to_string(format!("/proc/{process_id}/task/{process_id}/children"))
-            .unwrap_or_default();
-    own + children
-        .split_whitespace()
-        .filter_map(|child| child.parse().ok())
-        .map(cpu_time)
-        .sum::<Duration>()
-}
-
 struct Spent {
     gateway: Duration,
     workers: Duration,
 }
 
 fn spent(fleet: &mut Fleet) -> Spent {
-    let gateway = cpu_time(fleet.gateway().process_id());
+    let gateway = cpu_time(fleet.gateway().process_id()).unwrap();
     let all: Duration = fleet
         .processes()
-        .map(|process| cpu_time(process.process_id()))
+        .map(|process| cpu_time(process.process_id()).unwrap())
         .sum();
     Spent {
         gateway,

@@ -19,7 +19,7 @@ use super::{FleetOptions, Listening, binary};
 
 pub(super) const GATEWAY_CONFIG: &str = "gateway.toml";
 /// What workers pin.
-const POOL_CA: &str = "tls/pool-ca.pem";
+pub(super) const POOL_CA: &str = "tls/pool-ca.pem";
 /// What clients trust.
 pub(super) const API_CA: &str = "tls/api-ca.pem";
 pub(super) const APPRAISAL_POLICY: &str = "appraisal-policy.toml";
@@ -106,8 +106,9 @@ collateral_dir = "collateral"
 
 [tasks]
 lease_duration_s = {}
+queued_per_user_max = {}
 "#,
-        options.lease_duration_s
+        options.lease_duration_s, options.queued_per_user_max
     );
     write(&options.folder, GATEWAY_CONFIG, &text)
 }

@@ -1,0 +1,48 @@
+//! Our own line: the load generator, with the same numbers of everything.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::work::{Plan, Row};
+
+pub async fn run(plan: &Plan, load: &Path, folder: &Path) -> Result<Row> {
+    let count = |number: u32| number.to_string();
+    let mut command = Command::new(load);
+    command.args(["throughput", "--json", "--tasks", &count(plan.tasks)]);
+    command.args([
+        "--workers",
+        &count(plan.consumers.into()),
+        "--connections",
+        &count(plan.producers.into()),
+    ]);
+    command.args([
+        "--lease",
+        &count(plan.prefetch.into()),
+        "--window",
+        &count(plan.window),
+    ]);
+    let output = command.arg("--folder").arg(folder).output().await;
+    let output = output.with_context(|| format!("cannot start {}", load.display()))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "the load generator failed: {errors}"
+    );
+    let figures: Value = serde_json::from_slice(&output.stdout)?;
+    let figure = |name: &str| {
+        figures[name]
+            .as_f64()
+            .with_context(|| format!("the load generator prints no {name}"))
+    };
+    Ok(Row {
+        name: "Cocoon gateway".to_owned(),
+        per_second: figure("tasks_per_second")?,
+        server_cpu_us: figure("gateway_cpu_us_per_task")?,
+        client_cpu_us: figure("generator_cpu_us_per_task")?,
+        flushes: Some(figure("flushes_per_task")?),
+        how: "HTTPS and attested TLS; tasks, outputs and signed receipts are on disk",
+    })
+}

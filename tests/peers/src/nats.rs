@@ -1,0 +1,165 @@
+//! NATS JetStream: a work queue on files, flushed before each confirmation, publications in flight together.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use async_nats::ConnectOptions;
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::pull;
+use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
+use async_nats::jetstream::{self, Context as JetStream};
+use futures_util::StreamExt;
+use tokio::task::JoinSet;
+
+use crate::certificates::Certificates;
+use crate::server::{Server, free_address, installed, version};
+use crate::work::{Meter, Plan, Row, Skipped, Work, digest};
+
+const STREAM: &str = "tasks";
+/// The first that can flush before it confirms.
+const MINOR_MIN: u32 = 10;
+/// Flushed one by one, what is in flight takes long on a slow disk.
+const CONFIRM_LIMIT: Duration = Duration::from_mins(1);
+const WAIT: Duration = Duration::from_millis(200);
+
+pub async fn run(
+    plan: &Plan,
+    certificates: &Certificates,
+    folder: &Path,
+    program: &Path,
+) -> Result<Row> {
+    let program = installed(&[program], "nats-server")?;
+    let version = version(&program)?;
+    let mut numbers = version
+        .split('.')
+        .filter_map(|number| number.parse::<u32>().ok());
+    if (numbers.next(), numbers.next()) < (Some(2), Some(MINOR_MIN)) {
+        let text = format!(
+            "nats-server {version} cannot flush before it confirms; 2.{MINOR_MIN} and later can (`--nats-server` names one)"
+        );
+        return Err(Skipped(text).into());
+    }
+    let address = free_address()?;
+    let configuration = folder.join("nats.conf");
+    std::fs::write(&configuration, text(certificates, folder, address.port()))?;
+    let mut server = Server::start(
+        Command::new(&program).arg("--config").arg(&configuration),
+        folder,
+        None,
+    )?;
+    server.wait_listening(address).await?;
+    let mut clients = Vec::new();
+    for _ in 0..plan.producers + plan.consumers {
+        clients.push(
+            connect(certificates, address.port())
+                .await
+                .with_context(|| server.log_end())?,
+        );
+    }
+    let consumer = declare(clients.first().context("no client")?, plan).await?;
+    let work = Work::new(plan);
+    let (mut producers, mut consumers) = (JoinSet::new(), JoinSet::new());
+    let meter = Meter::start(&server)?;
+    for client in clients.drain(..usize::from(plan.producers)) {
+        producers.spawn(produce(client, Arc::clone(&work)));
+    }
+    for client in clients {
+        let consumer: PullConsumer = client
+            .get_consumer_from_stream(consumer.as_str(), STREAM)
+            .await?;
+        consumers.spawn(consume(consumer, Arc::clone(&work), plan.prefetch));
+    }
+    let done = work.finish(producers, &mut consumers).await?;
+    let how = "sync_interval always; tasks are on disk, a finished one is removed, its output is not kept";
+    let row = meter.row(
+        &server,
+        format!("NATS {version}, JetStream work queue"),
+        done,
+        how,
+    )?;
+    consumers.shutdown().await;
+    Ok(row)
+}
+
+fn text(certificates: &Certificates, folder: &Path, port: u16) -> String {
+    let (certificate, key) = certificates.server();
+    format!(
+        r#"listen: "127.0.0.1:{port}"
+tls {{ cert_file: "{}", key_file: "{}", ca_file: "{}", verify: true }}
+jetstream {{ store_dir: "{}", sync_interval: always }}
+"#,
+        certificate.display(),
+        key.display(),
+        certificates.ca().display(),
+        folder.join("data").display(),
+    )
+}
+
+async fn connect(certificates: &Certificates, port: u16) -> Result<JetStream> {
+    let options = ConnectOptions::new()
+        .tls_client_config(certificates.client_config()?)
+        .require_tls(true);
+    let client = options.connect(format!("tls://localhost:{port}")).await?;
+    let builder = jetstream::context::ContextBuilder::new().timeout(CONFIRM_LIMIT);
+    Ok(builder.ack_timeout(CONFIRM_LIMIT).build(client))
+}
+
+/// The stream and the name of its consumer.
+async fn declare(client: &JetStream, plan: &Plan) -> Result<String> {
+    let stream = client
+        .create_stream(Config {
+            name: STREAM.to_owned(),
+            subjects: vec![STREAM.to_owned()],
+            retention: RetentionPolicy::WorkQueue,
+            storage: StorageType::File,
+            ..Config::default()
+        })
+        .await?;
+    let name = "workers".to_owned();
+    stream
+        .create_consumer(pull::Config {
+            durable_name: Some(name.clone()),
+            max_ack_pending: i64::from(plan.window) * 2,
+            ..pull::Config::default()
+        })
+        .await?;
+    Ok(name)
+}
+
+async fn produce(client: JetStream, work: Arc<Work>) -> Result<()> {
+    while let Some(batch) = work.next().await? {
+        let count = batch.len();
+        let mut confirms = Vec::with_capacity(count);
+        for payload in batch {
+            confirms.push(client.publish(STREAM, payload.into()).await?);
+        }
+        for confirm in confirms {
+            confirm.await?;
+        }
+        work.sent(count);
+    }
+    Ok(())
+}
+
+/// Acknowledgements are sent and not waited for, which favours this server.
+async fn consume(consumer: PullConsumer, work: Arc<Work>, prefetch: u16) -> Result<()> {
+    loop {
+        let mut messages = consumer
+            .fetch()
+            .max_messages(prefetch.into())
+            .expires(WAIT)
+            .messages()
+            .await?;
+        let mut count = 0;
+        while let Some(message) = messages.next().await {
+            let message = message.map_err(anyhow::Error::from_boxed)?;
+            std::hint::black_box(digest(&message.payload));
+            message.ack().await.map_err(anyhow::Error::from_boxed)?;
+            count += 1;
+        }
+        work.acknowledged(count);
+    }
+}

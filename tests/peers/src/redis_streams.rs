@@ -1,0 +1,146 @@
+//! Redis Streams: a consumer group, an append-only file that is flushed before any answer.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use redis::aio::MultiplexedConnection;
+use redis::streams::{StreamReadOptions, StreamReadReply};
+use redis::{AsyncCommands, Client, ClientTlsConfig, TlsCertificates};
+use tokio::task::JoinSet;
+
+use crate::certificates::Certificates;
+use crate::server::{Server, free_address, installed, version};
+use crate::work::{Meter, Plan, Row, Work, digest};
+
+const STREAM: &str = "tasks";
+const GROUP: &str = "workers";
+const BLOCK_MS: usize = 200;
+
+pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Result<Row> {
+    let program = installed(&[Path::new("redis-server")], "redis-server")?;
+    let address = free_address()?;
+    let mut server = Server::start(
+        &mut command(&program, certificates, folder, address.port()),
+        folder,
+        None,
+    )?;
+    server.wait_listening(address).await?;
+    let (certificate, key) = certificates.client();
+    let tls = TlsCertificates {
+        client_tls: Some(ClientTlsConfig {
+            client_cert: std::fs::read(certificate)?,
+            client_key: std::fs::read(key)?,
+        }),
+        root_cert: Some(std::fs::read(certificates.ca())?),
+    };
+    let client = Client::build_with_tls(format!("rediss://127.0.0.1:{}", address.port()), tls)?;
+    let mut first = client
+        .get_multiplexed_async_connection()
+        .await
+        .context("no connection")?;
+    let _: () = first.xgroup_create_mkstream(STREAM, GROUP, "0").await?;
+    let work = Work::new(plan);
+    let (mut producers, mut consumers) = (JoinSet::new(), JoinSet::new());
+    let meter = Meter::start(&server)?;
+    for _ in 0..plan.producers {
+        let connection = client.get_multiplexed_async_connection().await?;
+        producers.spawn(produce(connection, Arc::clone(&work)));
+    }
+    for number in 0..plan.consumers {
+        let connection = client.get_multiplexed_async_connection().await?;
+        consumers.spawn(consume(
+            connection,
+            Arc::clone(&work),
+            plan.prefetch,
+            number,
+        ));
+    }
+    let done = work.finish(producers, &mut consumers).await?;
+    let name = format!("Redis {}, stream with a group", version(&program)?);
+    let how =
+        "appendfsync always; tasks are on disk, a finished one is deleted, its output is not kept";
+    meter.row(&server, name, done, how)
+}
+
+fn command(program: &Path, certificates: &Certificates, folder: &Path, port: u16) -> Command {
+    let (certificate, key) = certificates.server();
+    let mut command = Command::new(program);
+    command.args([
+        "--port",
+        "0",
+        "--bind",
+        "127.0.0.1",
+        "--tls-port",
+        &port.to_string(),
+    ]);
+    command.args([
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "always",
+        "--save",
+        "",
+    ]);
+    command.args(["--tls-auth-clients", "yes", "--daemonize", "no"]);
+    command.arg("--dir").arg(folder);
+    command
+        .arg("--tls-cert-file")
+        .arg(certificate)
+        .arg("--tls-key-file")
+        .arg(key);
+    command.arg("--tls-ca-cert-file").arg(certificates.ca());
+    command
+}
+
+/// A batch is one pipeline; its answers come after the flush.
+async fn produce(mut connection: MultiplexedConnection, work: Arc<Work>) -> Result<()> {
+    while let Some(batch) = work.next().await? {
+        let mut pipeline = redis::pipe();
+        for payload in &batch {
+            pipeline.xadd(STREAM, "*", &[("input", payload)]).ignore();
+        }
+        let () = pipeline.query_async(&mut connection).await?;
+        work.sent(batch.len());
+    }
+    Ok(())
+}
+
+async fn consume(
+    mut connection: MultiplexedConnection,
+    work: Arc<Work>,
+    prefetch: u16,
+    number: u16,
+) -> Result<()> {
+    let options = StreamReadOptions::default()
+        .group(GROUP, format!("worker-{number}"))
+        .count(prefetch.into())
+        .block(BLOCK_MS);
+    loop {
+        let reply: Option<StreamReadReply> = connection
+            .xread_options(&[STREAM], &[">"], &options)
+            .await?;
+        let entries: Vec<_> = reply
+            .into_iter()
+            .flat_map(|reply| reply.keys)
+            .flat_map(|key| key.ids)
+            .collect();
+        if entries.is_empty() {
+            continue;
+        }
+        for entry in &entries {
+            let input: Vec<u8> = entry.get("input").context("an entry without its input")?;
+            std::hint::black_box(digest(&input));
+        }
+        let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+        let mut pipeline = redis::pipe();
+        pipeline
+            .xack(STREAM, GROUP, &ids)
+            .ignore()
+            .xdel(STREAM, &ids)
+            .ignore();
+        let () = pipeline.query_async(&mut connection).await?;
+        work.acknowledged(ids.len());
+    }
+}

@@ -1,0 +1,239 @@
+//! The work, the same for every server: producers that send batches and wait until each is confirmed, consumers that take
+//! tasks, digest them and acknowledge, and a window between the two.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::Args;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// The input of one task.
+const INPUT_BYTES: usize = 1_024;
+/// Tasks of one confirmed batch, where the server has a notion of one.
+pub const BATCH: u32 = 1_000;
+/// Without one more acknowledgement in this time, a run has failed.
+const STALLED: Duration = Duration::from_mins(1);
+
+/// How much work.
+#[derive(Debug, Clone, Args)]
+pub struct Plan {
+    /// Tasks through each server, each a digest of 1 KiB.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+    pub tasks: u32,
+    /// No task is sent after so many seconds: a slow server does fewer.
+    #[arg(long, default_value_t = 30)]
+    pub seconds: u64,
+    /// Connections that send.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub producers: u16,
+    /// Connections that take and acknowledge.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub consumers: u16,
+    /// Tasks that a consumer takes at once.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub prefetch: u16,
+    /// Tasks between sent and acknowledged at a time.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    pub window: u32,
+}
+
+/// A server that this machine does not have, or not in a version that can do this.
+#[derive(Debug)]
+pub struct Skipped(pub String);
+
+impl std::fmt::Display for Skipped {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skipped {}
+
+/// One line of the table.
+#[derive(Debug)]
+pub struct Row {
+    pub name: String,
+    pub per_second: f64,
+    pub server_cpu_us: f64,
+    pub client_cpu_us: f64,
+    pub flushes: Option<f64>,
+    /// What was durable and what was not.
+    pub how: &'static str,
+}
+
+/// Work that is being done.
+#[derive(Debug)]
+pub struct Work {
+    left: AtomicU32,
+    sent: AtomicU32,
+    acknowledged: AtomicU32,
+    window: Semaphore,
+    ends_at: Instant,
+}
+
+impl Work {
+    pub fn new(plan: &Plan) -> Arc<Self> {
+        Arc::new(Self {
+            left: AtomicU32::new(plan.tasks),
+            sent: AtomicU32::new(0),
+            acknowledged: AtomicU32::new(0),
+            window: Semaphore::new(plan.window.try_into().unwrap_or(usize::MAX)),
+            ends_at: now() + Duration::from_secs(plan.seconds),
+        })
+    }
+
+    /// The next batch's payloads, once the window has room for them; `None` when enough was sent.
+    pub async fn next(&self) -> Result<Option<Vec<Vec<u8>>>> {
+        if now() >= self.ends_at {
+            return Ok(None);
+        }
+        let take = |left: u32| Some(left.saturating_sub(BATCH));
+        let left = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        let count = left.unwrap_or_default().min(BATCH);
+        if count == 0 {
+            return Ok(None);
+        }
+        self.window.acquire_many(count).await?.forget();
+        Ok(Some((0..count).map(payload).collect()))
+    }
+
+    /// The server has confirmed so many.
+    pub fn sent(&self, count: usize) {
+        self.sent
+            .fetch_add(count.try_into().unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// So many tasks are done.
+    pub fn acknowledged(&self, count: usize) {
+        self.acknowledged
+            .fetch_add(count.try_into().unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.window.add_permits(count);
+    }
+
+    /// Waits for the producers, then until everything is acknowledged; answers how many tasks that were.
+    pub async fn finish(
+        &self,
+        mut producers: JoinSet<Result<()>>,
+        consumers: &mut JoinSet<Result<()>>,
+    ) -> Result<u32> {
+        let (mut seen, mut moved) = (0, now());
+        loop {
+            while let Some(ended) = producers.try_join_next() {
+                ended??;
+            }
+            if let Some(ended) = consumers.try_join_next() {
+                ended??;
+                bail!("a consumer ended");
+            }
+            let (sent, acknowledged) = (
+                self.sent.load(Ordering::Relaxed),
+                self.acknowledged.load(Ordering::Relaxed),
+            );
+            if producers.is_empty() && acknowledged >= sent {
+                return Ok(acknowledged);
+            }
+            if acknowledged > seen {
+                (seen, moved) = (acknowledged, now());
+            }
+            if moved.elapsed() >= STALLED {
+                bail!(
+                    "{acknowledged} of {sent} tasks were acknowledged, and no other for {STALLED:?}"
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+fn payload(number: u32) -> Vec<u8> {
+    let mut data = number.to_le_bytes().repeat(INPUT_BYTES / 4);
+    data.truncate(INPUT_BYTES);
+    data
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// What a worker computes.
+pub fn digest(input: &[u8]) -> Vec<u8> {
+    ring::digest::digest(&ring::digest::SHA256, input)
+        .as_ref()
+        .to_vec()
+}
+
+/// Time and CPU from one moment on.
+pub struct Meter {
+    start: Instant,
+    server: Duration,
+    client: Duration,
+}
+
+impl Meter {
+    pub fn start(server: &crate::server::Server) -> Result<Self> {
+        Ok(Self {
+            server: server.cpu_time()?,
+            client: own_cpu_time(),
+            start: now(),
+        })
+    }
+
+    /// `done`: tasks since the start.
+    pub fn row(
+        &self,
+        server: &crate::server::Server,
+        name: String,
+        done: u32,
+        how: &'static str,
+    ) -> Result<Row> {
+        let elapsed = self.start.elapsed();
+        let each = |all: Duration| all.as_secs_f64() * 1e6 / f64::from(done.max(1));
+        Ok(Row {
+            name,
+            per_second: f64::from(done) / elapsed.as_secs_f64(),
+            server_cpu_us: each(server.cpu_time()?.saturating_sub(self.server)),
+            client_cpu_us: each(own_cpu_time().saturating_sub(self.client)),
+            flushes: None,
+            how,
+        })
+    }
+}
+
+fn own_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.try_into().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn batches_add_up_and_wait_for_room() {
+        let plan = Plan {
+            tasks: 1_500,
+            seconds: 60,
+            producers: 1,
+            consumers: 1,
+            prefetch: 1,
+            window: 1_000,
+        };
+        let work = Work::new(&plan);
+        assert_eq!(work.next().await.unwrap().unwrap().len(), 1_000);
+        work.acknowledged(500);
+        assert_eq!(work.next().await.unwrap().unwrap().len(), 500);
+        assert!(work.next().await.unwrap().is_none());
+    }
+
+    #[test]
+    fn a_payload_is_a_kibibyte() {
+        assert_eq!(payload(1).len(), 1_024);
+        assert_eq!(digest(b"abc")[..4], [0xba, 0x78, 0x16, 0xbf]);
+    }
+}

@@ -1,0 +1,17 @@
+//! `cargo ci load`: see [`tests::load`].
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tests::load::{Arguments, run};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

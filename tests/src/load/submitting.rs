@@ -1,0 +1,113 @@
+//! The submitters: batches of tasks over HTTPS, each submitter with a connection of its own, and no more of them under way
+//! than the window allows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, bail};
+use client::Gateway;
+use protocol::api::{BatchOutcome, InputSource, SubmitTask};
+use protocol::limits::BATCH_TASKS_MAX;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::gateway::LoadedGateway;
+
+/// The input of one task.
+const INPUT_BYTES: usize = 1_024;
+
+/// Tasks yet to be submitted, shared by the submitters.
+#[derive(Debug)]
+pub(super) struct Submission {
+    left: AtomicU32,
+    /// A permit for each task that may yet be under way; whoever sees a task finish gives one back.
+    window: Arc<Semaphore>,
+}
+
+/// A digest of a kibibyte: the task itself costs next to nothing.
+pub(super) fn task(number: u32) -> SubmitTask {
+    let mut data = number.to_le_bytes().repeat(INPUT_BYTES / 4);
+    data.truncate(INPUT_BYTES);
+    SubmitTask {
+        operation: "sha256_batch".to_owned(),
+        version: None,
+        parameters: serde_json::Map::new(),
+        inputs: vec![InputSource::Inline { data }],
+        priority: None,
+        deadline_s: None,
+        max_attempts: None,
+        idempotency_key: None,
+        requirements: protocol::requirements::Requirements::default(),
+    }
+}
+
+/// Submits so many tasks over so many connections; returns when the gateway has confirmed all.
+pub(super) async fn submit(
+    gateway: &LoadedGateway,
+    tasks: u32,
+    connections: u16,
+    window: Arc<Semaphore>,
+) -> Result<()> {
+    let submission = Arc::new(Submission {
+        left: AtomicU32::new(tasks),
+        window,
+    });
+    let mut submitters = JoinSet::new();
+    for _ in 0..connections {
+        submitters.spawn(submitter(gateway.client()?, Arc::clone(&submission)));
+    }
+    while let Some(ended) = submitters.join_next().await {
+        ended.context("a submitter failed")??;
+    }
+    Ok(())
+}
+
+async fn submitter(client: Gateway, submission: Arc<Submission>) -> Result<()> {
+    while let Some(count) = submission.take() {
+        let permits = submission.window.acquire_many(count).await?;
+        permits.forget();
+        let tasks: Vec<_> = (0..count).map(task).collect();
+        for outcome in client.submit_batch(&tasks).await? {
+            if let BatchOutcome::Problem(problem) = outcome {
+                bail!("the gateway refused a task: {problem}");
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Submission {
+    /// The next batch's size.
+    fn take(&self) -> Option<u32> {
+        let batch = u32::try_from(BATCH_TASKS_MAX).unwrap_or(u32::MAX);
+        let take = |left: u32| Some(left.saturating_sub(batch));
+        let left = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .unwrap_or_default();
+        Some(left.min(batch)).filter(|count| *count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_add_up() {
+        let submission = Submission {
+            left: AtomicU32::new(2_500),
+            window: Arc::new(Semaphore::new(0)),
+        };
+        let batches: Vec<_> = std::iter::from_fn(|| submission.take()).collect();
+        assert_eq!(batches, [1_000, 1_000, 500]);
+    }
+
+    #[test]
+    fn a_task_has_a_kibibyte_of_input() {
+        let InputSource::Inline { data } = &task(0x0102_0304).inputs[0] else {
+            panic!("inline")
+        };
+        assert_eq!((data.len(), &data[..4]), (1_024, &[4, 3, 2, 1][..]));
+    }
+}
