@@ -62,8 +62,17 @@ fn described() -> (Router<Arc<Gateway>>, OpenApi) {
 
 /// The router of the API listener.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    let (router, _) = described();
-    router
+    serving(routes(), gateway)
+}
+
+/// The routes alone, of no gateway yet.
+pub(crate) fn routes() -> Router<Arc<Gateway>> {
+    described().0
+}
+
+/// Routes as a gateway serves them.
+pub(crate) fn serving(routes: Router<Arc<Gateway>>, gateway: Arc<Gateway>) -> Router {
+    routes
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(

@@ -44,6 +44,8 @@ mod refresh;
 mod run;
 mod serving;
 pub mod session;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 mod telemetry;
 mod worker;

@@ -15,3 +15,19 @@ mod sessions;
 
 pub(crate) use listener::serve;
 pub(crate) use sessions::{Command, LiveSession, Sessions};
+
+/// The routes of an open session, for the simulation, which has no connections.
+#[cfg(test)]
+pub(crate) fn session_router(
+    gateway: &std::sync::Arc<crate::gateway::Gateway>,
+    session: &std::sync::Arc<LiveSession>,
+) -> axum::Router {
+    let (control, _) = tokio::sync::mpsc::channel(1);
+    let (gateway, session) = (
+        std::sync::Arc::clone(gateway),
+        std::sync::Arc::clone(session),
+    );
+    router::router(connection::AttestedConnection::new(
+        gateway, session, control,
+    ))
+}
