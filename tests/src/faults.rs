@@ -112,6 +112,8 @@ async fn run_in(
 ) -> Result<()> {
     let options = FleetOptions {
         lease_duration_s: LEASE_S,
+        // A stopped process in this one's group would have that group hung up on when its shell ends.
+        own_process_groups: true,
         ..FleetOptions::in_folder(folder)
     };
     let mut fleet = Fleet::start(options).await?;

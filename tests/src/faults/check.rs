@@ -15,7 +15,7 @@ use simulator::SimulatedPlatform;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::journal::{Confirmed, Journal};
+use super::journal::{Cancellation, Confirmed, Journal};
 use super::load::draw;
 use super::report::Report;
 use crate::devnet::proof::prove;
@@ -55,10 +55,11 @@ impl Pool {
 
     /// Cancels a task, unless it has finished.
     pub(super) async fn cancel(&self, task: TaskId) -> Result<()> {
+        self.journal.cancellation(task, Cancellation::Asked)?;
         match over_outages(async || self.client.cancel_task(task).await).await {
             Ok(_) => {
                 self.report.cancelled();
-                self.journal.cancelled(task)
+                self.journal.cancellation(task, Cancellation::Confirmed)
             }
             Err(GatewayError::Refused { problem, .. }) if problem.status == 409 => Ok(()),
             Err(error) => Err(error).context("a cancellation was refused"),
@@ -135,15 +136,14 @@ async fn check_one(pool: &Pool, task: TaskId, folder: &Path) -> Result<()> {
 }
 
 fn expect_state(view: &TaskView, confirmed: &Confirmed) -> Result<()> {
-    let wanted = if confirmed.is_cancelled {
-        TaskState::Cancelled
-    } else {
-        TaskState::Succeeded
+    let right: &[TaskState] = match confirmed.cancellation {
+        Cancellation::None => &[TaskState::Succeeded],
+        Cancellation::Asked => &[TaskState::Succeeded, TaskState::Cancelled],
+        Cancellation::Confirmed => &[TaskState::Cancelled],
     };
-    // Cancelled without an answer to say so is cancelled, too.
     ensure!(
-        view.state == wanted || view.state == TaskState::Cancelled,
-        "number {} must be {wanted}: {view:?}",
+        right.contains(&view.state),
+        "number {} must be one of {right:?}: {view:?}",
         confirmed.number
     );
     let has_output = view.output.is_some();
@@ -252,4 +252,68 @@ pub(super) async fn nothing_runs(pool: &Pool) -> Result<()> {
         ensure!(worker.tasks_running == 0, "a lease has no end: {worker:?}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Sha256Digest;
+    use protocol::api::OutputView;
+
+    use super::*;
+
+    fn view(state: TaskState, attempts: u32) -> TaskView {
+        let sha256 = Sha256Digest::of(b"output");
+        let output = OutputView { sha256, bytes: 6 };
+        TaskView {
+            id: TaskId::from_parts(1, 1),
+            user: "developer".parse().unwrap(),
+            operation: "sha256_batch".to_owned(),
+            version: 1,
+            digest: sha256,
+            state,
+            priority: 4,
+            attempts,
+            max_attempts: 20,
+            submitted_ms: 1,
+            started_ms: None,
+            finished_ms: None,
+            deadline_ms: None,
+            worker: None,
+            fault: None,
+            output: (state == TaskState::Succeeded).then_some(output),
+        }
+    }
+
+    #[test]
+    fn a_broken_word_is_a_violation() {
+        let confirmed = |cancellation| Confirmed {
+            number: 7,
+            cancellation,
+            finished: None,
+        };
+        let (none, asked) = (Cancellation::None, Cancellation::Asked);
+        let cases = [
+            (none, view(TaskState::Succeeded, 20), true),
+            (none, view(TaskState::Succeeded, 21), false),
+            (none, view(TaskState::Cancelled, 1), false),
+            (none, view(TaskState::DeadLetter, 20), false),
+            (asked, view(TaskState::Succeeded, 1), true),
+            (asked, view(TaskState::Cancelled, 1), true),
+            (Cancellation::Confirmed, view(TaskState::Cancelled, 1), true),
+            (
+                Cancellation::Confirmed,
+                view(TaskState::Succeeded, 1),
+                false,
+            ),
+        ];
+        for (cancellation, view, holds) in cases {
+            let verdict = expect_state(&view, &confirmed(cancellation));
+            assert_eq!(verdict.is_ok(), holds, "{cancellation:?} {view:?}");
+        }
+        let without = TaskView {
+            output: None,
+            ..view(TaskState::Succeeded, 1)
+        };
+        assert!(expect_state(&without, &confirmed(none)).is_err());
+    }
 }

@@ -34,10 +34,18 @@ struct State {
 pub(super) struct Confirmed {
     /// From which its content and its key follow.
     pub(super) number: u64,
-    /// A cancellation was confirmed.
-    pub(super) is_cancelled: bool,
+    /// A cancellation was asked for, and may have been confirmed.
+    pub(super) cancellation: Cancellation,
     /// As it was when it had finished.
     pub(super) finished: Option<TaskView>,
+}
+
+/// Whether somebody has called a task off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cancellation {
+    None,
+    Asked,
+    Confirmed,
 }
 
 impl Journal {
@@ -82,7 +90,7 @@ impl Journal {
             task,
             Confirmed {
                 number,
-                is_cancelled: false,
+                cancellation: Cancellation::None,
                 finished: None,
             },
         );
@@ -93,12 +101,12 @@ impl Journal {
         Ok(true)
     }
 
-    pub(super) fn cancelled(&self, task: TaskId) -> Result<()> {
+    pub(super) fn cancellation(&self, task: TaskId, cancellation: Cancellation) -> Result<()> {
         let mut state = self.lock();
         if let Some(confirmed) = state.tasks.get_mut(&task) {
-            confirmed.is_cancelled = true;
+            confirmed.cancellation = cancellation;
         }
-        state.write(&format!("cancelled\t{task}"))
+        state.write(&format!("cancellation\t{task}\t{cancellation:?}"))
     }
 
     /// What was read of a task that has finished.
