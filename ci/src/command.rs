@@ -48,3 +48,21 @@ pub(crate) fn has_subcommand(name: &str) -> bool {
         .status()
         .is_ok_and(|status| status.success())
 }
+
+/// Today's, in UTC.
+pub(crate) fn date() -> Result<String> {
+    said_by(Command::new("date").args(["--utc", "+%Y-%m-%d"]))
+}
+
+/// Of what is checked out.
+pub(crate) fn revision() -> Result<String> {
+    let git = ["rev-parse", "--short", "HEAD"];
+    said_by(Command::new("git").args(git).current_dir(root()))
+}
+
+fn said_by(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

@@ -3,6 +3,7 @@
 mod check;
 mod command;
 mod devnet;
+mod faults;
 mod fuzz;
 mod gpu;
 mod instrumented;
@@ -65,6 +66,13 @@ enum Job {
     Kernels(kernels::Options),
     /// Conformance with real evidence, in the directory that `COCOON_VECTORS` names, as one table.
     Vectors,
+    /// A pool of real processes, killed and stopped at random under load; whatever was confirmed must be there, once and right.
+    #[command(disable_help_flag = true)]
+    Faults {
+        /// The run's own, as in `--seconds 600 --log FILE`; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// A gateway and two simulated workers on this machine, with real tasks; the same as `cargo devnet`.
     #[command(disable_help_flag = true)]
     Devnet {
@@ -96,6 +104,7 @@ fn run(job: Job) -> Result<()> {
         Job::Gpu(options) => gpu::run(&options),
         Job::Kernels(options) => kernels::run(&options),
         Job::Vectors => vectors::run(),
+        Job::Faults { arguments } => faults::run(&arguments),
         Job::Devnet { arguments } => devnet::run(&arguments),
     }
 }

@@ -24,7 +24,7 @@ pub(crate) use server::{ApiTls, serve};
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Extension, Router};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -68,14 +68,24 @@ fn described(of_users: OpenApiRouter<Arc<Gateway>>) -> (Router<Arc<Gateway>>, Op
 
 /// The router of the API listener.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    let admit = axum::middleware::from_fn_with_state(Arc::clone(&gateway), access::admit);
-    let (router, _) = described(of_users().route_layer(admit));
-    router
+    serving(routes(), gateway)
+}
+
+/// The routes alone, of no gateway yet.
+pub(crate) fn routes() -> Router<Arc<Gateway>> {
+    let admit = axum::middleware::from_fn(access::admit);
+    described(of_users().route_layer(admit)).0
+}
+
+/// Routes as a gateway serves them.
+pub(crate) fn serving(routes: Router<Arc<Gateway>>, gateway: Arc<Gateway>) -> Router {
+    routes
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(
             gateway.metrics.clone(),
             observe::api_requests,
         ))
+        .layer(Extension(Arc::clone(&gateway)))
         .with_state(gateway)
 }

@@ -46,6 +46,8 @@ mod run;
 mod serving;
 pub mod session;
 mod shares;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 mod telemetry;
 mod unread;

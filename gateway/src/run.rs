@@ -192,7 +192,8 @@ async fn read(path: &Path) -> Result<Vec<u8>, RunError> {
         })
 }
 
-async fn open(
+/// Opens what a gateway keeps; nothing listens yet.
+pub(crate) async fn open(
     config: &Config,
     policy: AppraisalPolicy,
     clock: Arc<dyn crate::world::Clock>,

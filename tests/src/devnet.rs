@@ -3,9 +3,9 @@
 
 mod embed;
 mod folder;
-mod proof;
+pub(crate) mod proof;
 mod screen;
-mod work;
+pub(crate) mod work;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -186,14 +186,14 @@ async fn watch(fleet: &mut Fleet, signals: &mut Signals) -> Result<()> {
 }
 
 /// Ctrl-C, `kill`, and a terminal that is closed: none of them may leave a process behind.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
 impl Signals {
-    fn listen() -> Result<Self> {
+    pub(crate) fn listen() -> Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
@@ -202,7 +202,7 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::Outcome;
-use crate::command::root;
+use crate::command::{date, revision};
 
 pub(super) fn append(path: &Path, seconds: u32, outcomes: &[Outcome]) -> Result<()> {
     let section = section(&date()?, &revision()?, seconds, outcomes);
@@ -42,20 +41,4 @@ fn section(date: &str, revision: &str, seconds: u32, outcomes: &[Outcome]) -> St
         );
     }
     section
-}
-
-fn date() -> Result<String> {
-    said_by(Command::new("date").args(["--utc", "+%Y-%m-%d"]))
-}
-
-fn revision() -> Result<String> {
-    let git = ["rev-parse", "--short", "HEAD"];
-    said_by(Command::new("git").args(git).current_dir(root()))
-}
-
-fn said_by(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start {command:?}"))?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

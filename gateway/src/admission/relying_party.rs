@@ -159,6 +159,18 @@ impl RelyingParty {
         former: Option<Attested>,
     ) -> Result<Attested, ErrorCode> {
         let evidence = presented.evidence.unpack().map_err(|error| error.code())?;
+        self.appraise_evidence(session, evidence, presented.binding, former)
+            .await
+    }
+
+    /// All of it behind the channel, whose [`Presented`] the channel alone makes.
+    pub(crate) async fn appraise_evidence(
+        &self,
+        session: SessionId,
+        evidence: Evidence,
+        binding: Binding,
+        former: Option<Attested>,
+    ) -> Result<Attested, ErrorCode> {
         let known = self.known_worker(&evidence).await?;
         let name = known.as_ref().map(|known| known.id.clone());
         let permit = tokio::time::timeout(APPRAISAL_WAIT, self.core()).await;
@@ -169,7 +181,7 @@ impl RelyingParty {
             references: self.in_force.references(),
             collateral: Arc::clone(&self.collateral),
             evidence,
-            binding: presented.binding,
+            binding,
             known,
             now_us: self.clock.now_us(),
         };

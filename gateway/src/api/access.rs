@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::Extension;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
@@ -37,7 +38,7 @@ pub(super) struct Operator(());
 /// Around every route that needs an access token: whose it is, and whether the request is within that user's share, which it
 /// takes from until its answer has gone out.
 pub(super) async fn admit(
-    State(gateway): State<Arc<Gateway>>,
+    Extension(gateway): Extension<Arc<Gateway>>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiProblem> {

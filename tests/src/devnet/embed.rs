@@ -31,7 +31,7 @@ struct Answer {
 
 /// The vectors and token counts of one task's texts.
 #[derive(Debug)]
-pub(super) struct Embeddings {
+pub(crate) struct Embeddings {
     vectors: Vec<Vec<f64>>,
     tokens: Vec<u32>,
 }

@@ -18,11 +18,11 @@ use crate::fleet::now_s;
 
 /// One task's outcome. Both verdicts hold only for a task that succeeded.
 #[derive(Debug)]
-pub(super) struct Proof {
+pub(crate) struct Proof {
     pub(super) view: TaskView,
     pub(super) input_bytes: u64,
-    pub(super) output_equal: bool,
-    pub(super) receipt_verified: bool,
+    pub(crate) output_equal: bool,
+    pub(crate) receipt_verified: bool,
 }
 
 impl Proof {
@@ -32,7 +32,7 @@ impl Proof {
 }
 
 /// Fetches output, receipt and attestation record into the folder, and verifies all three.
-pub(super) async fn prove(
+pub(crate) async fn prove(
     client: &Gateway,
     platform: &SimulatedPlatform,
     work: &Work,

@@ -20,14 +20,14 @@ const FILES_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// One task to be, with what it must give.
 #[derive(Debug)]
-pub(super) struct Work {
-    pub(super) task: PreparedTask,
-    pub(super) expected: Expected,
+pub(crate) struct Work {
+    pub(crate) task: PreparedTask,
+    pub(crate) expected: Expected,
 }
 
 /// What an independent computation says of an output.
 #[derive(Debug)]
-pub(super) enum Expected {
+pub(crate) enum Expected {
     Bytes(Vec<u8>),
     Embeddings(Embeddings),
 }

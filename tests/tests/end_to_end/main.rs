@@ -8,6 +8,7 @@
 mod commands;
 mod documents;
 mod embed;
+mod faults;
 mod interface;
 mod listeners;
 mod loss;
