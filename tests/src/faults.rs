@@ -151,8 +151,9 @@ async fn run_in(
             process.log_end()
         );
     }
+    misfortune.look(&mut fleet)?;
     fleet.stop().await?;
-    processes::expect_none(folder)
+    misfortune.expect_gone().await
 }
 
 /// Until the time is up, or something is violated.
@@ -179,6 +180,7 @@ async fn goes_wrong(
             _ = progress.tick() => report::say(&pool.report.progress()),
         }
         misfortune.expect_alive(fleet)?;
+        misfortune.look(fleet)?;
     }
 }
 

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rustix::process::Signal;
 use tokio::time::Instant;
 
-use super::processes::{Identity, children, send};
+use super::processes::{GONE_LIMIT, Identity, Seen, children, send};
 use super::report::{Hit, Report};
 use crate::fleet::Fleet;
 
@@ -51,6 +51,7 @@ pub(super) struct Misfortune {
     workers: Vec<WorkerId>,
     hits_at: Instant,
     remedies: Vec<(Instant, Remedy)>,
+    executors: Seen,
     report: Arc<Report>,
 }
 
@@ -61,6 +62,7 @@ impl Misfortune {
             workers: workers.to_vec(),
             hits_at: Instant::now() + Duration::from_secs(1),
             remedies: Vec::new(),
+            executors: Seen::default(),
             report,
         }
     }
@@ -99,6 +101,19 @@ impl Misfortune {
             }
         }
         Ok(())
+    }
+
+    /// Remembers the executor children that there are now.
+    pub(super) fn look(&mut self, fleet: &mut Fleet) -> Result<()> {
+        let workers = self.workers.iter();
+        let workers = workers.filter_map(|id| Some(fleet.worker(id)?.process_id()));
+        let workers: Vec<_> = workers.collect();
+        self.executors.look(workers)
+    }
+
+    /// Nor does any executor child outlive its worker.
+    pub(super) async fn expect_gone(&self) -> Result<()> {
+        self.executors.expect_gone(GONE_LIMIT).await
     }
 
     fn is_down(&self, start: &Remedy) -> bool {

@@ -1,15 +1,27 @@
 //! Processes of this machine, as `/proc` has them.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::fleet::wait_until_async;
+
+/// A child whose worker has ended notices at once.
+pub(super) const GONE_LIMIT: Duration = Duration::from_secs(10);
+
 /// One process: its number may be another's later, its number and its start together may not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity {
     pid: u32,
     started: u64,
+}
+
+impl Identity {
+    fn runs(self) -> bool {
+        Stat::read(self.pid).is_some_and(|stat| stat.started == self.started && !stat.is_zombie)
+    }
 }
 
 /// The children of a process.
@@ -37,17 +49,30 @@ pub(super) fn send(process: Identity, signal: Signal) -> Result<bool> {
     }
 }
 
-/// Nobody runs whose command names something in the folder.
-pub(super) fn expect_none(folder: &Path) -> Result<()> {
-    let folder = folder.as_os_str().as_encoded_bytes();
-    let own = std::process::id();
-    for pid in all()?.into_iter().filter(|pid| *pid != own) {
-        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let is_ours = command.windows(folder.len()).any(|part| part == folder);
-        let shown = || String::from_utf8_lossy(&command).replace('\0', " ");
-        ensure!(!is_ours, "left running: process {pid}, {}", shown());
+/// Every executor child that was seen, whether its worker lives or not.
+#[derive(Debug, Default)]
+pub(super) struct Seen(BTreeSet<Identity>);
+
+impl Seen {
+    /// The children that these workers have now.
+    pub(super) fn look(&mut self, workers: impl IntoIterator<Item = u32>) -> Result<()> {
+        for worker in workers {
+            self.0.extend(children(worker)?);
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// None of them runs any more; one whose worker has just ended may take a moment.
+    pub(super) async fn expect_gone(&self, limit: Duration) -> Result<()> {
+        let gone = wait_until_async(limit, "executor children to end", async || {
+            Ok(!self.0.iter().any(|child| child.runs()))
+        });
+        gone.await.with_context(|| {
+            let left = self.0.iter().filter(|child| child.runs());
+            let left: Vec<_> = left.map(|child| child.pid).collect();
+            format!("left running: processes {left:?}")
+        })
+    }
 }
 
 fn all() -> Result<Vec<u32>> {
@@ -61,16 +86,20 @@ struct Stat {
     parent: u32,
     /// In ticks since the boot.
     started: u64,
+    /// It has ended, and nobody has asked how.
+    is_zombie: bool,
 }
 
 impl Stat {
     /// `None` where there is no such process.
     fn read(pid: u32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name may hold anything, and ends in the last parenthesis. Parent and start are fields 4 and 22 (proc(5)).
+        // The name may hold anything, and ends in the last parenthesis. Behind it are the state, the parent, and as field 22 the
+        // start (proc(5)).
         let (_, fields) = stat.rsplit_once(") ")?;
-        let mut fields = fields.split(' ').skip(1);
+        let mut fields = fields.split(' ');
         Some(Self {
+            is_zombie: fields.next()? == "Z",
             parent: fields.next()?.parse().ok()?,
             started: fields.nth(17)?.parse().ok()?,
         })
@@ -103,17 +132,24 @@ mod tests {
         );
     }
 
-    #[test]
-    fn what_is_left_running_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let mark = folder.path().join("mark");
-        assert!(expect_none(folder.path()).is_ok());
-        let mut command = Command::new("sh");
-        let script = "while :; do sleep 600; done";
-        let mut child = command.args(["-c", script]).arg(&mark).spawn().unwrap();
-        let left = expect_none(folder.path()).unwrap_err().to_string();
+    #[tokio::test]
+    async fn what_is_left_running_is_named() {
+        let mut command = Command::new("sleep");
+        let mut child = command.arg("600").stdin(Stdio::null()).spawn().unwrap();
+        let mut seen = Seen::default();
+        seen.look([std::process::id()]).unwrap();
+        let left = seen
+            .expect_gone(Duration::from_millis(100))
+            .await
+            .unwrap_err();
+        let left = format!("{left:#}");
         child.kill().unwrap();
-        child.wait().unwrap();
         assert!(left.contains(&child.id().to_string()), "{left}");
+        // Not even when nobody has asked how it ended.
+        let only_child = |seen: &mut Seen| seen.0.retain(|identity| identity.pid == child.id());
+        only_child(&mut seen);
+        seen.expect_gone(Duration::from_millis(100)).await.unwrap();
+        child.wait().unwrap();
+        seen.expect_gone(Duration::from_millis(100)).await.unwrap();
     }
 }
