@@ -38,7 +38,7 @@ use crate::worker::{Command, LiveSession, session_router};
 pub(super) struct Served {
     session: Arc<LiveSession>,
     life: SessionLife,
-    commands: mpsc::Receiver<Command>,
+    commands: mpsc::Receiver<Box<Command>>,
     router: Router,
 }
 
@@ -439,7 +439,7 @@ impl Simulation {
             };
             let mut said = Vec::new();
             while let Ok(command) = served.commands.try_recv() {
-                said.push(What::Said(match command {
+                said.push(What::Said(match *command {
                     Command::Cancel(leases) => Event::Cancelled(leases),
                     Command::Drain(_) => Event::Drained,
                 }));

@@ -161,7 +161,7 @@ struct Driver<'a> {
 impl Driver<'_> {
     async fn run(
         mut self,
-        mut commands: mpsc::Receiver<Command>,
+        mut commands: mpsc::Receiver<Box<Command>>,
         controls: oneshot::Receiver<ControlStream>,
     ) -> Ending {
         let mut controls = Some(controls);
@@ -176,7 +176,7 @@ impl Driver<'_> {
                 biased;
                 () = self.gateway.stopping.cancelled() => return Ending::Stopping,
                 () = self.live.ended.cancelled() => return Ending::Replaced,
-                Some(command) = commands.recv() => self.obey(command).await,
+                Some(command) = commands.recv() => self.obey(*command).await,
                 Some((sender, stream)) = handed_over(&mut controls) => {
                     receiver = Some(stream);
                     self.opened(sender).await

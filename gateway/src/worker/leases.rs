@@ -35,7 +35,8 @@ pub(super) async fn lease(
         // Waits before it looks, so that a task queued in between is not missed.
         let traits = attested.fresh_session()?.traits();
         let mut work = gateway.store.watch_work(&request.operations, &traits);
-        let leases = lease_once(&attested, &request, traits, tasks_max).await?;
+        // On the heap, and gone while the request waits, as ten thousand of them do nearly always.
+        let leases = Box::pin(lease_once(&attested, &request, traits, tasks_max)).await?;
         // Another's turn, if there is more.
         drop(woken.take());
         let remaining = ends_at.saturating_sub(gateway.clock.monotonic());

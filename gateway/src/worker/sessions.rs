@@ -39,7 +39,8 @@ pub(crate) struct LiveSession {
     changing: Mutex<Changing>,
     clock: Arc<dyn Clock>,
     in_force: Arc<InForce>,
-    commands: mpsc::Sender<Command>,
+    /// In boxes: a queue holds room for 32 from the beginning.
+    commands: mpsc::Sender<Box<Command>>,
     /// Ends the connection: another one took its place, or the worker was deleted.
     pub(crate) ended: CancellationToken,
 }
@@ -96,7 +97,7 @@ impl Sessions {
         peer: SocketAddr,
         attested: Attested,
         deadline: Duration,
-    ) -> Option<(Arc<LiveSession>, mpsc::Receiver<Command>)> {
+    ) -> Option<(Arc<LiveSession>, mpsc::Receiver<Box<Command>>)> {
         let (commands, receiver) = mpsc::channel(SESSION_COMMANDS_MAX);
         let session = Arc::new(LiveSession {
             id,
@@ -184,7 +185,7 @@ impl LiveSession {
     /// Tells the session's driver. A driver that does not keep up misses it: a lost cancellation costs a worker's time,
     /// a lost drain is said again with the next lease.
     pub(crate) fn tell(&self, command: Command) {
-        if self.commands.try_send(command).is_err() {
+        if self.commands.try_send(Box::new(command)).is_err() {
             tracing::warn!(worker = %self.worker, "a session does not take its commands");
         }
     }

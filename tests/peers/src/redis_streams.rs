@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamReadOptions, StreamReadReply};
-use redis::{AsyncCommands, Client, ClientTlsConfig, TlsCertificates};
+use redis::{AsyncCommands, AsyncConnectionConfig, Client, ClientTlsConfig, TlsCertificates};
 use tokio::task::JoinSet;
 
 use crate::certificates::Certificates;
@@ -17,6 +18,8 @@ use crate::work::{Meter, Plan, Row, Work, digest};
 const STREAM: &str = "tasks";
 const GROUP: &str = "workers";
 const BLOCK_MS: usize = 200;
+/// A thousand entries and their flush, on a busy machine.
+const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 
 pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Result<Row> {
     let program = installed(&[Path::new("redis-server")], "redis-server")?;
@@ -36,20 +39,17 @@ pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Res
         root_cert: Some(std::fs::read(certificates.ca())?),
     };
     let client = Client::build_with_tls(format!("rediss://127.0.0.1:{}", address.port()), tls)?;
-    let mut first = client
-        .get_multiplexed_async_connection()
-        .await
-        .context("no connection")?;
+    let mut first = connect(&client).await?;
     let _: () = first.xgroup_create_mkstream(STREAM, GROUP, "0").await?;
     let work = Work::new(plan);
     let (mut producers, mut consumers) = (JoinSet::new(), JoinSet::new());
     let meter = Meter::start(&server)?;
     for _ in 0..plan.producers {
-        let connection = client.get_multiplexed_async_connection().await?;
+        let connection = connect(&client).await?;
         producers.spawn(produce(connection, Arc::clone(&work)));
     }
     for number in 0..plan.consumers {
-        let connection = client.get_multiplexed_async_connection().await?;
+        let connection = connect(&client).await?;
         consumers.spawn(consume(
             connection,
             Arc::clone(&work),
@@ -92,6 +92,12 @@ fn command(program: &Path, certificates: &Certificates, folder: &Path, port: u16
         .arg(key);
     command.arg("--tls-ca-cert-file").arg(certificates.ca());
     command
+}
+
+async fn connect(client: &Client) -> Result<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_LIMIT));
+    let connection = client.get_multiplexed_async_connection_with_config(&config);
+    connection.await.context("no connection")
 }
 
 /// A batch is one pipeline; its answers come after the flush.
