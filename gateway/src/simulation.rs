@@ -52,11 +52,11 @@ use tally::Tally;
 use worker::{Connection, Worker};
 
 /// So long things go wrong.
-const CHAOS_MS: u64 = 40_000;
+const CHAOS_MS: u64 = 35_000;
 /// By then everything has come to its end, or never does.
 const HORIZON_MS: u64 = 1_800_000;
 /// As often as the gateway looks after leases and sessions here; itself it does so more often.
-const HOUSEKEEPING_MS: u64 = 2_500;
+const HOUSEKEEPING_MS: u64 = 3_000;
 
 /// One run.
 struct Simulation {
@@ -162,7 +162,7 @@ impl Simulation {
             self.after(later, Happening::WorkerStarts(worker));
         }
         for order in 0..self.orders.len() {
-            let later = self.dice.between(1..=30_000);
+            let later = self.dice.between(1..=25_000);
             let step = Step::Submit;
             self.after(later, Happening::Client { order, step });
         }

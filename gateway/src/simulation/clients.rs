@@ -169,12 +169,12 @@ impl Simulation {
         if !is_first || self.is_calm {
             return;
         }
-        let mut steps = vec![Step::Read; self.dice.index(4)];
+        let mut steps = vec![Step::Read; self.dice.index(3)];
         if self.dice.in_1000(120) {
             steps.push(Step::Cancel);
         }
         if self.orders[order].has_key() {
-            steps.extend(self.dice.in_1000(300).then_some(Step::Submit));
+            steps.extend(self.dice.in_1000(200).then_some(Step::Submit));
             steps.extend(self.dice.in_1000(50).then_some(Step::Conflict));
         }
         for step in steps {

@@ -59,7 +59,7 @@ impl Plan {
         crash_after_writes.sort_unstable();
         let plan = Self {
             workers: 1 + dice.index(3),
-            tasks: 3 + dice.index(7),
+            tasks: 3 + dice.index(6),
             lease: Duration::from_secs(dice.between(3..=15)),
             delay_ms: if slow { 50..=2_000 } else { 1..=60 },
             lost: dice.between(0..=120),
