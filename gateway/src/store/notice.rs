@@ -1,5 +1,6 @@
 //! What one gateway tells the others that share its database, and what becomes of it there.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use protocol::{TaskId, WorkerId};
@@ -39,10 +40,19 @@ const ORDERS_WAITING_MAX: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Notices {
     watchers: std::sync::Arc<Watchers>,
-    /// The commit that the board was last read at, whole: it counts everything until then.
-    read_at: Mutex<u64>,
+    counted: Mutex<Counted>,
     orders: mpsc::Sender<Order>,
     pub(super) origin: u64,
+}
+
+/// What the board counts.
+#[derive(Debug, Default)]
+struct Counted {
+    /// The commit at which it was last read whole: it counts everything until then.
+    read_at: u64,
+    /// This gateway's commits that nobody knows to be done yet: the database answers, or its notification comes, if they were.
+    /// Whichever comes first counts.
+    in_doubt: HashMap<u64, Notice>,
 }
 
 impl Notices {
@@ -53,31 +63,45 @@ impl Notices {
         let (orders, received) = mpsc::channel(ORDERS_WAITING_MAX);
         let notices = Self {
             watchers,
-            read_at: Mutex::new(0),
+            counted: Mutex::default(),
             orders,
             origin,
         };
         (notices, received)
     }
 
-    /// This gateway's own; `None` where nobody else counts commits.
+    /// This gateway is about to commit.
+    pub(super) fn doubt(&self, commit: u64, notice: &Notice) {
+        self.lock().in_doubt.insert(commit, notice.clone());
+    }
+
+    /// This gateway's own, which is done; `None` where nobody else counts commits.
     pub(super) fn own(&self, commit: Option<u64>, notice: &Notice) {
-        let read_at = self.lock();
-        if commit.is_none_or(|commit| commit > *read_at) {
+        let Some(commit) = commit else {
+            return self.count(notice);
+        };
+        let mut counted = self.lock();
+        if counted.in_doubt.remove(&commit).is_some() && commit > counted.read_at {
             self.count(notice);
         }
     }
 
-    /// Another gateway's; whether tasks moved.
-    pub(super) fn others(&self, commit: u64, notice: Notice) -> bool {
+    /// A notification; whether tasks moved of which nobody here has heard.
+    pub(super) fn heard(&self, commit: u64, notice: Notice) -> bool {
+        let mut counted = self.lock();
         if notice.origin == self.origin {
-            return false;
+            let Some(notice) = counted.in_doubt.remove(&commit) else {
+                return false;
+            };
+            if commit > counted.read_at {
+                self.count(&notice);
+            }
+            return notice.moved;
         }
-        let read_at = self.lock();
-        if commit > *read_at {
+        if commit > counted.read_at {
             self.count(&notice);
         }
-        drop(read_at);
+        drop(counted);
         for order in notice.orders {
             if self.orders.try_send(order).is_err() {
                 tracing::warn!("an order of another gateway is dropped: too many wait");
@@ -88,8 +112,9 @@ impl Notices {
 
     /// Everything that waits, as it was at a commit.
     pub(super) fn read(&self, commit: u64, queued: &[(Class, i64)]) {
-        let mut read_at = self.lock();
-        *read_at = commit;
+        let mut counted = self.lock();
+        counted.read_at = commit;
+        counted.in_doubt.retain(|in_doubt, _| *in_doubt > commit);
         self.watchers.board().set(queued);
     }
 
@@ -99,9 +124,9 @@ impl Notices {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, u64> {
-        // A number has no half-made state.
-        self.read_at.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        // Each change is one step.
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn watchers(&self) -> &Watchers {
@@ -149,19 +174,42 @@ mod tests {
         }
     }
 
+    /// A commit of its own that the database answers.
+    fn commit(notices: &Notices, commit: u64, notice: &Notice) {
+        notices.doubt(commit, notice);
+        notices.own(Some(commit), notice);
+    }
+
+    #[test]
+    fn a_commit_whose_answer_was_lost_is_heard_of() {
+        let watchers = Watchers::new();
+        let (notices, _orders) = Notices::new(Arc::clone(&watchers), 1);
+        let has_queued = || has_queued(&watchers);
+        let mut lost = step(1, 1);
+        lost.moved = true;
+        notices.doubt(1, &lost);
+        assert!(!has_queued());
+        assert!(notices.heard(1, lost.clone()) && has_queued());
+        // Its second part, and an answer that comes late.
+        assert!(!notices.heard(1, lost.clone()));
+        notices.own(Some(1), &lost);
+        commit(&notices, 2, &step(1, -1));
+        assert!(!has_queued());
+    }
+
     #[test]
     fn each_commit_counts_once_whatever_comes_first() {
         let watchers = Watchers::new();
         let (notices, _orders) = Notices::new(Arc::clone(&watchers), 1);
         let has_queued = || has_queued(&watchers);
         // Its own third commit took the task of another's second, of which it hears later.
-        notices.own(Some(3), &step(1, -1));
-        notices.others(2, step(2, 1));
+        commit(&notices, 3, &step(1, -1));
+        notices.heard(2, step(2, 1));
         assert!(!has_queued());
-        notices.own(Some(4), &step(1, 1));
+        commit(&notices, 4, &step(1, 1));
         // What comes back of its own is known.
-        notices.others(4, step(1, 1));
-        notices.own(Some(5), &step(1, -1));
+        notices.heard(4, step(1, 1));
+        commit(&notices, 5, &step(1, -1));
         assert!(!has_queued());
     }
 
@@ -171,11 +219,11 @@ mod tests {
         let (notices, _orders) = Notices::new(Arc::clone(&watchers), 1);
         let has_queued = || has_queued(&watchers);
         notices.read(10, &[(class(), 1)]);
-        notices.own(Some(9), &step(1, 5));
-        notices.others(10, step(2, 5));
-        notices.others(11, step(2, -1));
+        commit(&notices, 9, &step(1, 5));
+        notices.heard(10, step(2, 5));
+        notices.heard(11, step(2, -1));
         assert!(!has_queued());
-        notices.others(12, step(2, 1));
+        notices.heard(12, step(2, 1));
         assert!(has_queued());
         notices.read(13, &[]);
         assert!(!has_queued());
@@ -191,8 +239,8 @@ mod tests {
             moved: true,
             ..Notice::default()
         };
-        assert!(notices.others(1, notice(2)));
-        assert!(!notices.others(2, notice(1)));
+        assert!(notices.heard(1, notice(2)));
+        assert!(!notices.heard(2, notice(1)));
         assert_eq!(orders.try_recv().unwrap(), order);
         assert!(orders.try_recv().is_err());
     }

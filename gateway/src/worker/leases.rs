@@ -79,6 +79,16 @@ fn parse(request: &LeaseRequest) -> Result<usize, ApiProblem> {
         let detail = format!("a lease names up to {OPERATIONS_COUNT_MAX} operations");
         return Err(limit(detail, "operations", "OPERATIONS_COUNT_MAX"));
     }
+    if request
+        .operations
+        .iter()
+        .any(|operation| operation.name.contains('\0'))
+    {
+        // No database has texts with one, nor has the catalogue.
+        let detail = "an operation's name has a NUL";
+        let problem = Problem::new(ProblemCode::MalformedRequest, detail);
+        return Err(problem.with_field("operations").into());
+    }
     Ok(tasks_max)
 }
 

@@ -20,7 +20,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
 use super::super::StoreError;
-use super::connection::Access;
+use super::connection::{Access, Chain};
 use super::value::{Row, Value};
 
 pub use address::{AddressError, Server};
@@ -134,16 +134,28 @@ impl Postgres {
     pub(super) fn begin(&mut self, access: Access) -> Result<(), StoreError> {
         let sql = match access {
             Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned(),
-            Access::Write => format!("BEGIN; {LOCK}"),
+            // Each statement sees what was committed before it, and the lock comes before all of them.
+            Access::Write => format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {LOCK}"),
         };
-        match self.run(&sql) {
-            Err(_) if self.is_closed() => {
-                // Nothing was begun, so nothing is lost: the server was restarted, say.
-                *self = Self::connect(&self.server)?;
-                self.run(&sql)
-            }
-            outcome => outcome,
+        let Err(error) = self.begin_by(&sql) else {
+            return Ok(());
+        };
+        if !self.is_closed() {
+            return Err(error);
         }
+        // Nothing was begun, so nothing is lost: the server was restarted, say.
+        *self = Self::connect(&self.server)?;
+        self.begin_by(&sql)
+    }
+
+    /// A transaction whose lock was not to be had is begun all the same, and stands in the way of every later one. To end it also
+    /// tells whether the connection is still there.
+    fn begin_by(&self, sql: &str) -> Result<(), StoreError> {
+        self.run(sql).inspect_err(|_| {
+            if let Err(error) = self.run("ROLLBACK") {
+                tracing::debug!(error = %Chain(&error), "a connection to the database is lost");
+            }
+        })
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -25,6 +25,9 @@ const COMMIT_OPERATIONS_MAX: usize = 512;
 /// Rows in one commit: bounds how long the first caller of a group waits for the last, some 100 ms.
 const COMMIT_ROWS_MAX: usize = 4_096;
 
+/// Flows whose class is kept at hand, some megabytes.
+const CLASSES_KEPT_MAX: usize = 16_384;
+
 /// One permit of the budget of waiting bytes.
 const PERMIT_BYTES: u64 = 1024;
 const PERMITS: u64 = BYTES_WAITING_MAX / PERMIT_BYTES;
@@ -289,6 +292,8 @@ impl WriterThread {
         let committed = self.transact(&mut group);
         let was_changed = self.connection.total_changes() != changes_before;
         if let Err(error) = &committed {
+            // A flow that was not made leaves its number to another.
+            self.classes.clear();
             tracing::error!(error = %Chain(error), operations = group.len(), "a commit failed");
         }
         let operations = u64::try_from(group.len()).unwrap_or(u64::MAX);
@@ -332,6 +337,9 @@ impl WriterThread {
         keep_counts(&self.connection, &changes)?;
         let notice = self.notice(&changes);
         let commit = self.connection.tell(&notice)?;
+        if let Some(commit) = commit {
+            self.notices.doubt(commit, &notice);
+        }
         self.connection.commit()?;
         Ok(Committed {
             changes,
@@ -376,8 +384,11 @@ impl WriterThread {
         Ok(())
     }
 
-    /// The class of a flow, which it keeps for ever.
+    /// The class of a flow, which it keeps as long as there is one.
     fn class(&mut self, flow: i64) -> Option<&Class> {
+        if self.classes.len() > CLASSES_KEPT_MAX {
+            self.classes.clear();
+        }
         match self.classes.entry(flow) {
             Entry::Occupied(known) => Some(known.into_mut()),
             Entry::Vacant(new) => match class_of(&self.connection, flow) {

@@ -20,8 +20,6 @@ use super::task_row;
 
 /// Operations that one query reads; the catalogue has far fewer, and each takes a statement.
 const LEASE_OPERATIONS_MAX: usize = 256;
-/// Different demands of one operation's tasks that one query looks at.
-const DEMANDS_MAX: usize = 1_024;
 /// Tasks that one query passes over in a flow: too late, or kept from the worker on which they failed. A flow with more of
 /// them at its head waits until they are gone, and nobody else does.
 const PASSED_OVER_MAX: usize = 64;
@@ -30,7 +28,8 @@ const FRUITLESS_FLOWS_MAX: usize = 256;
 /// Tasks that are read of a flow at a time, at least: passing over some costs no statement for each.
 const PAGE_TASKS_MIN: usize = 4;
 
-/// What an operation's waiting tasks demand, each once, in the order of the texts: a step in the index for each.
+/// What an operation's waiting tasks demand, each once: a step in the index for each. All of them, lest one hide another; a user
+/// has a bounded number (`queue::submit`).
 pub(super) const DEMANDS: Many = Many {
     each: "WITH RECURSIVE demands (demand) AS (
                SELECT min(requirements) FROM flows WHERE operation = ?1 AND version = ?2 AND queued > 0
@@ -38,10 +37,9 @@ pub(super) const DEMANDS: Many = Many {
                SELECT (SELECT min(requirements) FROM flows
                        WHERE operation = ?1 AND version = ?2 AND queued > 0 AND requirements > demand)
                FROM demands WHERE demand IS NOT NULL)
-           SELECT demand FROM demands WHERE demand IS NOT NULL LIMIT ?3",
+           SELECT demand FROM demands WHERE demand IS NOT NULL",
     all: "SELECT position, demand
-          FROM unnest(?1::text[], ?2::bigint[], ?3::bigint[]) WITH ORDINALITY
-              AS given (of_operation, of_version, demands_max, position),
+          FROM unnest(?1::text[], ?2::bigint[]) WITH ORDINALITY AS given (of_operation, of_version, position),
           LATERAL (
               WITH RECURSIVE demands (demand) AS (
                   SELECT min(requirements) FROM flows
@@ -50,7 +48,7 @@ pub(super) const DEMANDS: Many = Many {
                   SELECT (SELECT min(requirements) FROM flows
                           WHERE operation = of_operation AND version = of_version AND queued > 0 AND requirements > demand)
                   FROM demands WHERE demand IS NOT NULL)
-              SELECT demand FROM demands WHERE demand IS NOT NULL LIMIT demands_max) AS demanded
+              SELECT demand FROM demands WHERE demand IS NOT NULL) AS demanded
           ORDER BY position, demand",
 };
 
@@ -246,7 +244,7 @@ fn classes<'q>(
     let operations: Vec<_> = operations.into_iter().take(LEASE_OPERATIONS_MAX).collect();
     let arguments: Vec<_> = operations
         .iter()
-        .map(|(name, version)| values![*name, *version, DEMANDS_MAX])
+        .map(|(name, version)| values![*name, *version])
         .collect();
     let demands = connection.query_many(&DEMANDS, &arguments, |row| {
         Ok((row.get::<String>(0)?, row.get::<Requirements>(0)?))

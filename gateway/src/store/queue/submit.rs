@@ -213,8 +213,8 @@ impl<'s> Quota<'s> {
         user: &'s UserName,
     ) -> Result<Option<SubmitError>, StoreError> {
         if !self.left.contains_key(user) {
-            let sql =
-                "SELECT CAST(coalesce(sum(queued), 0) AS BIGINT) FROM flows WHERE user_name = ?1";
+            let sql = "SELECT CAST(coalesce(sum(queued), 0) AS BIGINT) FROM flows
+                       WHERE user_name = ?1 AND queued > 0";
             let queued: u64 = connection.get(sql, &values![user])?;
             let left = self.queued_max.saturating_sub(queued);
             self.left.insert(user, left);
@@ -236,7 +236,11 @@ const REQUIREMENTS_MAX: u64 = 64;
 
 /// Keys of the flows that these submissions join.
 #[derive(Default)]
-struct Flows<'s>(HashMap<(&'s OperationId, &'s Requirements, &'s UserName), i64>);
+struct Flows<'s> {
+    known: HashMap<(&'s OperationId, &'s Requirements, &'s UserName), i64>,
+    /// Those that begin to wait with these submissions, by user.
+    begun: HashMap<&'s UserName, u64>,
+}
 
 impl<'s> Flows<'s> {
     fn of(
@@ -249,7 +253,7 @@ impl<'s> Flows<'s> {
             &task.requirements,
             &task.user,
         );
-        if let Some(flow) = self.0.get(&key) {
+        if let Some(flow) = self.known.get(&key) {
             return Ok(Ok(*flow));
         }
         let (operation, requirements, user) = key;
@@ -263,7 +267,11 @@ impl<'s> Flows<'s> {
             |row| Ok((row.get(0)?, row.get::<u64>(1)?)),
         )?;
         let is_waiting = known.is_some_and(|(_, queued)| queued > 0);
-        if !is_waiting && !requirements.is_none() && has_too_many(connection, user)? {
+        let begun = self.begun.get(user).copied().unwrap_or_default();
+        if !is_waiting
+            && !requirements.is_none()
+            && waiting(connection, user)?.saturating_add(begun) >= REQUIREMENTS_MAX
+        {
             return Ok(Err(SubmitError::TooManyRequirements {
                 requirements_max: REQUIREMENTS_MAX,
             }));
@@ -276,14 +284,19 @@ impl<'s> Flows<'s> {
                 &columns,
             )?,
         };
-        self.0.insert(key, flow);
+        self.known.insert(key, flow);
+        if !is_waiting {
+            let begun = self.begun.entry(user).or_default();
+            *begun = begun.saturating_add(1);
+        }
         Ok(Ok(flow))
     }
 }
 
-fn has_too_many(connection: &Connection, user: &UserName) -> Result<bool, StoreError> {
+/// Flows of a user that wait.
+fn waiting(connection: &Connection, user: &UserName) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM flows WHERE user_name = ?1 AND queued > 0";
-    Ok(connection.get::<u64>(sql, &values![user])? >= REQUIREMENTS_MAX)
+    connection.get(sql, &values![user])
 }
 
 fn insert(scope: &mut WriteScope<'_>, tasks: &[(&NewTask, i64)]) -> Result<(), StoreError> {

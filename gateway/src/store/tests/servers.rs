@@ -211,3 +211,27 @@ async fn foreign_newer_and_older_databases_are_refused() {
     let foreign = open().await.unwrap_err();
     assert!(matches!(foreign, OpenError::Foreign { .. }), "{foreign}");
 }
+
+#[tokio::test]
+async fn a_gateway_that_waited_in_vain_for_the_lock_writes_again() {
+    let mut pool = Pool::on(Kind::Postgres).await;
+    let cut_short = pool.store.database.write(
+        crate::store::database::Weight::ROW,
+        crate::store::database::Overload::Wait,
+        |scope| scope.connection.execute("SET lock_timeout = '50ms'", &[]),
+    );
+    cut_short.await.unwrap();
+    let lock = "SELECT pg_advisory_lock(x'63636e47'::int, hashtext(current_schema()))";
+    let holder = pool.place.hold(lock).await;
+    let task = pool.task();
+    pool.store.submit(vec![task]).await.unwrap_err();
+    drop(holder);
+    // The server frees it in its own time.
+    for _ in 0..100 {
+        let task = pool.task();
+        if pool.store.submit(vec![task]).await.is_ok() {
+            return;
+        }
+    }
+    panic!("it does not write any more");
+}

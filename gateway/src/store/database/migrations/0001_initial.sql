@@ -13,7 +13,7 @@ CREATE TABLE flows (
     turn         {integer} NOT NULL,                     -- virtual time: the turn that it takes next
     UNIQUE (operation, version, requirements, user_name)
 ) {table};
-CREATE INDEX flows_waiting ON flows (operation, version, requirements, turn) WHERE queued > 0;
+CREATE INDEX flows_waiting ON flows (operation, version, requirements, turn, number) WHERE queued > 0;
 CREATE INDEX flows_turn ON flows (turn);
 CREATE INDEX flows_by_user ON flows (user_name, queued);
 
@@ -41,7 +41,7 @@ CREATE TABLE tasks (
     avoid_until_ms   {integer},          -- until then the worker on which the latest attempt failed does not get it again
     finished_ms      {integer}
 ) {table};
-CREATE INDEX tasks_queued ON tasks (flow, rank) WHERE state = 'queued';
+CREATE INDEX tasks_queued ON tasks (flow, rank, number) WHERE state = 'queued';
 CREATE INDEX tasks_leased ON tasks (lease_expires_ms, worker) WHERE state = 'running';
 CREATE INDEX tasks_deadline ON tasks (deadline_ms) WHERE state = 'queued' AND deadline_ms IS NOT NULL;
 CREATE INDEX tasks_dead_letter ON tasks (id) WHERE state = 'dead-letter';

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -19,16 +19,23 @@ use super::super::super::StoreError;
 /// A server that does not answer is not waited for.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A server that says nothing for so long, though it was asked, is gone.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// What a gateway relies on, whatever the server's own settings say.
 ///
 /// - A commit is on disk before it is answered.
-/// - A gateway that hangs in a transaction does not hold up the others: its transaction is ended, and they wait for longer.
+/// - A gateway that hangs in a transaction, or is not to be reached any more, does not hold up the others: its transaction is
+///   ended, and they wait for longer. Nothing else ends a statement or a connection that has nothing to say.
 /// - Every statement that runs for each task has an index. A plan is made once, perhaps while the tables are still small, so
 ///   the planner is not to prefer reading all of them; and there is nothing to compile.
 const SETTINGS: &str = "
     SET synchronous_commit = on;
     SET idle_in_transaction_session_timeout = '10s';
+    SET tcp_user_timeout = '15s';
     SET lock_timeout = '30s';
+    SET statement_timeout = 0;
+    SET idle_session_timeout = 0;
     SET plan_cache_mode = force_generic_plan;
     SET enable_seqscan = off;
     SET enable_bitmapscan = off;
@@ -77,7 +84,7 @@ impl Server {
         if let Some(password) = password {
             config.password(password);
         }
-        if !config.get_hosts().iter().all(is_here) {
+        if !is_on_this_machine(&config) {
             match config.get_ssl_mode() {
                 SslMode::Disable => return Err(AddressError::Plain),
                 _ => config.ssl_mode(SslMode::Require),
@@ -89,25 +96,45 @@ impl Server {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(SILENCE);
+        }
+        config.keepalives_idle(SILENCE);
+        config.keepalives_interval(SILENCE / 3);
+        config.keepalives_retries(3);
+        // Of several hosts the one that takes writes, whichever that is now.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let tls = MakeRustlsConnect::new(tls(ca)?);
         Ok(Self { config, tls })
     }
 
     /// A connection with everything set; it is driven by the runtime in which this is called.
     pub(super) async fn connect(&self) -> Result<Client, StoreError> {
-        let (client, connection) = self.config.connect(self.tls.clone()).await?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "it ends with its runtime, and its error is that of every later call"
-        )]
-        tokio::spawn(connection);
-        client.batch_execute(SETTINGS).await?;
-        Ok(client)
+        let connecting = async {
+            let (client, connection) = self.config.connect(self.tls.clone()).await?;
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "it ends with its runtime, and its error is that of every later call"
+            )]
+            tokio::spawn(connection);
+            client.batch_execute(SETTINGS).await?;
+            Ok(client)
+        };
+        in_time(connecting).await
     }
 
     /// A connection that its caller drives.
     pub(super) async fn connect_to_listen(&self) -> Result<(Client, Listening), StoreError> {
-        Ok(self.config.connect(self.tls.clone()).await?)
+        in_time(async { Ok(self.config.connect(self.tls.clone()).await?) }).await
+    }
+}
+
+/// The handshakes behind the connection may hang, too.
+async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+    match tokio::time::timeout(SILENCE, work).await {
+        Ok(done) => done,
+        Err(_) => Err(StoreError::Database(Arc::new(late))),
     }
 }
 
@@ -133,6 +160,16 @@ impl fmt::Display for Server {
 impl fmt::Debug for Server {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Server({self})")
+    }
+}
+
+/// An address that is given goes before the name that it is given for.
+fn is_on_this_machine(config: &Config) -> bool {
+    let addresses = config.get_hostaddrs();
+    if addresses.is_empty() {
+        config.get_hosts().iter().all(is_here)
+    } else {
+        addresses.iter().all(std::net::IpAddr::is_loopback)
     }
 }
 
@@ -189,11 +226,14 @@ mod tests {
         let silent = Server::new("postgresql://u@db.example/c", None, None).unwrap();
         let required = tokio_postgres::config::SslMode::Require;
         assert_eq!(silent.config.get_ssl_mode(), required);
-        let mixed = "host=/run/postgresql,10.0.0.7 user=u sslmode=disable";
-        assert!(matches!(
-            Server::new(mixed, None, None),
-            Err(AddressError::Plain)
-        ));
+        for elsewhere in [
+            "host=/run/postgresql,10.0.0.7 user=u sslmode=disable",
+            "hostaddr=10.0.0.7 user=u sslmode=disable",
+            "host=localhost hostaddr=10.0.0.7 user=u sslmode=disable",
+        ] {
+            let refused = Server::new(elsewhere, None, None);
+            assert!(matches!(refused, Err(AddressError::Plain)), "{elsewhere}");
+        }
     }
 
     #[test]
@@ -202,6 +242,7 @@ mod tests {
             "postgresql://u@localhost/c?sslmode=disable",
             "postgresql://u@127.0.0.1/c?sslmode=disable",
             "host=/run/postgresql user=u sslmode=disable",
+            "host=db.example hostaddr=127.0.0.1 user=u sslmode=disable",
         ] {
             Server::new(address, None, None).unwrap();
         }

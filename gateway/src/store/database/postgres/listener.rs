@@ -1,6 +1,7 @@
 //! Hearing of the other gateways' commits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ use super::{Own, Server};
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// Watched tasks are read at most so often, however many commits there are.
 const READ_PAUSE: Duration = Duration::from_millis(2);
-/// Notifications that wait to be read.
+
+/// Notifications that wait to be read; where there are more, everything is read again.
 const WAITING_MAX: usize = 1_024;
 
 /// Everything that waits, with the number of the commit until which it counts.
@@ -87,10 +89,11 @@ async fn listen(server: &Server, notices: &Notices) {
 async fn hear(server: &Server, notices: &Notices) -> Result<(), StoreError> {
     let (client, connection) = server.connect_to_listen().await?;
     let (heard, mut notifications) = mpsc::channel(WAITING_MAX);
+    let missed = AtomicBool::new(false);
     let driven = async {
         tokio::select! {
-            lost = drive(connection, heard) => lost,
-            never = follow(&client, notices, &mut notifications) => never,
+            lost = drive(connection, heard, &missed) => lost,
+            never = follow(&client, notices, &mut notifications, &missed) => never,
         }
     };
     driven.await
@@ -100,13 +103,15 @@ async fn hear(server: &Server, notices: &Notices) -> Result<(), StoreError> {
 async fn drive(
     mut connection: Listening,
     heard: mpsc::Sender<Notification>,
+    missed: &AtomicBool,
 ) -> Result<(), StoreError> {
     let mut messages = stream::poll_fn(|context| connection.poll_message(context));
     while let Some(message) = messages.next().await {
         match message? {
             AsyncMessage::Notification(notification) => {
-                // Its reader lives as long as this; a full queue keeps the server waiting, which keeps it for us.
-                let _ = heard.send(notification).await;
+                // Not to wait for room: what its reader waits for may lie behind it on the same connection.
+                let is_missed = heard.try_send(notification).is_err();
+                missed.fetch_or(is_missed, Ordering::Relaxed);
             }
             AsyncMessage::Notice(notice) => tracing::debug!(%notice, "the database says"),
             _ => {}
@@ -119,7 +124,9 @@ async fn follow(
     client: &Client,
     notices: &Notices,
     notifications: &mut mpsc::Receiver<Notification>,
+    missed: &AtomicBool,
 ) -> Result<(), StoreError> {
+    client.batch_execute("SET idle_session_timeout = 0").await?;
     client.batch_execute(TAKE_RUNNING).await?;
     let channel: String = client
         .query_one("SELECT quote_ident('gateway_' || current_schema())", &[])
@@ -136,6 +143,11 @@ async fn follow(
         let mut moved = apply(notices, &first);
         while let Ok(next) = notifications.try_recv() {
             moved |= apply(notices, &next);
+        }
+        if missed.swap(false, Ordering::Relaxed) {
+            tracing::warn!("notifications of other gateways are missed: reading everything again");
+            read_queued(client, notices).await?;
+            moved = true;
         }
         if moved {
             read_watched(client, notices).await?;
@@ -158,7 +170,7 @@ fn apply(notices: &Notices, notification: &Notification) -> bool {
         );
         return true;
     };
-    notices.others(commit, notice)
+    notices.heard(commit, notice)
 }
 
 async fn read_queued(client: &Client, notices: &Notices) -> Result<(), StoreError> {

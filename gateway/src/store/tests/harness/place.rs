@@ -58,6 +58,16 @@ impl Place {
         }
     }
 
+    /// Runs a statement in a session that lasts as long as what this answers.
+    pub(crate) async fn hold(&self, sql: &str) -> tokio_postgres::Client {
+        let Self::Schema(schema) = self else {
+            panic!("SQLite has no sessions");
+        };
+        let client = connect(&schema.address()).await;
+        client.batch_execute(sql).await.unwrap();
+        client
+    }
+
     /// The number that a query answers with, beside the store.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         match self {

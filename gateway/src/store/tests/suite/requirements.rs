@@ -110,6 +110,22 @@ async fn a_user_demands_so_many_different_things_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_batch_has_no_more_demands_than_its_tasks_one_by_one() {
+    let mut pool = pool().await;
+    let mut tasks = Vec::new();
+    for demand in 1..=100 {
+        let mut task = pool.task();
+        task.requirements = gib(demand);
+        tasks.push(task);
+    }
+    let outcomes = pool.store.submit(tasks).await.unwrap();
+    assert_eq!(
+        outcomes.iter().filter(|outcome| outcome.is_ok()).count(),
+        64
+    );
+}
+
+#[tokio::test]
 async fn who_waits_is_woken_for_what_it_may_have() {
     let mut pool = pool().await;
     let mut with = pool.store.watch_work(&[operation()], &traits(80));
