@@ -16,10 +16,10 @@ mod workers;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
-use figures::Figures;
+use gateway::LoadedGateway;
 
 /// Load on one gateway of this machine. SIMULATED quotes; everything else is what ships.
 #[derive(Debug, Parser)]
@@ -55,12 +55,26 @@ enum Load {
 /// Runs one kind of load and prints its figures; what goes on meanwhile is on standard error.
 pub async fn run(arguments: Arguments) -> Result<()> {
     let common = &arguments.common;
-    let figures: Figures = match &arguments.load {
-        Load::Throughput(options) => throughput::run(options, common).await?,
-        Load::Latency(options) => latency::run(options, common).await?,
-        Load::Workers(options) => workers::run(options, common).await?,
+    let mut gateway = LoadedGateway::start(common, arguments.load.workers()).await?;
+    let ran = match &arguments.load {
+        Load::Throughput(options) => throughput::run(options, &mut gateway).await,
+        Load::Latency(options) => latency::run(options, &mut gateway).await,
+        Load::Workers(options) => workers::run(options, &mut gateway).await,
     };
+    // Its folder goes with it, and whatever failed may have its cause there.
+    let figures = ran.with_context(|| gateway.log_end())?;
+    gateway.stop().await?;
     figures.print(common.json)
+}
+
+impl Load {
+    fn workers(&self) -> u32 {
+        match self {
+            Self::Throughput(options) => options.workers.into(),
+            Self::Latency(options) => options.workers.into(),
+            Self::Workers(options) => options.count,
+        }
+    }
 }
 
 /// A line about what goes on.

@@ -79,6 +79,14 @@ impl LoadedGateway {
         Ok((stopped, starting.elapsed()))
     }
 
+    /// For an error's text.
+    pub(super) fn log_end(&mut self) -> String {
+        format!(
+            "the gateway's log ends with\n{}",
+            self.fleet.gateway().log_end()
+        )
+    }
+
     /// A client with a connection of its own.
     pub(super) fn client(&self) -> Result<Gateway> {
         self.fleet.client()

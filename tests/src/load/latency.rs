@@ -16,8 +16,8 @@ use super::crew::{Crew, enrol};
 use super::disk::Flushes;
 use super::figures::{Durations, Figures, Target};
 use super::gateway::LoadedGateway;
+use super::say;
 use super::submitting::task;
-use super::{Common, say};
 
 /// Tasks that are due and not yet taken up: a second of the highest rate.
 const DUE_MAX: usize = 10_000;
@@ -34,17 +34,16 @@ pub(super) struct Options {
     seconds: u32,
     /// Simulated workers.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    workers: u16,
+    pub(super) workers: u16,
     /// Connections that submit and wait.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     connections: u16,
 }
 
-pub(super) async fn run(options: &Options, common: &Common) -> Result<Figures> {
-    let mut gateway = LoadedGateway::start(common, u32::from(options.workers)).await?;
-    let enrolled = enrol(&gateway, u32::from(options.workers)).await?;
+pub(super) async fn run(options: &Options, gateway: &mut LoadedGateway) -> Result<Figures> {
+    let enrolled = enrol(gateway, u32::from(options.workers)).await?;
     let window = Arc::new(Semaphore::new(0));
-    let crew = Crew::start(&gateway, &enrolled, 64, window)?;
+    let crew = Crew::start(gateway, &enrolled, 64, window)?;
     crew.wait_all().await?;
     let clients: Result<Vec<_>> = (0..options.connections).map(|_| gateway.client()).collect();
     let clients = clients?;
@@ -100,7 +99,6 @@ pub(super) async fn run(options: &Options, common: &Common) -> Result<Figures> {
         "flushes a task",
         used.store.commits / f64::from(tasks),
     );
-    gateway.stop().await?;
     Ok(figures)
 }
 

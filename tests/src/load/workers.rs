@@ -12,8 +12,8 @@ use super::clock::now;
 use super::crew::{Crew, enrol};
 use super::figures::{Figures, Target};
 use super::gateway::{LoadedGateway, Usage};
+use super::say;
 use super::worker::Enrolled;
-use super::{Common, say};
 use crate::fleet::{Memory, memory};
 
 /// Before what is at rest is measured: the admissions' own work is done by then.
@@ -23,18 +23,17 @@ const SETTLE: Duration = Duration::from_secs(5);
 pub(super) struct Options {
     /// Simulated workers, each with telemetry at the interval that ships and a request for work that waits.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=16_384))]
-    count: u32,
+    pub(super) count: u32,
     /// How long the workers are watched at rest.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
 }
 
-pub(super) async fn run(options: &Options, common: &Common) -> Result<Figures> {
-    let mut gateway = LoadedGateway::start(common, options.count).await?;
+pub(super) async fn run(options: &Options, gateway: &mut LoadedGateway) -> Result<Figures> {
     let mut figures = Figures::default();
     say(&format!("enrolling {} workers", options.count));
     let start = now();
-    let enrolled = enrol(&gateway, options.count).await?;
+    let enrolled = enrol(gateway, options.count).await?;
     let took = start.elapsed().as_secs_f64();
     figures.add(
         "enrolment_s",
@@ -42,15 +41,14 @@ pub(super) async fn run(options: &Options, common: &Common) -> Result<Figures> {
         took,
     );
     let empty = memory(gateway.process_id())?;
-    let crew = come(&mut gateway, &enrolled, &mut figures).await?;
+    let crew = come(gateway, &enrolled, &mut figures).await?;
     tokio::time::sleep(SETTLE).await;
-    let resting = rest(&mut gateway, &crew, options).await?;
+    let resting = rest(gateway, &crew, options).await?;
     add_resting(&mut figures, &resting, options);
     let held = memory(gateway.process_id())?;
     add_memory(&mut figures, empty, held, options);
-    come_back(&mut gateway, &crew, options, &mut figures).await?;
+    come_back(gateway, &crew, options, &mut figures).await?;
     crew.stop().await;
-    gateway.stop().await?;
     Ok(figures)
 }
 
