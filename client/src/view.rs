@@ -146,7 +146,6 @@ pub fn task(style: Style, task: &TaskView) -> Table {
         ),
         ("digest", task.digest.to_string()),
         ("state", task.state.to_string()),
-        ("demands", task.requirements.to_string()),
         ("priority", task.priority.to_string()),
         (
             "attempts",
@@ -154,6 +153,9 @@ pub fn task(style: Style, task: &TaskView) -> Table {
         ),
         ("submitted", time(task.submitted_ms)),
     ];
+    if !task.requirements.is_none() {
+        rows.push(("demands", task.requirements.to_string()));
+    }
     let times = [
         ("started", task.started_ms),
         ("finished", task.finished_ms),

@@ -256,4 +256,26 @@ mod tests {
             assert!(deadline_s(text).is_err(), "{text}");
         }
     }
+
+    fn demands(flags: &[&str]) -> Result<Requirements, clap::Error> {
+        let words = ["cocoon", "submit", "embed", "text"];
+        let parsed = Arguments::try_parse_from(words.iter().chain(flags))?;
+        match parsed.command {
+            Command::Submit(submit) => Ok(submit.requires.requirements()),
+            _ => unreachable!("`submit` was asked for"),
+        }
+    }
+
+    #[test]
+    fn what_a_task_demands_is_said_in_flags() {
+        assert!(demands(&[]).unwrap().is_none());
+        let flags = ["--gpu-architecture", "hopper", "--gpu-memory", "80"];
+        let words = "an attested GPU of hopper and 80 GiB of GPU memory";
+        assert_eq!(demands(&flags).unwrap().to_string(), words);
+        let attested = demands(&["--gpu-attested"]).unwrap();
+        assert_eq!(attested.to_string(), "an attested GPU");
+        demands(&["--gpu-architecture", "ampere"]).unwrap_err();
+        demands(&["--gpu-memory", "0"]).unwrap_err();
+        demands(&["--appraisal-policy", "abc"]).unwrap_err();
+    }
 }
