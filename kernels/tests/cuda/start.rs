@@ -118,12 +118,22 @@ fn libraries_are_found_by_the_names_that_cuda_13_installs() {
     assert_eq!(machine.spawn().identity().libraries.len(), 2);
 }
 
+/// What the sandbox puts one over another.
+const CONFINED_BY_FILTERS: u32 = 3;
+
+/// Of this thread.
+fn seccomp_filters() -> u32 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let count = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Seccomp_filters:"));
+    count.unwrap().trim().parse().unwrap()
+}
+
 /// In the child, once it is confined: the error of each thing that it must not do.
 pub(crate) fn say_what_is_refused(path: &Path) {
-    while !std::fs::read_to_string("/proc/thread-self/status")
-        .unwrap()
-        .contains("Seccomp:\t2")
-    {
+    // One filter comes after another.
+    while seccomp_filters() < CONFINED_BY_FILTERS {
         std::thread::sleep(POLL);
     }
     let parent = rustix::process::getppid().unwrap();
