@@ -20,6 +20,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 use gateway::LoadedGateway;
+pub use submitting::task;
 
 /// Load on one gateway of this machine. SIMULATED quotes; everything else is what ships.
 #[derive(Debug, Parser)]

@@ -1,10 +1,6 @@
 //! `cargo ci bench`: admission of a worker, one task through the pool, 10,000 tasks through the pool, with the CPU time that
 //! each task costs gateway and agent. Nothing here is a test: compare figures of one run on one machine.
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a benchmark fails as a test does"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark fails as a test does")]
 
 mod admission;
 mod tasks;

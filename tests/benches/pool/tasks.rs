@@ -5,32 +5,16 @@ use std::time::{Duration, Instant};
 use client::Gateway;
 use criterion::{Criterion, Throughput};
 use protocol::TaskId;
-use protocol::api::{BatchOutcome, InputSource, SubmitTask};
+use protocol::api::BatchOutcome;
 use protocol::limits::BATCH_TASKS_MAX;
 use protocol::task::TaskState;
 use tests::fleet::{Fleet, FleetOptions, cpu_time};
+use tests::load::task;
 use tokio::runtime::Runtime;
 
-const TASKS: usize = 10_000;
+const TASKS: u32 = 10_000;
 /// How often the gateway is asked whether all are done.
 const POLL: Duration = Duration::from_millis(20);
-
-/// A digest of a kibibyte: the task itself costs next to nothing.
-fn task(number: usize) -> SubmitTask {
-    let mut data = vec![0; 1_024];
-    data[..8].copy_from_slice(&number.to_le_bytes());
-    SubmitTask {
-        operation: "sha256_batch".to_owned(),
-        version: None,
-        parameters: serde_json::Map::new(),
-        inputs: vec![InputSource::Inline { data }],
-        priority: None,
-        deadline_s: None,
-        max_attempts: None,
-        idempotency_key: None,
-        requirements: protocol::requirements::Requirements::default(),
-    }
-}
 
 async fn one(client: &Gateway) {
     let id = client.submit(&task(0)).await.unwrap().id;
@@ -50,7 +34,7 @@ async fn many(client: &Gateway, operator: &Gateway) {
             }
         }
     }
-    let all = before + u64::try_from(TASKS).unwrap();
+    let all = before + u64::from(TASKS);
     while operator.status().await.unwrap().tasks.succeeded < all {
         tokio::time::sleep(POLL).await;
     }
@@ -83,7 +67,7 @@ fn measure(runtime: &Runtime, fleet: &mut Fleet, rounds: u64) -> Duration {
     }
     let elapsed = start.elapsed();
     let after = spent(fleet);
-    let tasks = u32::try_from(rounds).unwrap() * u32::try_from(TASKS).unwrap();
+    let tasks = u32::try_from(rounds).unwrap() * TASKS;
     eprintln!(
         "  {tasks} tasks in {elapsed:.2?}: CPU per task: gateway {:?}, workers and executors {:?}",
         after.gateway.saturating_sub(before.gateway) / tasks,
@@ -110,7 +94,7 @@ pub(crate) fn benchmark(criterion: &mut Criterion) {
     group.bench_function("one, submitted to result", |bencher| {
         bencher.iter(|| runtime.block_on(one(&client)));
     });
-    group.throughput(Throughput::Elements(u64::try_from(TASKS).unwrap()));
+    group.throughput(Throughput::Elements(u64::from(TASKS)));
     group.measurement_time(Duration::from_mins(1));
     group.bench_function("10,000 of 1 KiB, submitted to acknowledged", |bencher| {
         bencher.iter_custom(|rounds| measure(&runtime, &mut fleet, rounds));
