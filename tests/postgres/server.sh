@@ -13,7 +13,7 @@ if [ -z "${programs:-}" ]; then
     exit 3
 fi
 
-folder=$(mktemp -d /tmp/cocoon-postgres.XXXXXX)
+folder=$(mktemp -d "${TMPDIR:-/tmp}/cocoon-postgres.XXXXXX")
 as=""
 if [ "$(id -u)" = 0 ]; then
     # It refuses to run as root.

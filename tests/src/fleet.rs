@@ -58,6 +58,8 @@ pub struct FleetOptions {
     pub model: Option<PathBuf>,
     /// Tasks of one user that may wait at a time.
     pub queued_per_user_max: u32,
+    /// The address of a PostgreSQL server; none: SQLite.
+    pub database: Option<String>,
 }
 
 impl FleetOptions {
@@ -71,6 +73,7 @@ impl FleetOptions {
             own_process_groups: false,
             model: None,
             queued_per_user_max: gateway::config::QUEUED_PER_USER_DEFAULT,
+            database: None,
         }
     }
 }

@@ -9,6 +9,7 @@ mod figures;
 mod gateway;
 mod latency;
 mod metrics;
+mod postgres;
 mod submitting;
 mod throughput;
 mod worker;
@@ -41,6 +42,9 @@ struct Common {
     /// Where the gateway's files go while it runs: a new folder is made in this one. On a tmpfs a flush costs nothing.
     #[arg(long, global = true, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     folder: PathBuf,
+    /// Keep everything in a PostgreSQL server that is started for it, from the binaries that are installed. Otherwise in SQLite.
+    #[arg(long, global = true)]
+    postgres: bool,
 }
 
 #[derive(Debug, Subcommand)]

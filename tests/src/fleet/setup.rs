@@ -83,6 +83,11 @@ pub(super) fn prepare(options: &FleetOptions, platform: &SimulatedPlatform) -> R
 }
 
 fn write_gateway(options: &FleetOptions, api: &str, worker: &str) -> Result<()> {
+    let database = options
+        .database
+        .as_ref()
+        .map(|address| format!("[database]\naddress = \"{address}\"\n"))
+        .unwrap_or_default();
     let text = format!(
         r#"# SIMULATED: a gateway of the devnet, whose trust anchor is not Intel's.
 state_dir = "state"
@@ -107,7 +112,8 @@ collateral_dir = "collateral"
 [tasks]
 lease_duration_s = {}
 queued_per_user_max = {}
-"#,
+
+{database}"#,
         options.lease_duration_s, options.queued_per_user_max
     );
     write(&options.folder, GATEWAY_CONFIG, &text)

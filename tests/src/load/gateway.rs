@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::clock::now;
 use super::metrics::StoreCounts;
+use super::postgres::Postgres;
 use super::{Common, say};
 use crate::fleet::{Fleet, FleetOptions, cpu_time};
 
@@ -21,6 +22,7 @@ const QUEUED_MAX: u32 = 100_000_000;
 #[derive(Debug)]
 pub(super) struct LoadedGateway {
     pub(super) fleet: Fleet,
+    postgres: Option<Postgres>,
     // Removed after the gateway has ended, since it is dropped after it.
     _folder: TempDir,
 }
@@ -35,9 +37,16 @@ impl LoadedGateway {
         let folder = folder.with_context(|| format!("cannot make a folder in {shown}"))?;
         let mut options = FleetOptions::in_folder(&folder.path().join("pool"));
         options.queued_per_user_max = QUEUED_MAX;
+        let postgres = if common.postgres {
+            Some(Postgres::start(&common.folder)?)
+        } else {
+            None
+        };
+        options.database = postgres.as_ref().map(|server| server.address.clone());
         say(&format!("a gateway starts in {}", folder.path().display()));
         Ok(Self {
             fleet: Fleet::start(options).await?,
+            postgres,
             _folder: folder,
         })
     }
@@ -54,6 +63,10 @@ impl LoadedGateway {
     pub(super) async fn usage(&mut self) -> Result<Usage> {
         Ok(Usage {
             gateway: cpu_time(self.process_id())?,
+            database: match &self.postgres {
+                Some(server) => Some(cpu_time(server.process_id()?)?),
+                None => None,
+            },
             generator: cpu_time_of_this_process()?,
             store: StoreCounts::read(self.fleet.listening().metrics).await?,
         })
@@ -101,6 +114,8 @@ impl LoadedGateway {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Usage {
     pub(super) gateway: Duration,
+    /// Of its server, if it has one.
+    pub(super) database: Option<Duration>,
     pub(super) generator: Duration,
     pub(super) store: StoreCounts,
 }
@@ -109,6 +124,10 @@ impl Usage {
     pub(super) fn since(self, before: Self) -> Self {
         Self {
             gateway: self.gateway.saturating_sub(before.gateway),
+            database: self
+                .database
+                .zip(before.database)
+                .map(|(now, before)| now.saturating_sub(before)),
             generator: self.generator.saturating_sub(before.generator),
             store: self.store.since(before.store),
         }

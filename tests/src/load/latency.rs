@@ -89,6 +89,13 @@ pub(super) async fn run(options: &Options, gateway: &mut LoadedGateway) -> Resul
         "CPU of the gateway, µs a task",
         us_each(used.gateway, tasks),
     );
+    if let Some(database) = used.database {
+        figures.add(
+            "database_cpu_us_per_task",
+            "CPU of the PostgreSQL server, µs a task",
+            us_each(database, tasks),
+        );
+    }
     figures.add(
         "generator_cpu_us_per_task",
         "CPU of clients and workers, µs a task",

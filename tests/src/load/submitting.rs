@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail};
 use client::Gateway;
 use protocol::api::{BatchOutcome, InputSource, SubmitTask};
-use protocol::limits::BATCH_TASKS_MAX;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -16,10 +15,19 @@ use super::gateway::LoadedGateway;
 /// The input of one task.
 const INPUT_BYTES: usize = 1_024;
 
+/// How tasks are submitted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Submitting {
+    pub(super) connections: u16,
+    /// Tasks at a time.
+    pub(super) batch: u32,
+}
+
 /// Tasks yet to be submitted, shared by the submitters.
 #[derive(Debug)]
 pub(super) struct Submission {
     left: AtomicU32,
+    batch: u32,
     /// A permit for each task that may yet be under way; whoever sees a task finish gives one back.
     window: Arc<Semaphore>,
 }
@@ -46,15 +54,16 @@ pub fn task(number: u32) -> SubmitTask {
 pub(super) async fn submit(
     gateway: &LoadedGateway,
     tasks: u32,
-    connections: u16,
+    by: Submitting,
     window: Arc<Semaphore>,
 ) -> Result<()> {
     let submission = Arc::new(Submission {
         left: AtomicU32::new(tasks),
+        batch: by.batch,
         window,
     });
     let mut submitters = JoinSet::new();
-    for _ in 0..connections {
+    for _ in 0..by.connections {
         submitters.spawn(submitter(gateway.client()?, Arc::clone(&submission)));
     }
     while let Some(ended) = submitters.join_next().await {
@@ -80,7 +89,7 @@ async fn submitter(client: Gateway, submission: Arc<Submission>) -> Result<()> {
 impl Submission {
     /// The next batch's size.
     fn take(&self) -> Option<u32> {
-        let batch = u32::try_from(BATCH_TASKS_MAX).unwrap_or(u32::MAX);
+        let batch = self.batch;
         let take = |left: u32| Some(left.saturating_sub(batch));
         let left = self
             .left
@@ -98,6 +107,7 @@ mod tests {
     fn batches_add_up() {
         let submission = Submission {
             left: AtomicU32::new(2_500),
+            batch: 1_000,
             window: Arc::new(Semaphore::new(0)),
         };
         let batches: Vec<_> = std::iter::from_fn(|| submission.take()).collect();

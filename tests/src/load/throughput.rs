@@ -14,7 +14,7 @@ use super::disk::Flushes;
 use super::figures::{Figures, Target};
 use super::gateway::{LoadedGateway, Usage};
 use super::say;
-use super::submitting::submit;
+use super::submitting::{Submitting, submit};
 use super::worker::Enrolled;
 
 const POLL: Duration = Duration::from_millis(5);
@@ -34,7 +34,10 @@ pub(super) struct Options {
     /// Tasks that a worker leases at once.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     lease: u16,
-    /// Connections that submit, each a batch of 1,000 tasks at a time.
+    /// Tasks in one submission.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    batch: u32,
+    /// Connections that submit, each a batch at a time.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     connections: u16,
     /// Tasks between submission and acknowledgement at a time.
@@ -43,6 +46,15 @@ pub(super) struct Options {
     /// Queue so many tasks after the first measurement, measure again, then restart the gateway.
     #[arg(long, default_value_t = 0, value_name = "TASKS", value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
     backlog: u32,
+}
+
+impl Options {
+    fn submitting(&self) -> Submitting {
+        Submitting {
+            connections: self.connections,
+            batch: self.batch,
+        }
+    }
 }
 
 /// What one measurement found.
@@ -81,6 +93,14 @@ impl Measured {
             us_each(self.used.gateway, self.tasks),
             Some(Target::AtMost(80.0)),
         );
+        if let Some(database) = self.used.database {
+            add(
+                "database_cpu_us_per_task",
+                "CPU of the PostgreSQL server, µs a task",
+                us_each(database, self.tasks),
+                None,
+            );
+        }
         add(
             "generator_cpu_us_per_task",
             "CPU of clients and workers, µs a task",
@@ -147,7 +167,7 @@ async fn measure(
     ));
     let before = gateway.usage().await?;
     let start = now();
-    let submitted = submit(gateway, options.tasks, options.connections, window);
+    let submitted = submit(gateway, options.tasks, options.submitting(), window);
     // The first that fails ends both.
     let ((), tasks) = tokio::try_join!(submitted, wait_acknowledged(&crew, options.tasks))?;
     let elapsed = start.elapsed();
@@ -196,7 +216,7 @@ async fn fill(gateway: &mut LoadedGateway, options: &Options, figures: &mut Figu
     let start = now();
     // Nobody gives permits back, so there is one for each task.
     let window = Arc::new(Semaphore::new(usize::try_from(options.backlog)?));
-    submit(gateway, options.backlog, options.connections, window).await?;
+    submit(gateway, options.backlog, options.submitting(), window).await?;
     let elapsed = start.elapsed();
     let used = gateway.usage().await?.since(before);
     let queued = gateway.fleet.operator()?.status().await?.tasks.queued;
