@@ -17,12 +17,13 @@ CREATE INDEX flows_waiting ON flows (operation, version, requirements, turn, num
 CREATE INDEX flows_turn ON flows (turn);
 CREATE INDEX flows_by_user ON flows (user_name, queued);
 
--- The hot row: small, rewritten by every step of a task's life. Payloads live in the tables below.
+-- The hot row: small, rewritten by every step of a task's life. Payloads live in the tables below. What the queue writes for
+-- each task has no foreign key: each would be a look of its own for what the same statement has just made or read.
 CREATE TABLE tasks (
     number           {row_key},          -- given out by queue::submit
     id               {bytes}   NOT NULL UNIQUE CHECK (length(id) = 16),
     user_name        TEXT      NOT NULL,
-    flow             {integer} NOT NULL REFERENCES flows (number),
+    flow             {integer} NOT NULL, -- of flows
     state            TEXT      NOT NULL CHECK (state IN
                          ('queued', 'running', 'succeeded', 'dead-letter', 'cancelled', 'expired')),
     priority         {integer} NOT NULL,
@@ -51,7 +52,7 @@ CREATE UNIQUE INDEX tasks_idempotency_key ON tasks (user_name, idempotency_key) 
 
 -- Written once, read by each lease. What an ack reads stands first: it need not read the rest.
 CREATE TABLE task_payloads (
-    task         {row_key} REFERENCES tasks (number),
+    task         {row_key}, -- of tasks
     digest       {bytes}   NOT NULL CHECK (length(digest) = 32),
     output_bytes {integer} NOT NULL, -- what the catalogue says the output will have
     inputs       {bytes}   NOT NULL, -- one record each: queue::inputs
@@ -146,7 +147,7 @@ CREATE INDEX receipt_batches_accepted ON receipt_batches (accepted_ms);
 -- The one effective output of a task, with its receipt: the primary key holds "exactly once". A batch goes behind its outputs,
 -- which were accepted in the same moment, so nothing need look for them when it goes.
 CREATE TABLE task_outputs (
-    task     {row_key} REFERENCES tasks (number),
+    task     {row_key}, -- of tasks
     sha256   {bytes}   NOT NULL CHECK (length(sha256) = 32),
     bytes    {integer} NOT NULL,
     batch    {integer} NOT NULL, -- of receipt_batches
