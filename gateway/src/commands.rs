@@ -108,6 +108,7 @@ pub fn execute(
     world: impl FnOnce(&Config) -> World,
 ) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads())
         .enable_all()
         .build()
         .map_err(CommandError::Runtime);
@@ -121,6 +122,12 @@ pub fn execute(
             error.exit_code()
         }
     }
+}
+
+/// One core is left to the store's writer: on two cores a second thread mostly wakes to find that the first has done it all.
+fn threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    cores.saturating_sub(1).max(1)
 }
 
 async fn dispatch(

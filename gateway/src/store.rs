@@ -11,6 +11,7 @@ mod board;
 mod database;
 mod error;
 mod notice;
+mod parked;
 mod queue;
 mod reappraisals;
 mod records;
@@ -36,6 +37,7 @@ pub use board::{Wake, WorkWatch};
 pub use database::{AddressError, Location, Server};
 pub use error::{OpenError, StoreError};
 pub use notice::Order;
+pub use parked::{ParkEnd, ParkedLease};
 pub use records::{
     AccessGrant, AccessRole, AccessRoleError, AccessTokenId, AccessTokenRecord, CreateWorkerError,
     Document, EnrolmentSecret, NewAccessToken, NewAttestation, NewReappraisal, NewSession,
@@ -55,8 +57,11 @@ use notice::Notices;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::receipts::VerifiedBatch;
-use database::{Database, Overload, Sharing, Weight, WriteScope};
+use database::{Connection, Database, Overload, Sharing, Weight, WriteScope};
 use watch::Watchers;
+
+/// Tasks that are looked up where their request is: each takes some 10 µs.
+const LOOK_TASKS_MAX: usize = 4;
 
 /// A handle on the database. Clones share it.
 #[derive(Debug, Clone)]
@@ -134,6 +139,18 @@ impl Store {
             queue::lease(scope, &query)
         });
         leased.await.map_err(LeaseError::Store)?
+    }
+
+    /// Leases in the very commit that queues something for the worker. `query` is called then; without one nothing is leased.
+    pub fn park(
+        &self,
+        watch: WorkWatch,
+        query: impl Fn() -> Option<LeaseQuery> + Send + 'static,
+    ) -> ParkedLease {
+        ParkedLease::new(watch, move |scope| match query() {
+            Some(query) => queue::lease(scope, &query),
+            None => Ok(Ok(Vec::new())),
+        })
     }
 
     /// Extends leases; one entry for each, in order.
@@ -226,9 +243,13 @@ impl Store {
         whose: TaskScope,
         tasks: Vec<TaskId>,
     ) -> Result<Vec<Option<TaskView>>, StoreError> {
-        self.database
-            .read(move |connection| views::tasks(connection, &whose, &tasks))
-            .await
+        let are_few = tasks.len() <= LOOK_TASKS_MAX;
+        let view = move |connection: &Connection| views::tasks(connection, &whose, &tasks);
+        if are_few {
+            self.database.look(view).await
+        } else {
+            self.database.read(view).await
+        }
     }
 
     /// One page of tasks, newest first.

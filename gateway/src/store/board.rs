@@ -5,13 +5,15 @@
 //! worker gets is decided in the database.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::lease::OperationId;
 use protocol::requirements::{Requirements, WorkerTraits};
 use tokio::sync::oneshot;
 
-use super::Class;
+use super::database::{Changes, Connection, Operation};
+use super::{Class, StoreError};
 
 #[derive(Debug, Default)]
 pub(super) struct Board(Mutex<Lines>);
@@ -36,6 +38,32 @@ struct Line {
 struct Waiting {
     worker: Arc<Worker>,
     wake: oneshot::Sender<Call>,
+    /// Its lease, for a commit that queues something.
+    parked: Option<Parked>,
+}
+
+/// Until it has its answer its worker sleeps on.
+struct Drawn {
+    lease: Box<dyn Operation>,
+    _wake: oneshot::Sender<Call>,
+}
+
+impl Operation for Drawn {
+    fn execute(&mut self, connection: &Connection) -> Result<Changes, StoreError> {
+        self.lease.execute(connection)
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        self.lease.answer(committed);
+    }
+}
+
+struct Parked(Box<dyn Operation>);
+
+impl fmt::Debug for Parked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Parked(..)")
+    }
 }
 
 /// What a worker that waits computes, and what it is.
@@ -100,6 +128,7 @@ impl Board {
         let waiting = Waiting {
             worker: Arc::clone(&worker),
             wake,
+            parked: None,
         };
         lines.waiting.insert(ticket, waiting);
         WorkWatch {
@@ -108,6 +137,22 @@ impl Board {
             woken,
             board: Arc::clone(self),
         }
+    }
+
+    /// The lease of the first that has parked one and may have tasks of this class. It waits no more.
+    pub(super) fn draw(&self, class: &Class) -> Option<Box<dyn Operation>> {
+        let mut lines = self.lock();
+        let line = lines.operations.get(&class.operation)?;
+        let of = |ticket: &u64| lines.waiting.get(ticket);
+        let has_parked = |ticket: &u64| {
+            of(ticket).is_some_and(|waiting| waiting.parked.is_some() && waiting.may_have(class))
+        };
+        let ticket = line.tickets.iter().copied().find(has_parked)?;
+        let waiting = lines.leave(ticket)?;
+        Some(Box::new(Drawn {
+            lease: waiting.parked?.0,
+            _wake: waiting.wake,
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
@@ -134,6 +179,12 @@ impl Line {
     }
 }
 
+impl Waiting {
+    fn may_have(&self, class: &Class) -> bool {
+        class.requirements.unmet(&self.worker.traits).is_none()
+    }
+}
+
 impl Lines {
     /// One for each of so many tasks.
     fn wake(&mut self, class: &Class, tasks: i64) {
@@ -153,8 +204,7 @@ impl Lines {
         };
         let may_have = |ticket: &u64| {
             let waiting = self.waiting.get(ticket);
-            waiting
-                .is_some_and(|waiting| class.requirements.unmet(&waiting.worker.traits).is_none())
+            waiting.is_some_and(|waiting| waiting.may_have(class))
         };
         let Some(ticket) = line.tickets.range(..until).copied().find(may_have) else {
             return false;
@@ -198,14 +248,28 @@ pub struct WorkWatch {
 impl WorkWatch {
     /// Ends once, when a task was queued and it is this worker's turn to look. Safe to cancel.
     pub async fn woken(&mut self) -> Wake {
-        match (&mut self.woken).await {
-            Ok(call) => Wake {
+        if !self.woken.is_terminated()
+            && let Ok(call) = (&mut self.woken).await
+        {
+            return Wake {
                 call,
                 board: Arc::clone(&self.board),
-            },
-            // It was woken before, and waits for nothing more.
-            Err(_) => std::future::pending().await,
+            };
         }
+        // It was woken before, or is served; it waits for nothing more.
+        std::future::pending().await
+    }
+
+    /// Has a commit that queues something run this, instead of waking it.
+    pub(super) fn park(&self, lease: Box<dyn Operation>) {
+        if let Some(waiting) = self.board.lock().waiting.get_mut(&self.ticket) {
+            waiting.parked = Some(Parked(lease));
+        }
+    }
+
+    /// Whether it is still in line; it is not from now on.
+    pub(super) fn leave(&self) -> bool {
+        self.board.lock().leave(self.ticket).is_some()
     }
 
     /// Whether tasks wait now that such a worker may have, though perhaps not this one.
@@ -223,8 +287,10 @@ impl WorkWatch {
 
 impl Drop for WorkWatch {
     fn drop(&mut self) {
+        // Its lease goes when the board is free again: with it may go whatever it holds.
+        let _left;
         let mut lines = self.board.lock();
-        lines.leave(self.ticket);
+        _left = lines.leave(self.ticket);
         // Woken, and it does not come any more: another's turn.
         if let Ok(call) = self.woken.try_recv() {
             lines.wake_one(&call.class, call.until);

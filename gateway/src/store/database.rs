@@ -6,11 +6,12 @@
 //! | [`connection`] | statements and transactions on either database |
 //! | [`value`] | arguments, rows and their columns |
 //! | [`schema`] | migrations |
-//! | [`writer`], [`scope`] | the one writer: many waiting operations, one transaction, one flush |
+//! | [`writer`], [`operation`], [`scope`] | the one writer: many waiting operations, one transaction, one flush |
 //! | [`readers`] | connections that read, on blocking threads |
 //! | [`sqlite`], [`postgres`] | what each database does its own way |
 
 mod connection;
+mod operation;
 mod postgres;
 mod readers;
 mod schema;
@@ -24,11 +25,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) use connection::{Connection, Many};
+pub(super) use operation::{Answer, Operation, Overload, Weight, pending};
 pub use postgres::{AddressError, Server};
-pub(super) use scope::{TaskRow, WriteScope};
+pub(super) use scope::{Changes, TaskRow, WriteScope};
 pub(super) use sqlite::Sharing;
 pub(super) use value::{Row, Value, values};
-pub(super) use writer::{Overload, Weight};
 
 use super::notice::Notices;
 use super::{OpenError, StoreError, WriteStatistics};
@@ -106,7 +107,7 @@ impl Database {
         };
         Ok(Self {
             writer,
-            readers: Readers::new(readers),
+            readers: Readers::new(readers, matches!(location, Location::File(_))),
             listener: Mutex::new(listener),
         })
     }
@@ -133,6 +134,19 @@ impl Database {
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         self.readers.read(reading).await
+    }
+
+    /// Reads what a few keys lead to. In a file that is done before another thread would have begun; only a page that the
+    /// system does not hold in memory takes longer.
+    pub(super) async fn look<T, F>(&self, reading: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        match self.readers.lend_here() {
+            Some(mut lent) => lent.read(reading),
+            None => self.readers.read(reading).await,
+        }
     }
 
     /// Answers what waits, then ends the writer and its lock. Reads end too.

@@ -142,7 +142,7 @@ impl Store {
     ) -> Result<Option<AccessGrant>, StoreError> {
         let found = self
             .database
-            .read(move |connection| access::find(connection, sha256))
+            .look(move |connection| access::find(connection, sha256))
             .await?;
         let Some((grant, last_used_ms)) = found else {
             return Ok(None);

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use protocol::lease::{Fault, FaultKind, Lease, LeaseRef, LeaseRequest, LeaseResponse, Nack};
+use protocol::lease::{
+    Fault, FaultKind, Lease, LeaseRef, LeaseRequest, LeaseResponse, Nack, OperationId,
+};
 use protocol::limits::{BATCH_TASKS_MAX, LEASE_PAYLOAD_BYTES_MAX, LONG_POLL_MS_MAX};
 use protocol::problem::{Problem, ProblemCode};
-use protocol::requirements::WorkerTraits;
 
 use super::LiveSession;
 use super::connection::AttestedConnection;
 use super::message::Cbor;
 use crate::limits::LEASE_POLL;
 use crate::problem::ApiProblem;
-use crate::store::{LeaseError, LeaseQuery, Store, Wake};
+use crate::store::{LeaseError, LeaseQuery, ParkEnd, Store, Wake};
 
 /// Operations that one request may name: more than the catalogue has, and few enough to look at.
 const OPERATIONS_COUNT_MAX: usize = 256;
@@ -30,34 +31,52 @@ pub(super) async fn lease(
         .clock
         .monotonic()
         .saturating_add(Duration::from_millis(u64::from(request.wait_ms)));
+    let wish = Wish {
+        attested: &attested,
+        request: &request,
+        tasks_max,
+    };
     let mut woken: Option<Wake> = None;
     loop {
         // Waits before it looks, so that a task queued in between is not missed.
         let traits = attested.fresh_session()?.traits();
-        let mut work = gateway.store.watch_work(&request.operations, &traits);
-        // On the heap, and gone while the request waits, as ten thousand of them do nearly always.
-        let leases = Box::pin(lease_once(&attested, &request, traits, tasks_max)).await?;
-        // Another's turn, if there is more.
-        drop(woken.take());
+        let work = gateway.store.watch_work(&request.operations, &traits);
         let remaining = ends_at.saturating_sub(gateway.clock.monotonic());
-        if !leases.is_empty() || remaining.is_zero() || gateway.stopping.is_cancelled() {
-            gateway
-                .metrics
-                .leased(u64::try_from(leases.len()).unwrap_or(u64::MAX));
-            return Ok(Cbor(LeaseResponse { leases }));
+        let is_over = remaining.is_zero() || gateway.stopping.is_cancelled();
+        let mut looks_again = remaining;
+        if is_over || woken.is_some() || work.has_queued() {
+            // On the heap, and gone while the request waits, as ten thousand of them do nearly always.
+            let leases = Box::pin(wish.look()).await?;
+            if is_over || !leases.is_empty() {
+                return Ok(wish.granted(leases));
+            }
+            // Others may have been quicker, or what waits may be kept from this worker for a while.
+            if work.has_queued() {
+                looks_again = looks_again.min(LEASE_POLL);
+            }
+            // Another's turn, if there is more.
+            drop(woken.take());
         }
-        // Others may have been quicker, or what waits may be kept from this worker for a while.
-        let looks_again = if work.has_queued() {
-            remaining.min(LEASE_POLL)
-        } else {
-            remaining
-        };
-        tokio::select! {
+        let mut parked = gateway.store.park(work, wish.query_later());
+        let ended = tokio::select! {
             biased;
+            () = gateway.stopping.cancelled() => parked.leave().await,
+            ended = parked.ended() => Some(ended),
+            () = tokio::time::sleep(looks_again) => parked.leave().await,
+        };
+        match ended {
+            None => {}
+            Some(ParkEnd::Look(wake)) => woken = Some(wake),
+            Some(ParkEnd::Leased(outcome)) => {
+                let leases = Box::pin(wish.hand_out(outcome)).await?;
+                if !leases.is_empty() {
+                    return Ok(wish.granted(leases));
+                }
+            }
+        }
+        if gateway.stopping.is_cancelled() {
             // Its session ends in the same moment; a wait that was in order ends in order.
-            () = gateway.stopping.cancelled() => return Ok(Cbor(LeaseResponse { leases: Vec::new() })),
-            wake = work.woken() => woken = Some(wake),
-            () = tokio::time::sleep(looks_again) => {}
+            return Ok(wish.granted(Vec::new()));
         }
     }
 }
@@ -99,36 +118,75 @@ fn limit(detail: String, field: &str, limit: &str) -> ApiProblem {
         .into()
 }
 
-async fn lease_once(
-    attested: &AttestedConnection,
-    request: &LeaseRequest,
-    traits: WorkerTraits,
+/// One request for tasks.
+struct Wish<'r> {
+    attested: &'r AttestedConnection,
+    request: &'r LeaseRequest,
     tasks_max: usize,
-) -> Result<Vec<Lease>, ApiProblem> {
-    // Looked at each time round: the session may have become stale while it waited.
-    let session = attested.fresh_session()?;
-    let gateway = attested.gateway();
-    let query = LeaseQuery {
+}
+
+impl Wish<'_> {
+    async fn look(&self) -> Result<Vec<Lease>, ApiProblem> {
+        // Each time round: the session may have become stale while it waited.
+        self.attested.fresh_session()?;
+        let gateway = self.attested.gateway();
+        let query = query(self.attested, &self.request.operations, self.tasks_max);
+        let outcome = gateway.timed("lease", gateway.store.lease(query)).await;
+        self.hand_out(outcome).await
+    }
+
+    /// What to ask for once something is queued; nothing, if the session is stale by then.
+    fn query_later(&self) -> impl Fn() -> Option<LeaseQuery> + Send + 'static {
+        let (attested, tasks_max) = (self.attested.clone(), self.tasks_max);
+        let operations = self.request.operations.clone();
+        move || {
+            let is_fresh = attested.fresh_session().is_ok();
+            is_fresh.then(|| query(&attested, &operations, tasks_max))
+        }
+    }
+
+    async fn hand_out(
+        &self,
+        outcome: Result<Vec<Lease>, LeaseError>,
+    ) -> Result<Vec<Lease>, ApiProblem> {
+        let (gateway, session) = (self.attested.gateway(), self.attested.session());
+        match outcome {
+            Ok(leases) => match hand_out(&gateway.store, session, leases, gateway.now_ms()).await {
+                Some(leases) => Ok(leases),
+                None => self.attested.fresh_session().map(|_| Vec::new()),
+            },
+            // To a draining worker the queue is empty; it asks on, and notices when it is wanted again.
+            Err(LeaseError::Draining) => Ok(Vec::new()),
+            Err(LeaseError::UnknownWorker) => {
+                let detail = "the worker is not enrolled any more";
+                Err(Problem::new(ProblemCode::NotFound, detail).into())
+            }
+            Err(LeaseError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    fn granted(&self, leases: Vec<Lease>) -> Cbor<LeaseResponse> {
+        let count = u64::try_from(leases.len()).unwrap_or(u64::MAX);
+        self.attested.gateway().metrics.leased(count);
+        Cbor(LeaseResponse { leases })
+    }
+}
+
+fn query(
+    attested: &AttestedConnection,
+    operations: &[OperationId],
+    tasks_max: usize,
+) -> LeaseQuery {
+    let (gateway, session) = (attested.gateway(), attested.session());
+    LeaseQuery {
         worker: session.worker.clone(),
         session: session.id,
-        operations: request.operations.clone(),
-        traits,
+        operations: operations.to_vec(),
+        traits: session.traits(),
         tasks_max,
         payload_bytes_max: LEASE_PAYLOAD_BYTES_MAX,
         lease_duration_ms: gateway.lease_duration_ms,
         now_ms: gateway.now_ms(),
-    };
-    match gateway.timed("lease", gateway.store.lease(query)).await {
-        Ok(leases) => match hand_out(&gateway.store, session, leases, gateway.now_ms()).await {
-            Some(leases) => Ok(leases),
-            None => attested.fresh_session().map(|_| Vec::new()),
-        },
-        // To a draining worker the queue is empty; it asks on, and notices when it is wanted again.
-        Err(LeaseError::Draining) => Ok(Vec::new()),
-        Err(LeaseError::UnknownWorker) => {
-            Err(Problem::new(ProblemCode::NotFound, "the worker is not enrolled any more").into())
-        }
-        Err(LeaseError::Store(error)) => Err(error.into()),
     }
 }
 

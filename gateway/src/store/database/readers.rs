@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::super::StoreError;
 use super::connection::{Access, Connection};
@@ -13,16 +13,28 @@ pub(super) struct Readers {
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
     count: u32,
+    /// No read waits for a server.
+    are_local: bool,
 }
 
 impl Readers {
-    pub(super) fn new(connections: Vec<Connection>) -> Self {
+    pub(super) fn new(connections: Vec<Connection>, are_local: bool) -> Self {
         let permits = Arc::new(Semaphore::new(connections.len()));
         Self {
             count: u32::try_from(connections.len()).unwrap_or(u32::MAX),
             idle: Arc::new(Mutex::new(connections)),
             permits,
+            are_local,
         }
+    }
+
+    /// A connection for the calling thread, where one is idle and none waits for a server.
+    pub(super) fn lend_here(&self) -> Option<Lent<'_>> {
+        if !self.are_local {
+            return None;
+        }
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        Lent::take(&self.idle, permit)
     }
 
     /// Runs `reading` in one read transaction.
@@ -35,11 +47,8 @@ impl Readers {
         let permit = permit.map_err(|_| StoreError::Closed)?;
         let idle = Arc::clone(&self.idle);
         let read = tokio::task::spawn_blocking(move || {
-            let mut lent = Lent::take(&idle).ok_or(StoreError::Closed)?;
-            let outcome = lent.read(reading);
-            drop(lent);
-            drop(permit);
-            outcome
+            let mut lent = Lent::take(&idle, permit).ok_or(StoreError::Closed)?;
+            lent.read(reading)
         });
         // The runtime is stopping, or the reading panicked.
         read.await.map_err(|_| StoreError::Closed)?
@@ -59,21 +68,24 @@ impl Readers {
 }
 
 /// A connection that returns to the pool even when its reading panics.
-struct Lent<'p> {
+pub(super) struct Lent<'p> {
     connection: Option<Connection>,
     pool: &'p Mutex<Vec<Connection>>,
+    // Freed last, since whoever gets it finds a connection.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl<'p> Lent<'p> {
-    fn take(pool: &'p Mutex<Vec<Connection>>) -> Option<Self> {
+    fn take(pool: &'p Mutex<Vec<Connection>>, permit: OwnedSemaphorePermit) -> Option<Self> {
         let connection = pool.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         Some(Self {
             connection: Some(connection),
             pool,
+            _permit: permit,
         })
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &mut self,
         reading: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

@@ -26,7 +26,7 @@ pub(in super::super) struct TaskRow {
 
 /// What others must hear of once it is on disk.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(in super::super) struct Changes {
     counts: [i64; TaskState::ALL.len()],
     /// Of each flow.
     pub(super) queued: BTreeMap<i64, i64>,

@@ -6,6 +6,7 @@ mod durability;
 mod fairness;
 mod leases;
 mod life;
+mod parked;
 mod properties;
 mod records;
 mod requirements;

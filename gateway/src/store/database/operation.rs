@@ -1,0 +1,107 @@
+//! What the writer is asked to do, with whoever asked.
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::super::StoreError;
+use super::connection::Connection;
+use super::scope::{Changes, WriteScope};
+
+/// Payload of the operations that wait, so that a burst of large submissions cannot fill the memory.
+const BYTES_WAITING_MAX: u64 = 64 * 1024 * 1024;
+/// One permit of the budget of waiting bytes.
+const PERMIT_BYTES: u64 = 1024;
+pub(super) const PERMITS: u64 = BYTES_WAITING_MAX / PERMIT_BYTES;
+
+/// What an operation costs.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Weight {
+    pub(in super::super) rows: usize,
+    pub(in super::super) bytes: u64,
+}
+
+impl Weight {
+    /// One small row.
+    pub(in super::super) const ROW: Self = Self { rows: 1, bytes: 0 };
+
+    pub(in super::super) fn rows(rows: usize) -> Self {
+        Self { rows, bytes: 0 }
+    }
+
+    /// An operation heavier than the whole budget takes all of it, so it runs alone rather than never.
+    pub(super) fn permits(self) -> u32 {
+        let permits = self.bytes.div_ceil(PERMIT_BYTES).clamp(1, PERMITS);
+        u32::try_from(permits).unwrap_or(u32::MAX)
+    }
+}
+
+/// What happens to an operation for which there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Overload {
+    /// Fails at once: its sender may come back.
+    Refuse,
+    /// Waits: it ends work that the pool has already taken on.
+    Wait,
+}
+
+/// An operation with its caller, whatever it returns.
+pub(in super::super) trait Operation: Send {
+    /// Whether it succeeded; of its error it keeps a copy, and what it did is to be undone.
+    fn execute(&mut self, connection: &Connection) -> Result<Changes, StoreError>;
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+/// Where an operation's outcome arrives.
+pub(in super::super) type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
+
+/// An operation that waits, and where its outcome arrives. It may run more than once: what it did before is undone then.
+pub(in super::super) fn pending<T, F>(
+    operation: F,
+    budget: Option<OwnedSemaphorePermit>,
+) -> (Box<dyn Operation>, Answer<T>)
+where
+    T: Send + 'static,
+    F: Fn(&mut WriteScope<'_>) -> Result<T, StoreError> + Send + 'static,
+{
+    let (caller, answer) = oneshot::channel();
+    let pending = Pending {
+        operation,
+        outcome: Err(StoreError::Closed),
+        caller,
+        _budget: budget,
+    };
+    (Box::new(pending), answer)
+}
+
+struct Pending<F, T> {
+    operation: F,
+    outcome: Result<T, StoreError>,
+    caller: oneshot::Sender<Result<T, StoreError>>,
+    /// Freed with the operation.
+    _budget: Option<OwnedSemaphorePermit>,
+}
+
+impl<F, T> Operation for Pending<F, T>
+where
+    F: Fn(&mut WriteScope<'_>) -> Result<T, StoreError> + Send,
+    T: Send,
+{
+    fn execute(&mut self, connection: &Connection) -> Result<Changes, StoreError> {
+        let mut scope = WriteScope {
+            connection,
+            changes: Changes::default(),
+        };
+        self.outcome = (self.operation)(&mut scope).and_then(|value| {
+            scope.keep_flows()?;
+            Ok(value)
+        });
+        match &self.outcome {
+            Ok(_) => Ok(scope.changes),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        // A caller that went away has no use for the answer; what it asked for is done all the same.
+        let _ = self.caller.send(committed.and(self.outcome));
+    }
+}
