@@ -7,6 +7,7 @@ mod fairness;
 mod leases;
 mod life;
 mod properties;
+mod quota;
 mod records;
 mod requirements;
 mod retention;
