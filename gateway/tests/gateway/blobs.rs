@@ -142,7 +142,7 @@ async fn a_users_blobs_have_a_limit_in_bytes() {
     assert_eq!(alice.put(&path(&first), &first).await.status, 201);
     let answer = alice.put(&path(&second), &second).await;
     let problem = answer.refuses(429, "quota-exceeded");
-    let said = "your blobs have 60 bytes, your other uploads in progress 0, and this one 41; the limit is 100: each blob counts for \
+    let said = "your blobs have 60 bytes, your other uploads in progress 0, and this one 41; the limit is 100. Each blob counts for \
                 30 days after you last sent it";
     quota(&problem, said);
     assert_eq!(answer.header("retry-after"), "3600");
@@ -220,7 +220,7 @@ async fn uploads_in_progress_count_until_they_end() {
     let problem = answer.refuses(429, "quota-exceeded");
     quota(
         &problem,
-        "your other uploads in progress 60, and this one 60; the limit is 100: come back when",
+        "your other uploads in progress 60, and this one 60; the limit is 100. Come back when",
     );
     assert_eq!(answer.header("retry-after"), "10");
     drop(stream);

@@ -141,16 +141,16 @@ impl Standing {
         } = self;
         let is_passing = used.saturating_add(size.least()) <= bytes_max;
         let what_to_do = if is_passing {
-            "come back when those in progress are done".to_owned()
+            "Come back when those in progress are done".to_owned()
         } else {
             let days = retention_ms / DAY_MS;
             format!(
-                "each blob counts for {days} days after you last sent it: wait until older ones count no more, or ask the operator \
+                "Each blob counts for {days} days after you last sent it: wait until older ones count no more, or ask the operator \
                  for a higher limit"
             )
         };
         let detail = format!(
-            "your blobs have {used} bytes, your other uploads in progress {others}, and this one {size}; the limit is {bytes_max}: \
+            "your blobs have {used} bytes, your other uploads in progress {others}, and this one {size}; the limit is {bytes_max}. \
              {what_to_do}"
         );
         let problem = Problem::new(ProblemCode::QuotaExceeded, detail);
