@@ -39,6 +39,11 @@ pub const SESSION_AGE_S_MAX: u32 = 7 * 86_400;
 pub const QUEUED_PER_USER_DEFAULT: u32 = 1_000_000;
 /// More than a disk holds.
 pub const QUEUED_PER_USER_MAX: u32 = 1_000_000_000;
+/// Sixty-four of the largest inputs: ample for what is under way, and some dozens of users fit a disk.
+pub const BLOB_BYTES_PER_USER_DEFAULT: u64 = 64 * 1024 * 1024 * 1024;
+const _: () = assert!(BLOB_BYTES_PER_USER_DEFAULT >= protocol::limits::BLOB_BYTES_MAX);
+/// More than a disk holds.
+pub const BLOB_BYTES_PER_USER_MAX: u64 = 1_000_000_000_000_000;
 /// Long enough to fetch every output and receipt that anybody still wants.
 pub const RETENTION_DAYS_DEFAULT: u32 = 30;
 /// Ten years.
@@ -80,6 +85,8 @@ pub struct Config {
     pub retention: Duration,
     /// Tasks of one user that wait at a time.
     pub queued_per_user_max: u32,
+    /// Of the blobs that one user has uploaded, each counted once.
+    pub blob_bytes_per_user_max: u64,
 }
 
 /// One TLS listener.
@@ -219,6 +226,11 @@ impl Config {
             QUEUED_PER_USER_DEFAULT,
             1..=QUEUED_PER_USER_MAX,
         );
+        let blob_bytes_per_user_max = reader.count(
+            "tasks.blob_bytes_per_user_max",
+            BLOB_BYTES_PER_USER_DEFAULT,
+            1..=BLOB_BYTES_PER_USER_MAX,
+        );
         let state_dir = state_dir?;
         Some(Self {
             database: database?,
@@ -232,6 +244,7 @@ impl Config {
             lease_duration: lease_duration?,
             retention: Duration::from_hours(u64::from(retention_days?).saturating_mul(24)),
             queued_per_user_max: queued_per_user_max?,
+            blob_bytes_per_user_max: blob_bytes_per_user_max?,
         })
     }
 }

@@ -209,7 +209,8 @@ pub(crate) async fn open(
     let store = Store::open(config.database.clone())
         .await
         .map_err(RunError::Store)?
-        .with_queued_per_user_max(u64::from(config.queued_per_user_max));
+        .with_queued_per_user_max(u64::from(config.queued_per_user_max))
+        .with_blob_bytes_per_user_max(config.blob_bytes_per_user_max);
     let blobs = Blobs::open(&config.blobs_dir)
         .await
         .map_err(RunError::Blobs)?;

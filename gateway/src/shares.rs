@@ -1,5 +1,5 @@
-//! What one user may take of the API: requests a second, requests in progress, memory for bodies. A user who takes more is told
-//! when to come back, and the others notice nothing.
+//! What one user may take of the API: requests a second, requests in progress, memory for bodies, disk for uploads. A user who
+//! takes more is told when to come back, and the others notice nothing.
 
 mod bucket;
 #[cfg(test)]
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Response};
 use protocol::UserName;
+use protocol::limits::BLOB_BYTES_MAX;
 use protocol::problem::{Problem, ProblemCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -39,6 +40,9 @@ pub(crate) struct Share {
     bucket: Mutex<Bucket>,
     in_flight: Arc<Semaphore>,
     bodies_kib: Arc<Semaphore>,
+    /// Bytes that uploads in progress may have written to the disk. A digest is but announced until the last byte is read, so
+    /// two uploads that announce the same one count twice.
+    uploading: Mutex<u64>,
 }
 
 /// A request that is within its user's share, as long as this lives.
@@ -54,6 +58,15 @@ pub(crate) struct Admitted {
 pub(crate) struct Memory {
     _of_user: OwnedSemaphorePermit,
     _of_all: tokio::sync::SemaphorePermit<'static>,
+}
+
+/// Room on the disk for an upload, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Uploading {
+    share: Arc<Share>,
+    pub(crate) bytes: u64,
+    /// Of the other uploads that were in progress when this one began.
+    pub(crate) others: u64,
 }
 
 impl Shares {
@@ -136,6 +149,7 @@ impl Share {
             bucket: Mutex::default(),
             in_flight: semaphore(limits.in_flight_max),
             bodies_kib: Arc::new(Semaphore::new(API_BODIES_PER_USER_BYTES_MAX / 1024)),
+            uploading: Mutex::default(),
         }
     }
 
@@ -155,6 +169,36 @@ impl Share {
             _of_user: of_user,
             _of_all: of_all,
         })
+    }
+
+    /// Room on the disk for an upload in progress: for so many bytes, or where nobody said how many, for what is left of
+    /// `left` up to one blob. Where there is too little, the bytes of the others in progress.
+    pub(crate) fn upload(self: Arc<Self>, bytes: Option<u64>, left: u64) -> Result<Uploading, u64> {
+        let mut uploading = self
+            .uploading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let others = *uploading;
+        let left = left.saturating_sub(others);
+        let bytes = bytes.unwrap_or(left.min(BLOB_BYTES_MAX));
+        if bytes > left {
+            return Err(others);
+        }
+        *uploading = others.saturating_add(bytes);
+        drop(uploading);
+        Ok(Uploading {
+            share: self,
+            bytes,
+            others,
+        })
+    }
+}
+
+impl Drop for Uploading {
+    fn drop(&mut self) {
+        let uploading = self.share.uploading.lock();
+        let mut uploading = uploading.unwrap_or_else(PoisonError::into_inner);
+        *uploading = uploading.saturating_sub(self.bytes);
     }
 }
 

@@ -44,9 +44,10 @@ pub use records::{
     RefusalRecord, StoredAttestation, WorkerRecord,
 };
 pub use requests::{
-    CancelOutcome, ClaimsBefore, Class, Counts, Expired, LeaseError, LeaseInputError, LeaseQuery,
-    ListQuery, LookupError, Payload, Pruned, RedriveOutcome, RenewQuery, RunningLease,
-    StoredOutput, TaskScope, TaskStanding, WriteStatistics,
+    BlobExcess, BlobStanding, CancelOutcome, ClaimsBefore, Class, Counts, Expired, LeaseError,
+    LeaseInputError, LeaseQuery, ListQuery, LookupError, Payload, Pruned, RecordBlobError,
+    RedriveOutcome, RenewQuery, RunningLease, StoredOutput, TaskScope, TaskStanding,
+    WriteStatistics,
 };
 pub use submission::{
     InputBytes, NewTask, SpecificationError, SubmitError, Submitted, TaskSpecification,
@@ -70,6 +71,7 @@ pub struct Store {
     watchers: Arc<Watchers>,
     orders: Arc<Mutex<mpsc::Receiver<Order>>>,
     queued_per_user_max: u64,
+    blob_bytes_per_user_max: u64,
 }
 
 impl Store {
@@ -98,6 +100,7 @@ impl Store {
             watchers,
             orders: Arc::new(Mutex::new(orders)),
             queued_per_user_max: u64::MAX,
+            blob_bytes_per_user_max: u64::MAX,
         })
     }
 
@@ -108,6 +111,20 @@ impl Store {
             queued_per_user_max,
             ..self
         }
+    }
+
+    /// With a limit to how many bytes the blobs of one user have.
+    #[must_use]
+    pub fn with_blob_bytes_per_user_max(self, blob_bytes_per_user_max: u64) -> Self {
+        Self {
+            blob_bytes_per_user_max,
+            ..self
+        }
+    }
+
+    /// … which is this.
+    pub(crate) fn blob_bytes_per_user_max(&self) -> u64 {
+        self.blob_bytes_per_user_max
     }
 
     /// Answers what waits, then closes. Every later call, on any clone, fails with [`StoreError::Closed`].

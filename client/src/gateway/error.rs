@@ -146,7 +146,7 @@ impl GatewayError {
                 "use the name that the gateway's certificate carries, and name the pool's CA file with --ca-file or COCOON_CA_FILE; if both are right, somebody else answers there"
             }
             Self::Timeout { .. } => "try again; if it stays so, ask the operator",
-            Self::Refused { problem, .. } => return refusal_remedy(problem.code),
+            Self::Refused { problem, .. } => return refusal_remedy(problem),
             Self::BadAnswer { source, .. } if source.is_finding() => {
                 "do not use the content; tell the operator, and keep what `cocoon receipt` and `cocoon attestation` give"
             }
@@ -218,8 +218,8 @@ fn problem_text(problem: &Problem) -> String {
     within_line(&text)
 }
 
-fn refusal_remedy(code: ProblemCode) -> Option<String> {
-    let remedy = match code {
+fn refusal_remedy(problem: &Problem) -> Option<String> {
+    let remedy = match problem.code {
         ProblemCode::AccessTokenMissing => {
             "put an access token into a file and name it with --access-token-file, or set COCOON_ACCESS_TOKEN"
         }
@@ -234,6 +234,12 @@ fn refusal_remedy(code: ProblemCode) -> Option<String> {
         ProblemCode::Overloaded => "try again in a while",
         ProblemCode::TooManyRequests => {
             "ask less at a time, submit tasks in batches, or ask the operator for a higher limit"
+        }
+        // The refusal says when room comes.
+        ProblemCode::QuotaExceeded
+            if problem.limit.as_deref() == Some("blob_bytes_per_user_max") =>
+        {
+            "send smaller inputs, or inputs that the gateway has already; or ask the operator for a higher limit"
         }
         ProblemCode::QuotaExceeded => {
             "wait until some of your tasks have run, cancel some, or ask the operator for a higher limit"
@@ -267,4 +273,31 @@ fn is_certificate_cause(cause: &(dyn std::error::Error + 'static)) -> bool {
         .downcast_ref::<std::io::Error>()
         .and_then(std::io::Error::get_ref);
     wrapped.is_some_and(|inner| is_certificate_cause(inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_quota_has_its_own_remedy() {
+        let refused = |limit: &str| {
+            let problem = Problem::new(ProblemCode::QuotaExceeded, "too much").with_limit(limit);
+            GatewayError::Refused {
+                action: "store the blob",
+                problem: Box::new(problem),
+                retry_after: None,
+            }
+        };
+        let blobs = refused("blob_bytes_per_user_max");
+        assert!(
+            blobs
+                .to_string()
+                .contains("(limit blob_bytes_per_user_max)")
+        );
+        assert!(blobs.remedy().unwrap().starts_with("send smaller inputs"));
+        let tasks = refused("queued_per_user_max").remedy().unwrap();
+        assert!(tasks.contains("until some of your tasks have run"));
+        assert!(!blobs.is_transient());
+    }
 }

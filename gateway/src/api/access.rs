@@ -21,7 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::access::{AccessToken, AccessTokenError};
 use crate::gateway::Gateway;
 use crate::problem::ApiProblem;
-use crate::shares::{Memory, Share};
+use crate::shares::{Memory, Share, Uploading};
 use crate::store::{AccessGrant, AccessRole, TaskScope};
 
 /// A valid access token of either role.
@@ -93,6 +93,11 @@ impl Client {
     /// Memory for a body of so many bytes, if there is any left.
     pub(super) fn reserve(&self, bytes: usize) -> Result<Memory, ApiProblem> {
         self.share.reserve(bytes)
+    }
+
+    /// Room on the disk for an upload, as [`Share::upload`].
+    pub(super) fn reserve_upload(&self, bytes: Option<u64>, left: u64) -> Result<Uploading, u64> {
+        Arc::clone(&self.share).upload(bytes, left)
     }
 }
 

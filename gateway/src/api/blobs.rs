@@ -1,5 +1,7 @@
 //! Inputs too large to travel inside a task.
 
+mod quota;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,7 +11,6 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, StatusCode};
 use protocol::Sha256Digest;
 use protocol::api::OutputView;
-use protocol::limits::BLOB_BYTES_MAX;
 use protocol::problem::{Problem, ProblemCode};
 
 use super::access::Client;
@@ -18,10 +19,16 @@ use crate::body::{body_stream, content_length};
 use crate::gateway::Gateway;
 use crate::parts::PathPart;
 use crate::problem::ApiProblem;
+use quota::Room;
 
 /// Upload a blob.
 ///
 /// It is on disk when the answer arrives. Repeating an upload is no error.
+///
+/// A user's blobs have a limit in bytes, all together (`blob_bytes_per_user_max`): each counts once, until the pool's retention
+/// has passed since the user last sent it. To repeat an upload costs nothing; outputs do not count. An upload that would be
+/// more is refused with 429 `quota-exceeded`, before it is sent where its length is announced. Of one that announces none, the
+/// largest blob's size counts while it is in progress.
 #[utoipa::path(
     put,
     path = "/v1/blobs/{sha256}",
@@ -41,18 +48,23 @@ pub(super) async fn upload(
     PathPart(sha256): PathPart<Sha256Digest>,
     request: Request,
 ) -> Result<(StatusCode, Json<OutputView>), ApiProblem> {
+    let bytes = content_length(request.headers())?;
+    // Kept until the blob is its user's: the next upload finds it in one sum or in the other.
+    let room = Room::find(&gateway, &client, sha256, bytes).await?;
     let upload = Upload {
         sha256,
-        bytes: content_length(request.headers())?,
-        bytes_max: BLOB_BYTES_MAX,
+        bytes,
+        bytes_max: room.bytes_max(),
     };
     let body = body_stream(request.into_body());
-    let descriptor = gateway.blobs.write(upload, body).await?;
+    let written = gateway.blobs.write(upload, body).await;
+    let descriptor = written.map_err(|error| room.refuse(error))?;
     let now_ms = gateway.now_ms();
-    gateway
+    let recorded = gateway
         .store
         .record_user_blob(client.user(), descriptor, now_ms)
-        .await?;
+        .await;
+    recorded.map_err(|error| room.refuse_record(error))?;
     let view = OutputView {
         sha256: descriptor.sha256,
         bytes: descriptor.bytes,

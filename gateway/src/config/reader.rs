@@ -1,5 +1,6 @@
 //! Takes values out of a TOML table by key path and remembers every mistake; what is left at the end is unknown.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -126,17 +127,15 @@ impl<'a> Reader<'a> {
         seconds.map(|seconds| Duration::from_secs(u64::from(seconds)))
     }
 
-    pub(super) fn count(
-        &mut self,
-        key: &str,
-        default: u32,
-        range: RangeInclusive<u32>,
-    ) -> Option<u32> {
+    pub(super) fn count<N>(&mut self, key: &str, default: N, range: RangeInclusive<N>) -> Option<N>
+    where
+        N: TryFrom<i64> + PartialOrd + fmt::Display,
+    {
         let count = match self.take(key) {
             None => Some(default),
             Some(value) => value
                 .as_integer()
-                .and_then(|number| u32::try_from(number).ok())
+                .and_then(|number| N::try_from(number).ok())
                 .filter(|number| range.contains(number)),
         };
         if count.is_none() {

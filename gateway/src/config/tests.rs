@@ -38,6 +38,7 @@ fn a_complete_file_is_read_with_defaults() {
     assert_eq!(config.attestation.pccs_ca, None);
     assert_eq!(config.lease_duration.as_secs(), 30);
     assert_eq!(config.queued_per_user_max, 1_000_000);
+    assert_eq!(config.blob_bytes_per_user_max, 68_719_476_736);
     let UserLimits {
         requests_per_s,
         burst_max,
@@ -71,6 +72,7 @@ reattest_interval_s = 5
 [tasks]
 lease_duration_s = -1
 queued_per_user_max = 0
+blob_bytes_per_user_max = "64 GiB"
 retention_days = 0
 "#;
     let seen = mistakes(text);
@@ -84,6 +86,7 @@ retention_days = 0
         "`tasks.lease_duration_s` must be a whole number from 1 to 3600",
         "`tasks.retention_days` must be a whole number from 1 to 3650",
         "`tasks.queued_per_user_max` must be a whole number from 1 to 1000000000",
+        "`tasks.blob_bytes_per_user_max` must be a whole number from 1 to 1000000000000000",
         "`api.requests_per_user_per_s` must be a whole number from 1 to 1000000",
         "`api.burst_per_user_max` must be a whole number from 1 to 1000000",
         "`api.in_flight_per_user_max` must be a whole number from 1 to 65536",
@@ -95,7 +98,22 @@ retention_days = 0
             "{key} is not in {seen:#?}"
         );
     }
-    assert_eq!(seen.len(), 14, "{seen:#?}");
+    assert_eq!(seen.len(), 15, "{seen:#?}");
+}
+
+#[test]
+fn a_limit_in_bytes_may_be_more_than_32_bits_and_is_not_negative() {
+    let with = |bytes: &str| format!("{COMPLETE}[tasks]\nblob_bytes_per_user_max = {bytes}\n");
+    for (bytes, is_accepted) in [
+        ("1", true),
+        ("1000000000000000", true),
+        ("0", false),
+        ("-1", false),
+        ("1000000000000001", false),
+    ] {
+        let config = Config::from_toml(&with(bytes), Path::new("/etc/cocoon"));
+        assert_eq!(config.is_ok(), is_accepted, "{bytes}: {config:?}");
+    }
 }
 
 #[test]

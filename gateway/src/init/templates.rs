@@ -2,9 +2,9 @@
 
 use super::Initialise;
 use crate::config::{
-    BURST_PER_USER_DEFAULT, IN_FLIGHT_PER_USER_DEFAULT, METRICS_ADDRESS_DEFAULT,
-    QUEUED_PER_USER_DEFAULT, REATTEST_INTERVAL_S_DEFAULT, REQUESTS_PER_USER_PER_S_DEFAULT,
-    RETENTION_DAYS_DEFAULT, SESSION_AGE_S_DEFAULT,
+    BLOB_BYTES_PER_USER_DEFAULT, BURST_PER_USER_DEFAULT, IN_FLIGHT_PER_USER_DEFAULT,
+    METRICS_ADDRESS_DEFAULT, QUEUED_PER_USER_DEFAULT, REATTEST_INTERVAL_S_DEFAULT,
+    REQUESTS_PER_USER_PER_S_DEFAULT, RETENTION_DAYS_DEFAULT, SESSION_AGE_S_DEFAULT,
 };
 
 /// The configuration, with every key and what it means.
@@ -73,6 +73,9 @@ lease_duration_s = {lease_duration_s}
 retention_days = {RETENTION_DAYS_DEFAULT}
 # How many tasks of one user may wait at a time; a further one is refused. 1 to 1000000000.
 queued_per_user_max = {QUEUED_PER_USER_DEFAULT}
+# How many bytes of blobs one user may have; an upload that would be more is refused. Each blob counts once, for retention_days
+# since the user last sent it. Outputs do not count: they come of tasks that were let in. 1 to 1000000000000000.
+blob_bytes_per_user_max = {BLOB_BYTES_PER_USER_DEFAULT}
 "#
     )
 }

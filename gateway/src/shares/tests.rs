@@ -100,3 +100,23 @@ fn seconds_are_rounded_up() {
     assert_eq!(whole_seconds(at(1)), 1);
     assert_eq!(whole_seconds(at(2_000)), 2);
 }
+
+#[test]
+fn uploads_in_progress_share_what_is_left() {
+    let share = Arc::new(Share::new(LIMITS));
+    let upload = |bytes, left| Arc::clone(&share).upload(bytes, left);
+    let first = upload(Some(60), 100).unwrap();
+    assert_eq!((first.bytes, first.others), (60, 0));
+    assert_eq!(upload(Some(41), 100).unwrap_err(), 60);
+    // What was refused takes nothing; who says nothing takes the rest.
+    let rest = upload(None, 100).unwrap();
+    assert_eq!((rest.bytes, rest.others), (40, 60));
+    assert_eq!(upload(None, 100).unwrap().bytes, 0);
+    assert_eq!(upload(None, u64::MAX).unwrap().bytes, BLOB_BYTES_MAX);
+    drop(first);
+    assert_eq!(upload(Some(60), 100).unwrap().others, 40);
+    // Others may have been recorded meanwhile.
+    assert_eq!(upload(Some(1), 10).unwrap_err(), 40);
+    drop(rest);
+    assert_eq!(upload(Some(100), 100).unwrap().others, 0);
+}

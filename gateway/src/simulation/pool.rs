@@ -305,6 +305,7 @@ impl Pool {
             lease_duration: self.lease,
             retention: Duration::from_hours(24),
             queued_per_user_max: 1_000,
+            blob_bytes_per_user_max: crate::config::BLOB_BYTES_PER_USER_DEFAULT,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Who owns which blob, and which ones nobody needs. The bytes are files: [`crate::blobs`].
 
+use std::collections::HashMap;
+
 use protocol::task::InputDescriptor;
 use protocol::{Sha256Digest, UserName, WorkerId};
 
 use super::database::{Connection, Many, WriteScope, values};
-use super::{ClaimsBefore, StoreError};
+use super::{BlobExcess, BlobStanding, ClaimsBefore, StoreError};
 
 /// Claims of users, and of workers, that end in one pass.
 const CLAIMS_MAX: usize = 1_000;
@@ -22,18 +24,63 @@ const IS_REFERRED_TO: Many = Many {
           FROM unnest(?1::bytea[]) WITH ORDINALITY AS given (blob, position)",
 };
 
+const TAKE_FROM_SUM: Many = Many {
+    each: "UPDATE blob_sums SET bytes = bytes - ?2 WHERE user_name = ?1",
+    all:
+        "UPDATE blob_sums SET bytes = bytes - freed
+          FROM unnest(?1::text[], ?2::bigint[]) AS given (of_user, freed) WHERE user_name = of_user",
+};
+
+/// Makes a blob its user's, or says why not. One transaction writes at a time, so no other upload gets between sum and row.
 pub(super) fn record_user_blob(
     scope: &WriteScope<'_>,
     user: &UserName,
     blob: InputDescriptor,
-    now_ms: u64,
-) -> Result<(), StoreError> {
+    (bytes_max, now_ms): (u64, u64),
+) -> Result<Result<(), BlobExcess>, StoreError> {
+    let renewed = scope.connection.execute(
+        "UPDATE user_blobs SET stored_ms = ?3 WHERE user_name = ?1 AND sha256 = ?2",
+        &values![user, &blob.sha256, now_ms],
+    )?;
+    if renewed > 0 {
+        return Ok(Ok(()));
+    }
+    let owned = bytes_of(scope.connection, user)?;
+    if owned.saturating_add(blob.bytes) > bytes_max {
+        return Ok(Err(BlobExcess {
+            used: owned,
+            bytes: blob.bytes,
+            bytes_max,
+        }));
+    }
     scope.connection.execute(
-        "INSERT INTO user_blobs (user_name, sha256, bytes, stored_ms) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (user_name, sha256) DO UPDATE SET stored_ms = excluded.stored_ms",
+        "INSERT INTO user_blobs (user_name, sha256, bytes, stored_ms) VALUES (?1, ?2, ?3, ?4)",
         &values![user, &blob.sha256, blob.bytes, now_ms],
     )?;
-    Ok(())
+    scope.connection.execute(
+        "INSERT INTO blob_sums (user_name, bytes) VALUES (?1, ?2)
+         ON CONFLICT (user_name) DO UPDATE SET bytes = blob_sums.bytes + excluded.bytes",
+        &values![user, blob.bytes],
+    )?;
+    Ok(Ok(()))
+}
+
+/// Bytes of all blobs that are a user's.
+fn bytes_of(connection: &Connection, user: &UserName) -> Result<u64, StoreError> {
+    let sql = "SELECT bytes FROM blob_sums WHERE user_name = ?1";
+    let sum = connection.first(sql, &values![user], |row| row.get(0))?;
+    Ok(sum.unwrap_or_default())
+}
+
+pub(super) fn standing(
+    connection: &Connection,
+    user: &UserName,
+    sha256: Sha256Digest,
+) -> Result<BlobStanding, StoreError> {
+    Ok(BlobStanding {
+        is_owned: user_blob(connection, user, sha256)?.is_some(),
+        used: bytes_of(connection, user)?,
+    })
 }
 
 pub(super) fn user_blob(
@@ -67,22 +114,33 @@ pub(super) fn end_claims(
     scope: &WriteScope<'_>,
     stored_before: ClaimsBefore,
 ) -> Result<bool, StoreError> {
-    let end = |sql, before_ms: u64| {
-        scope
-            .connection
-            .execute(sql, &values![before_ms, CLAIMS_MAX])
-    };
-    let users = end(
+    let users = scope.connection.query(
         "DELETE FROM user_blobs WHERE (user_name, sha256) IN (
-             SELECT user_name, sha256 FROM user_blobs WHERE stored_ms < ?1 ORDER BY stored_ms LIMIT ?2)",
-        stored_before.users_ms,
+             SELECT user_name, sha256 FROM user_blobs WHERE stored_ms < ?1 ORDER BY stored_ms LIMIT ?2)
+         RETURNING user_name, bytes",
+        &values![stored_before.users_ms, CLAIMS_MAX],
+        |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    let workers = end(
+    take_from_sums(scope, &users)?;
+    let workers = scope.connection.execute(
         "DELETE FROM worker_blobs WHERE (worker, sha256) IN (
              SELECT worker, sha256 FROM worker_blobs WHERE stored_ms < ?1 ORDER BY stored_ms LIMIT ?2)",
-        stored_before.workers_ms,
+        &values![stored_before.workers_ms, CLAIMS_MAX],
     )?;
-    Ok(users.max(workers) == CLAIMS_MAX)
+    Ok(users.len().max(workers) == CLAIMS_MAX)
+}
+
+fn take_from_sums(scope: &WriteScope<'_>, ended: &[(UserName, u64)]) -> Result<(), StoreError> {
+    let mut freed: HashMap<&UserName, u64> = HashMap::new();
+    for (user, bytes) in ended {
+        let freed = freed.entry(user).or_default();
+        *freed = freed.saturating_add(*bytes);
+    }
+    let rows: Vec<_> = freed
+        .into_iter()
+        .map(|(user, bytes)| values![user, bytes])
+        .collect();
+    scope.connection.execute_many(&TAKE_FROM_SUM, &rows)
 }
 
 /// Those of these blobs that nothing refers to.

@@ -5,9 +5,10 @@ use protocol::{SessionId, Sha256Digest, UserName, WorkerId};
 
 use super::database::{Overload, Weight, WriteScope};
 use super::{
-    AccessGrant, AccessTokenId, AccessTokenRecord, ClaimsBefore, CreateWorkerError,
-    EnrolmentSecret, NewAccessToken, NewAttestation, NewReappraisal, NewSession, Store, StoreError,
-    StoredAttestation, WorkerRecord, access, attestations, blobs, reappraisals, workers,
+    AccessGrant, AccessTokenId, AccessTokenRecord, BlobStanding, ClaimsBefore, CreateWorkerError,
+    EnrolmentSecret, NewAccessToken, NewAttestation, NewReappraisal, NewSession, RecordBlobError,
+    Store, StoreError, StoredAttestation, WorkerRecord, access, attestations, blobs, reappraisals,
+    workers,
 };
 
 impl Store {
@@ -173,15 +174,30 @@ impl Store {
     }
 
     /// Notes that a user has shown the bytes of a blob, so that the user's tasks may have it as an input. The blob is on
-    /// disk already.
+    /// disk already. One that would take the user's blobs beyond their limit stays nobody's.
     pub async fn record_user_blob(
         &self,
         user: &UserName,
         blob: InputDescriptor,
         now_ms: u64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), RecordBlobError> {
+        let (user, bytes_max) = (user.clone(), self.blob_bytes_per_user_max);
+        let recorded = self.write_row(move |scope| {
+            blobs::record_user_blob(scope, &user, blob, (bytes_max, now_ms))
+        });
+        let recorded = recorded.await.map_err(RecordBlobError::Store)?;
+        recorded.map_err(RecordBlobError::Excess)
+    }
+
+    /// What an upload of this blob by this user would find now.
+    pub async fn blob_standing(
+        &self,
+        user: &UserName,
+        sha256: Sha256Digest,
+    ) -> Result<BlobStanding, StoreError> {
         let user = user.clone();
-        self.write_row(move |scope| blobs::record_user_blob(scope, &user, blob, now_ms))
+        self.database
+            .read(move |connection| blobs::standing(connection, &user, sha256))
             .await
     }
 

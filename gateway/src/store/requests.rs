@@ -151,6 +151,36 @@ pub struct Expired {
     pub more: bool,
 }
 
+/// What an upload of a blob would find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobStanding {
+    /// The blob is its user's already: it costs nothing more.
+    pub is_owned: bool,
+    /// Bytes of all blobs that are the user's.
+    pub used: u64,
+}
+
+/// A blob that would take its user's beyond the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its user's blobs have {used} bytes; {bytes} more would be beyond the limit of {bytes_max}"
+)]
+pub struct BlobExcess {
+    pub used: u64,
+    /// Of this one.
+    pub bytes: u64,
+    pub bytes_max: u64,
+}
+
+/// Why a blob does not become its user's.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RecordBlobError {
+    #[error("the blob could not be recorded")]
+    Store(#[source] StoreError),
+    #[error("the quota is used up")]
+    Excess(#[source] BlobExcess),
+}
+
 /// Up to when claims on blobs are old.
 #[derive(Debug, Clone, Copy)]
 pub struct ClaimsBefore {

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use protocol::TaskId;
 use protocol::lease::AckOutcome;
 use protocol::requirements::WorkerTraits;
-use protocol::task::TaskState;
+use protocol::task::{InputDescriptor, TaskState};
+use protocol::{Sha256Digest, TaskId};
 
-use super::harness::{Kind, LEASE_MS, NOW_MS, Pool, ack, key, operation};
+use super::harness::{Kind, LEASE_MS, NOW_MS, Pool, ack, key, operation, user};
 use crate::store::{OpenError, Order, Store, TaskScope};
 
 /// One database, two gateways.
@@ -136,6 +136,25 @@ async fn many_workers_at_two_gateways_lease_each_task_once() {
         .collect();
     assert_eq!(leased.len(), 140);
     assert_eq!(leased.iter().collect::<HashSet<_>>().len(), 140);
+}
+
+#[tokio::test]
+async fn uploads_at_two_gateways_do_not_pass_a_users_limit_together() {
+    let (pool, other) = two().await;
+    let stores = [&pool.store, &other].map(|store| store.clone().with_blob_bytes_per_user_max(100));
+    let ada = user("ada");
+    let uploads = (0..20_u8).map(|name| {
+        let blob = InputDescriptor {
+            sha256: Sha256Digest::of(&[name]),
+            bytes: 10,
+        };
+        stores[usize::from(name % 2)].record_user_blob(&ada, blob, NOW_MS)
+    });
+    let recorded = futures_util::future::join_all(uploads).await;
+    assert_eq!(
+        recorded.iter().filter(|recorded| recorded.is_ok()).count(),
+        10
+    );
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod leases;
 mod life;
 mod parked;
 mod properties;
+mod quota;
 mod records;
 mod requirements;
 mod retention;
