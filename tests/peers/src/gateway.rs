@@ -9,21 +9,27 @@ use tokio::process::Command;
 use crate::work::{Plan, Row};
 
 pub async fn run(plan: &Plan, load: &Path, folder: &Path) -> Result<Row> {
-    let count = |number: u32| number.to_string();
     let mut command = Command::new(load);
-    command.args(["throughput", "--json", "--tasks", &count(plan.tasks)]);
-    command.args([
-        "--workers",
-        &count(plan.consumers.into()),
-        "--connections",
-        &count(plan.producers.into()),
-    ]);
-    command.args([
-        "--lease",
-        &count(plan.prefetch.into()),
-        "--window",
-        &count(plan.window),
-    ]);
+    command.arg(if plan.rate.is_some() {
+        "latency"
+    } else {
+        "throughput"
+    });
+    command.arg("--json");
+    let mut option = |name: &str, value: u64| {
+        command.arg(name).arg(value.to_string());
+    };
+    if let Some(rate) = plan.rate {
+        option("--rate", rate.get().into());
+        option("--seconds", plan.seconds);
+    } else {
+        option("--tasks", plan.tasks.into());
+        option("--batch", plan.batch.into());
+        option("--lease", plan.prefetch.into());
+        option("--window", plan.window.into());
+    }
+    option("--workers", plan.consumers.into());
+    option("--connections", plan.producers.into());
     let output = command.arg("--folder").arg(folder).output().await;
     let output = output.with_context(|| format!("cannot start {}", load.display()))?;
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -39,7 +45,10 @@ pub async fn run(plan: &Plan, load: &Path, folder: &Path) -> Result<Row> {
     };
     Ok(Row {
         name: "Cocoon gateway".to_owned(),
-        per_second: figure("tasks_per_second")?,
+        per_second: match plan.rate {
+            Some(rate) => rate.get().into(),
+            None => figure("tasks_per_second")?,
+        },
         server_cpu_us: figure("gateway_cpu_us_per_task")?,
         client_cpu_us: figure("generator_cpu_us_per_task")?,
         flushes: Some(figure("flushes_per_task")?),

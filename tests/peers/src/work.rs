@@ -12,8 +12,6 @@ use tokio::task::JoinSet;
 
 /// The input of one task.
 const INPUT_BYTES: usize = 1_024;
-/// Tasks of one confirmed batch, where the server has a notion of one.
-pub const BATCH: u32 = 1_000;
 /// Without one more acknowledgement in this time, a run has failed.
 const STALLED: Duration = Duration::from_mins(1);
 
@@ -32,6 +30,12 @@ pub struct Plan {
     /// Connections that take and acknowledge.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub consumers: u16,
+    /// Tasks of one confirmed batch.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub batch: u32,
+    /// Send single tasks, so many a second in all, whatever the server does; otherwise as fast as it takes them.
+    #[arg(long)]
+    pub rate: Option<std::num::NonZeroU32>,
     /// Tasks that a consumer takes at once.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub prefetch: u16,
@@ -71,35 +75,56 @@ pub struct Work {
     sent: AtomicU32,
     acknowledged: AtomicU32,
     window: Semaphore,
+    starts_at: Instant,
     ends_at: Instant,
+    batch: u32,
+    /// Between one task and the next, where the rate is fixed.
+    interval: Option<Duration>,
+    due: AtomicU32,
 }
 
 impl Work {
     pub fn new(plan: &Plan) -> Arc<Self> {
+        let starts_at = now();
+        let interval = plan.rate.map(|rate| Duration::from_secs(1) / rate.get());
         Arc::new(Self {
             left: AtomicU32::new(plan.tasks),
             sent: AtomicU32::new(0),
             acknowledged: AtomicU32::new(0),
             window: Semaphore::new(plan.window.try_into().unwrap_or(usize::MAX)),
-            ends_at: now() + Duration::from_secs(plan.seconds),
+            starts_at,
+            ends_at: starts_at + Duration::from_secs(plan.seconds),
+            batch: if interval.is_some() { 1 } else { plan.batch },
+            interval,
+            due: AtomicU32::new(0),
         })
     }
 
     /// The next batch's payloads, once the window has room for them; `None` when enough was sent.
     pub async fn next(&self) -> Result<Option<Vec<Vec<u8>>>> {
+        self.wait_due().await;
         if now() >= self.ends_at {
             return Ok(None);
         }
-        let take = |left: u32| Some(left.saturating_sub(BATCH));
+        let take = |left: u32| Some(left.saturating_sub(self.batch));
         let left = self
             .left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        let count = left.unwrap_or_default().min(BATCH);
+        let count = left.unwrap_or_default().min(self.batch);
         if count == 0 {
             return Ok(None);
         }
         self.window.acquire_many(count).await?.forget();
         Ok(Some((0..count).map(payload).collect()))
+    }
+
+    /// Where the rate is fixed, until the next task is due.
+    async fn wait_due(&self) {
+        if let Some(interval) = self.interval {
+            let number = self.due.fetch_add(1, Ordering::Relaxed);
+            let due = self.starts_at + interval * number;
+            tokio::time::sleep(due.saturating_duration_since(now())).await;
+        }
     }
 
     /// The server has confirmed so many.
@@ -221,6 +246,8 @@ mod tests {
             seconds: 60,
             producers: 1,
             consumers: 1,
+            batch: 1_000,
+            rate: None,
             prefetch: 1,
             window: 1_000,
         };
