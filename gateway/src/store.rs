@@ -10,6 +10,7 @@ mod blobs;
 mod board;
 mod database;
 mod error;
+mod grants;
 mod notice;
 mod parked;
 mod queue;
@@ -31,6 +32,7 @@ use protocol::control::RenewedLease;
 use protocol::lease::{AckOutcome, Lease, LeaseRef, Nack, NackOutcome, OperationId};
 use protocol::receipt::Receipt;
 use protocol::requirements::WorkerTraits;
+use protocol::task::TaskState;
 use protocol::{TaskId, WorkerId};
 
 pub use board::{Wake, WorkWatch};
@@ -54,6 +56,7 @@ pub use submission::{
 };
 pub use watch::TaskWatch;
 
+use grants::Grants;
 use notice::Notices;
 use tokio::sync::{Mutex, mpsc};
 
@@ -69,6 +72,7 @@ const LOOK_TASKS_MAX: usize = 4;
 pub struct Store {
     database: Arc<Database>,
     watchers: Arc<Watchers>,
+    grants: Arc<Grants>,
     orders: Arc<Mutex<mpsc::Receiver<Order>>>,
     queued_per_user_max: u64,
     blob_bytes_per_user_max: u64,
@@ -98,6 +102,7 @@ impl Store {
         Ok(Self {
             database: Arc::new(database),
             watchers,
+            grants: Arc::default(),
             orders: Arc::new(Mutex::new(orders)),
             queued_per_user_max: u64::MAX,
             blob_bytes_per_user_max: u64::MAX,
@@ -158,13 +163,15 @@ impl Store {
         leased.await.map_err(LeaseError::Store)?
     }
 
-    /// Leases in the very commit that queues something for the worker. `query` is called then; without one nothing is leased.
+    /// Leases in the very commit that queues something for the worker. `query` is called then, with the operations that the watch
+    /// is for; without one nothing is leased.
     pub fn park(
         &self,
         watch: WorkWatch,
-        query: impl Fn() -> Option<LeaseQuery> + Send + 'static,
+        query: impl Fn(&[OperationId]) -> Option<LeaseQuery> + Send + 'static,
     ) -> ParkedLease {
-        ParkedLease::new(watch, move |scope| match query() {
+        let worker = watch.worker();
+        ParkedLease::new(watch, move |scope| match query(&worker.operations) {
             Some(query) => queue::lease(scope, &query),
             None => Ok(Ok(Vec::new())),
         })
@@ -267,6 +274,17 @@ impl Store {
         } else {
             self.database.read(view).await
         }
+    }
+
+    /// How far one task has come.
+    pub async fn task_state(
+        &self,
+        whose: TaskScope,
+        task: TaskId,
+    ) -> Result<Option<TaskState>, StoreError> {
+        self.database
+            .look(move |connection| views::state(connection, &whose, task))
+            .await
     }
 
     /// One page of tasks, newest first.

@@ -177,16 +177,17 @@ pub(super) async fn show(
             .with_limit("LONG_POLL_MS_MAX")
             .into());
     }
-    // Watched before it is read, so that an end in between is not missed.
-    let mut watch = (wait_s > 0).then(|| gateway.store.watch_task(id));
-    let seen = view(&gateway, client.scope(), id).await?;
-    let Some(watch) = watch.as_mut().filter(|_| !seen.state.is_finished()) else {
-        return Ok(Json(seen));
-    };
-    tokio::select! {
-        () = watch.finished() => {}
-        () = gateway.stopping.cancelled() => {}
-        () = tokio::time::sleep(Duration::from_secs(u64::from(wait_s))) => {}
+    if wait_s > 0 {
+        // Watched before it is read, so that an end in between is not missed.
+        let mut watch = gateway.store.watch_task(id);
+        let state = gateway.store.task_state(client.scope(), id).await?;
+        if !state.ok_or_else(|| unknown_task(id))?.is_finished() {
+            tokio::select! {
+                () = watch.finished() => {}
+                () = gateway.stopping.cancelled() => {}
+                () = tokio::time::sleep(Duration::from_secs(u64::from(wait_s))) => {}
+            }
+        }
     }
     view(&gateway, client.scope(), id).await.map(Json)
 }

@@ -26,7 +26,7 @@ pub enum AccessCommand {
     },
     /// List access tokens, without the tokens themselves.
     List,
-    /// Revoke an access token, at once.
+    /// Revoke an access token. A running gateway heeds it within a second.
     Revoke {
         /// Its number, as `access list` shows it.
         id: AccessTokenId,

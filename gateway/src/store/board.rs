@@ -37,7 +37,7 @@ struct Line {
 #[derive(Debug)]
 struct Waiting {
     worker: Arc<Worker>,
-    wake: oneshot::Sender<Call>,
+    wake: oneshot::Sender<Box<Call>>,
     /// Its lease, for a commit that queues something.
     parked: Option<Parked>,
 }
@@ -45,7 +45,7 @@ struct Waiting {
 /// Until it has its answer its worker sleeps on.
 struct Drawn {
     lease: Box<dyn Operation>,
-    _wake: oneshot::Sender<Call>,
+    _wake: oneshot::Sender<Box<Call>>,
 }
 
 impl Operation for Drawn {
@@ -68,8 +68,8 @@ impl fmt::Debug for Parked {
 
 /// What a worker that waits computes, and what it is.
 #[derive(Debug)]
-struct Worker {
-    operations: Vec<OperationId>,
+pub(super) struct Worker {
+    pub(super) operations: Vec<OperationId>,
     traits: WorkerTraits,
 }
 
@@ -212,7 +212,7 @@ impl Lines {
         if let Some(waiting) = self.leave(ticket) {
             let class = class.clone();
             // It is there to receive as long as it has its ticket.
-            let _ = waiting.wake.send(Call { class, until });
+            let _ = waiting.wake.send(Box::new(Call { class, until }));
         }
         true
     }
@@ -241,7 +241,7 @@ impl Lines {
 pub struct WorkWatch {
     ticket: u64,
     worker: Arc<Worker>,
-    woken: oneshot::Receiver<Call>,
+    woken: oneshot::Receiver<Box<Call>>,
     board: Arc<Board>,
 }
 
@@ -258,6 +258,10 @@ impl WorkWatch {
         }
         // It was woken before, or is served; it waits for nothing more.
         std::future::pending().await
+    }
+
+    pub(super) fn worker(&self) -> Arc<Worker> {
+        Arc::clone(&self.worker)
     }
 
     /// Has a commit that queues something run this, instead of waking it.
@@ -302,7 +306,7 @@ impl Drop for WorkWatch {
 /// queued: this worker may have got others, or may not have these.
 #[derive(Debug)]
 pub struct Wake {
-    call: Call,
+    call: Box<Call>,
     board: Arc<Board>,
 }
 

@@ -135,12 +135,16 @@ impl Store {
             .await
     }
 
-    /// What the access token of this digest stands for; `None` for one that is unknown or revoked.
+    /// What the access token of this digest stands for; `None` for one that is unknown or revoked. What another process revokes
+    /// may open something for another second.
     pub async fn access_grant(
         &self,
         sha256: Sha256Digest,
         now_ms: u64,
     ) -> Result<Option<AccessGrant>, StoreError> {
+        if let Some(known) = self.grants.known(sha256, now_ms) {
+            return Ok(Some(known));
+        }
         let found = self
             .database
             .look(move |connection| access::find(connection, sha256))
@@ -156,6 +160,7 @@ impl Store {
                 tracing::warn!(%error, "the use of an access token is not noted");
             }
         }
+        self.grants.keep(sha256, grant.clone(), now_ms);
         Ok(Some(grant))
     }
 
@@ -169,8 +174,11 @@ impl Store {
         id: AccessTokenId,
         now_ms: u64,
     ) -> Result<bool, StoreError> {
-        self.write_row(move |scope| access::revoke(scope, id, now_ms))
-            .await
+        let revoked = self
+            .write_row(move |scope| access::revoke(scope, id, now_ms))
+            .await;
+        self.grants.forget();
+        revoked
     }
 
     /// Notes that a user has shown the bytes of a blob, so that the user's tasks may have it as an input. The blob is on

@@ -57,6 +57,17 @@ pub(super) fn tasks(
     Ok(views.into_iter().map(|mut view| view.pop()).collect())
 }
 
+/// How far a task has come: a look at its own row alone.
+pub(super) fn state(
+    connection: &Connection,
+    whose: &TaskScope,
+    task: TaskId,
+) -> Result<Option<TaskState>, StoreError> {
+    let sql = "SELECT state FROM tasks
+               WHERE id = ?1 AND (CAST(?2 AS TEXT) IS NULL OR user_name = ?2)";
+    connection.first(sql, &values![task, whose.user()], |row| row.get(0))
+}
+
 /// Where a task stands in the queue.
 pub(super) fn standing(
     connection: &Connection,

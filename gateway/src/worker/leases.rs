@@ -60,9 +60,13 @@ pub(super) async fn lease(
         let mut parked = gateway.store.park(work, wish.query_later());
         let ended = tokio::select! {
             biased;
-            () = gateway.stopping.cancelled() => parked.leave().await,
+            () = gateway.stopping.cancelled() => None,
             ended = parked.ended() => Some(ended),
-            () = tokio::time::sleep(looks_again) => parked.leave().await,
+            () = tokio::time::sleep(looks_again) => None,
+        };
+        let ended = match ended {
+            Some(ended) => Some(ended),
+            None => Box::pin(parked.leave()).await,
         };
         match ended {
             None => {}
@@ -136,12 +140,11 @@ impl Wish<'_> {
     }
 
     /// What to ask for once something is queued; nothing, if the session is stale by then.
-    fn query_later(&self) -> impl Fn() -> Option<LeaseQuery> + Send + 'static {
+    fn query_later(&self) -> impl Fn(&[OperationId]) -> Option<LeaseQuery> + Send + 'static {
         let (attested, tasks_max) = (self.attested.clone(), self.tasks_max);
-        let operations = self.request.operations.clone();
-        move || {
+        move |operations| {
             let is_fresh = attested.fresh_session().is_ok();
-            is_fresh.then(|| query(&attested, &operations, tasks_max))
+            is_fresh.then(|| query(&attested, operations, tasks_max))
         }
     }
 

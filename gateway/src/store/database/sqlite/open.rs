@@ -22,14 +22,14 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that are written once and run for ever; each connection keeps all of them prepared.
 const STATEMENTS_CACHED_MAX: usize = 128;
 
-/// For the writer. WAL with `synchronous=FULL` flushes once for each commit, so what is answered is on disk. 64 MiB of
+/// For the writer. WAL with `synchronous=FULL` flushes once for each commit, so what is answered is on disk. 32 MiB of
 /// cache hold the indexes of some hundred thousand queued tasks; a checkpoint every 16 MiB of log keeps recovery short.
 const WRITER_SETTINGS: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
     PRAGMA temp_store = MEMORY;
-    PRAGMA cache_size = -65536;
+    PRAGMA cache_size = -32768;
     PRAGMA wal_autocheckpoint = 4096;
     PRAGMA journal_size_limit = 67108864;";
 

@@ -12,7 +12,7 @@ fn park(pool: &Pool, worker: &Worker, tasks_max: usize) -> ParkedLease {
     let watch = pool
         .store
         .watch_work(&[operation()], &WorkerTraits::default());
-    pool.store.park(watch, move || Some(query.clone()))
+    pool.store.park(watch, move |_| Some(query.clone()))
 }
 
 async fn leased(mut parked: ParkedLease) -> usize {
@@ -99,7 +99,7 @@ async fn who_may_have_nothing_leaves_it_to_the_next() {
     let watch = pool
         .store
         .watch_work(&[operation()], &WorkerTraits::default());
-    let stale_park = pool.store.park(watch, || None);
+    let stale_park = pool.store.park(watch, |_| None);
     let mut drained = park(&pool, &draining, 1);
     let mut removed = park(&pool, &gone, 1);
     let ready = park(&pool, &ready, 1);
