@@ -1,6 +1,6 @@
 //! Inputs and outputs over the inline limit: files named by their SHA-256, on one file system.
 //!
-//! A blob is streamed into `incoming/`, its digest and length are verified on the way, the file is flushed, renamed to
+//! A blob is streamed into a folder of this process in `incoming/`, its digest and length are verified on the way, the file is flushed, renamed to
 //! `ab/cdef…` and its folder flushed. So a name that exists always holds its content, whenever the machine stops; what a
 //! crash leaves in `incoming/` is swept at the next start. Who may see a blob, and who needs it, is the store's part: what
 //! nobody needs is removed ([`Blobs::collect`]), unless it came or was shown again in the last hour.
@@ -71,8 +71,7 @@ pub struct Blobs {
 }
 
 impl Blobs {
-    /// Opens the folder, makes it where there is none, and sweeps what interrupted uploads left. One process at a time:
-    /// the lock of the store beside it sees to that.
+    /// Opens the folder, makes it where there is none, and sweeps what interrupted uploads of processes left that are no more.
     pub async fn open(folder: &Path) -> Result<Self, BlobError> {
         let path = folder.to_owned();
         let folder = blocking(move || Folder::open(path)).await?;

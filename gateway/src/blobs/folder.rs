@@ -1,8 +1,8 @@
 //! Where blobs lie, and how a file gets its name for good.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,29 +11,58 @@ use std::time::SystemTime;
 use protocol::Sha256Digest;
 
 const INCOMING: &str = "incoming";
+/// A file that is locked, at the root and in each process's folder of temporaries.
+const LOCK: &str = "lock";
 
-/// The folder of blobs.
+/// The folder of blobs. Gateways on one database share it.
 #[derive(Debug)]
 pub(super) struct Folder {
     root: PathBuf,
-    /// Names the temporaries of this process, the only one there is.
+    /// Of this process's temporaries.
+    incoming: PathBuf,
+    /// Held as long as they are somebody's.
+    _alive: File,
+    /// Names them.
     uploads: AtomicU64,
-    /// Held while a blob is given its name or shown to be there, and while one is removed: never at once.
-    names: Mutex<()>,
+    /// Locked, here and for other processes, while a blob is given its name or shown to be there, and while one is removed:
+    /// never at once.
+    names: Mutex<File>,
+}
+
+/// Nobody else names or removes blobs.
+struct Names<'f>(MutexGuard<'f, File>);
+
+impl Drop for Names<'_> {
+    fn drop(&mut self) {
+        // Unlocking fails for no file that was locked; closing it would unlock it.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Folder {
     pub(super) fn open(root: PathBuf) -> io::Result<Self> {
-        let incoming = root.join(INCOMING);
-        create_private(&incoming)?;
-        for left in fs::read_dir(&incoming)? {
-            fs::remove_file(left?.path())?;
+        let all = root.join(INCOMING);
+        create_private(&all)?;
+        let names = lock_file(&root)?;
+        // No other process sweeps before what is made here is locked.
+        names.lock()?;
+        for left in fs::read_dir(&all)? {
+            sweep(&left?.path())?;
         }
+        let mut own = [0; 8];
+        getrandom::fill(&mut own).map_err(|_| io::Error::other("no randomness"))?;
+        let incoming = all.join(hex::encode(own));
+        create_private(&incoming)?;
+        let alive = lock_file(&incoming)?;
+        alive.lock()?;
+        names.unlock()?;
         flush_folder(&root)?;
         Ok(Self {
             root,
+            incoming,
+            _alive: alive,
             uploads: AtomicU64::new(0),
-            names: Mutex::new(()),
+            names: Mutex::new(names),
         })
     }
 
@@ -46,7 +75,7 @@ impl Folder {
     /// A name that no other upload has.
     pub(super) fn temporary(&self) -> PathBuf {
         let number = self.uploads.fetch_add(1, Ordering::Relaxed);
-        self.root.join(INCOMING).join(number.to_string())
+        self.incoming.join(number.to_string())
     }
 
     /// Gives a flushed temporary its name. Where two uploads of one content meet, either may win: they are the same.
@@ -57,7 +86,7 @@ impl Folder {
             create_private(parent)?;
         }
         {
-            let _names = self.names();
+            let _names = self.names()?;
             fs::rename(temporary, &path)?;
         }
         self.flush(&path)
@@ -67,7 +96,7 @@ impl Folder {
     pub(super) fn keep_on(&self, sha256: Sha256Digest) -> io::Result<()> {
         let path = self.path(sha256);
         {
-            let _names = self.names();
+            let _names = self.names()?;
             File::options()
                 .write(true)
                 .open(&path)?
@@ -110,8 +139,8 @@ impl Folder {
         let mut removed = 0_u64;
         for blob in blobs {
             let path = self.path(*blob);
-            let _names = self.names();
-            let is_removed = is_older(&path, before).and_then(|is_older| {
+            let is_removed = self.names().and_then(|_names| {
+                let is_older = is_older(&path, before)?;
                 if is_older {
                     fs::remove_file(&path)?;
                 }
@@ -122,8 +151,10 @@ impl Folder {
         removed
     }
 
-    fn names(&self) -> MutexGuard<'_, ()> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    fn names(&self) -> io::Result<Names<'_>> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.lock()?;
+        Ok(Names(names))
     }
 
     /// Once this returns, a blob that is there stays there. Both folders: another upload may have just made the inner one.
@@ -135,6 +166,27 @@ impl Folder {
     fn parent<'p>(&'p self, blob: &'p Path) -> &'p Path {
         blob.parent().unwrap_or(&self.root)
     }
+}
+
+/// Removes what uploads left that nobody goes on with.
+fn sweep(left: &Path) -> io::Result<()> {
+    if !left.is_dir() {
+        return fs::remove_file(left);
+    }
+    match lock_file(left)?.try_lock() {
+        Ok(()) => fs::remove_dir_all(left),
+        Err(TryLockError::WouldBlock) => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn lock_file(folder: &Path) -> io::Result<File> {
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(folder.join(LOCK))
 }
 
 /// What is the matter with one file is no reason to stop at it.

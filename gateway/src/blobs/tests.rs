@@ -50,11 +50,13 @@ async fn read(blobs: &Blobs, sha256: Sha256Digest) -> Result<Vec<u8>, BlobError>
     Ok(content)
 }
 
+/// Locks aside.
 fn count_files(folder: &Path) -> usize {
     let entries = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path());
     entries
+        .filter(|path| !path.ends_with("lock"))
         .map(|path| if path.is_dir() { count_files(&path) } else { 1 })
         .sum()
 }
@@ -169,13 +171,48 @@ async fn content_that_breaks_off_leaves_nothing() {
 async fn what_a_crash_left_is_swept_and_never_seen() {
     let (folder, blobs) = blobs().await;
     write(&blobs, upload(b"abc"), b"abc").await.unwrap();
-    std::fs::write(folder.path().join("blobs/incoming/17"), b"half").unwrap();
+    let incoming = folder.path().join("blobs/incoming");
+    std::fs::create_dir(incoming.join("crashed")).unwrap();
+    std::fs::write(incoming.join("crashed/17"), b"half").unwrap();
+    std::fs::write(incoming.join("17"), b"half").unwrap();
     let blobs = Blobs::open(&folder.path().join("blobs")).await.unwrap();
     assert_eq!(count_files(folder.path()), 1);
     assert_eq!(
         read(&blobs, Sha256Digest::of(b"abc")).await.unwrap(),
         b"abc"
     );
+}
+
+#[tokio::test]
+async fn gateways_that_share_the_folder_leave_each_others_uploads_alone() {
+    let (folder, first) = blobs().await;
+    let (go, gone) = tokio::sync::oneshot::channel::<()>();
+    let rest = stream::once(async move {
+        gone.await.unwrap();
+        Ok::<_, Infallible>(Bytes::from("56789"))
+    });
+    let content = stream::iter([Ok(Bytes::from("01234"))]).chain(rest);
+    let under_way = first.write(upload(b"0123456789"), content);
+    let (kept, second) = tokio::join!(under_way, async {
+        while count_files(folder.path()) == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        // It comes up while the first one writes, and its own first upload has the same number.
+        let second = Blobs::open(&folder.path().join("blobs")).await.unwrap();
+        write(&second, upload(b"abc"), b"abc").await.unwrap();
+        go.send(()).unwrap();
+        second
+    });
+    kept.unwrap();
+    for (blobs, content) in [(&first, &b"abc"[..]), (&second, b"0123456789")] {
+        let found = read(blobs, Sha256Digest::of(content)).await.unwrap();
+        assert_eq!(found, content);
+    }
+    drop((first, second));
+    let last = Blobs::open(&folder.path().join("blobs")).await.unwrap();
+    let incoming = std::fs::read_dir(folder.path().join("blobs/incoming")).unwrap();
+    assert_eq!(incoming.count(), 1, "the folders of those that are gone");
+    drop(last);
 }
 
 #[tokio::test]
