@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 
 /// In order; a released one is never edited.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_blob_sums.sql"),
+];
 
 /// What the two databases call the same thing.
 #[derive(Debug, Clone, Copy)]

@@ -168,12 +168,6 @@ CREATE TABLE user_blobs (
 CREATE INDEX user_blobs_by_digest ON user_blobs (sha256);
 CREATE INDEX user_blobs_stored ON user_blobs (stored_ms);
 
--- Kept as it is today: each upload asks for it, and a user may have a million blobs to sum up.
-CREATE TABLE blob_sums (
-    user_name TEXT      PRIMARY KEY,
-    bytes     {integer} NOT NULL CHECK (bytes >= 0) -- of all the user's rows in user_blobs
-) {keyed_table};
-
 CREATE TABLE worker_blobs (
     worker    TEXT      NOT NULL,
     sha256    {bytes}   NOT NULL CHECK (length(sha256) = 32),
