@@ -1,8 +1,8 @@
 //! Which operations have tasks that wait, and which workers wait for them. A task that is queued wakes one worker that may have
 //! it, in the order in which they came: to wake all of them would have thousands look for one task.
 //!
-//! Told after each commit, by the writer of its own and by the database of other gateways'. It only says when to look; what a
-//! worker gets is decided in the database.
+//! Told after each commit, by the writer of its own and by the database of other gateways': it says when to look. Within a
+//! transaction of its own the writer draws the leases of those that wait. What a worker gets is decided in the database.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -248,16 +248,23 @@ pub struct WorkWatch {
 impl WorkWatch {
     /// Ends once, when a task was queued and it is this worker's turn to look. Safe to cancel.
     pub async fn woken(&mut self) -> Wake {
-        if !self.woken.is_terminated()
-            && let Ok(call) = (&mut self.woken).await
-        {
-            return Wake {
-                call,
-                board: Arc::clone(&self.board),
-            };
+        match self.called().await {
+            Some(wake) => wake,
+            // It was woken before, or is served; it waits for nothing more.
+            None => std::future::pending().await,
         }
-        // It was woken before, or is served; it waits for nothing more.
-        std::future::pending().await
+    }
+
+    /// The same; none, where nobody will.
+    pub(super) async fn called(&mut self) -> Option<Wake> {
+        if self.woken.is_terminated() {
+            return None;
+        }
+        let call = (&mut self.woken).await.ok()?;
+        Some(Wake {
+            call,
+            board: Arc::clone(&self.board),
+        })
     }
 
     pub(super) fn worker(&self) -> Arc<Worker> {

@@ -24,11 +24,15 @@ struct Known {
 
 impl Grants {
     pub(super) fn known(&self, sha256: Sha256Digest, now_ms: u64) -> Option<AccessGrant> {
-        let grants = self.lock();
+        let mut grants = self.lock();
         let known = grants.get(&sha256)?;
-        // A clock that was set back makes it older, never younger.
-        let age_ms = now_ms.checked_sub(known.read_ms)?;
-        (age_ms < KEPT_MS).then(|| known.grant.clone())
+        // A clock that was set back makes it too old.
+        let age_ms = now_ms.checked_sub(known.read_ms);
+        if age_ms.is_some_and(|age_ms| age_ms < KEPT_MS) {
+            return Some(known.grant.clone());
+        }
+        grants.remove(&sha256);
+        None
     }
 
     /// `now_ms`: from before it was read.
@@ -72,9 +76,12 @@ mod tests {
         grants.keep(sha256, grant(), 5_000);
         let known = |now_ms| grants.known(sha256, now_ms).is_some();
         assert_eq!(
-            [4_999, 5_000, 5_999, 6_000].map(known),
-            [false, true, true, false]
+            [5_000, 5_999, 6_000, 5_999].map(known),
+            [true, true, false, false]
         );
+        grants.keep(sha256, grant(), 5_000);
+        assert_eq!([4_999, 5_000].map(known), [false, false], "set back");
+        grants.keep(sha256, grant(), 5_000);
         assert_eq!(grants.known(Sha256Digest::of(b"other"), 5_000), None);
         grants.forget();
         assert!(!known(5_000));

@@ -37,8 +37,13 @@ impl ParkedLease {
     pub async fn ended(&mut self) -> ParkEnd {
         tokio::select! {
             wake = self.watch.woken() => ParkEnd::Look(wake),
-            Ok(leased) = &mut self.answer, if !self.answer.is_terminated() => {
-                ParkEnd::Leased(leased.unwrap_or_else(|error| Err(LeaseError::Store(error))))
+            leased = &mut self.answer, if !self.answer.is_terminated() => match leased {
+                Ok(leased) => ParkEnd::Leased(leased.unwrap_or_else(|error| Err(LeaseError::Store(error)))),
+                // It is to look; or the writer is gone, with the lease and the wish to wake it.
+                Err(_) => match self.watch.called().await {
+                    Some(wake) => ParkEnd::Look(wake),
+                    None => ParkEnd::Leased(Err(LeaseError::Store(StoreError::Closed))),
+                },
             }
         }
     }

@@ -70,6 +70,12 @@ pub(super) async fn lease(
         };
         match ended {
             None => {}
+            // Somebody else's submission failed with it; it did nothing wrong and waits on.
+            Some(ParkEnd::Leased(Err(LeaseError::Store(_))))
+                if !gateway.stopping.is_cancelled() =>
+            {
+                tokio::time::sleep(LEASE_POLL).await;
+            }
             Some(ParkEnd::Look(wake)) => woken = Some(wake),
             Some(ParkEnd::Leased(outcome)) => {
                 let leases = Box::pin(wish.hand_out(outcome)).await?;

@@ -185,7 +185,7 @@ impl WriterThread {
         if let Connection::Sqlite(_) = &self.connection
             && let Err(error) = self.publish_queued()
         {
-            tracing::error!(error = %Chain(&error), "what is queued cannot be counted; workers find it when they look");
+            tracing::error!(error = %Chain(&error), "what is queued cannot be counted; workers find it at the end of a long poll");
         }
         while let Some(first) = self.waiting.blocking_recv() {
             let group = self.group(first);
@@ -247,6 +247,8 @@ impl WriterThread {
             Ok(changes) => changes,
             Err(error) => {
                 self.connection.roll_back();
+                // A flow that it made leaves its number to another.
+                self.classes.clear();
                 tracing::debug!(error = %Chain(&error), "an operation failed: its group runs apart");
                 self.connection.begin(Access::Write)?;
                 execute_apart(&self.connection, group)
@@ -281,16 +283,21 @@ impl WriterThread {
         let notices = Arc::clone(&self.notices);
         let mut queued = self.queued(&changes);
         for _ in 0..SERVED_MAX {
-            let mut left = queued.iter().filter(|(_, left)| **left > 0);
-            let parked = left.find_map(|(class, _)| notices.watchers().board().draw(class));
-            let Some(parked) = parked else {
+            let left = queued.iter().find(|(_, left)| **left > 0);
+            let Some(class) = left.map(|(class, _)| class.clone()) else {
                 break;
+            };
+            let Some(parked) = notices.watchers().board().draw(&class) else {
+                // Whoever parks meanwhile is woken.
+                queued.remove(&class);
+                continue;
             };
             let parked = group.push_mut(parked);
             let leased = parked.execute(&self.connection)?;
             for (class, step) in self.queued(std::slice::from_ref(&leased)) {
-                let left = queued.entry(class).or_default();
-                *left = left.saturating_add(step);
+                if let Some(left) = queued.get_mut(&class) {
+                    *left = left.saturating_add(step);
+                }
             }
             changes.push(leased);
         }
@@ -353,7 +360,7 @@ impl WriterThread {
             Entry::Vacant(new) => match class_of(&self.connection, flow) {
                 Ok(class) => Some(new.insert(class)),
                 Err(error) => {
-                    tracing::error!(error = %Chain(&error), "a flow cannot be read; workers find its tasks when they look");
+                    tracing::error!(error = %Chain(&error), "a flow cannot be read; workers find its tasks at the end of a long poll");
                     None
                 }
             },
