@@ -1,8 +1,8 @@
 //! Inputs and outputs over the inline limit: files named by their SHA-256, on one file system.
 //!
-//! A blob is streamed into a folder of this process in `incoming/`, its digest and length are verified on the way, the file is flushed, renamed to
-//! `ab/cdef…` and its folder flushed. So a name that exists always holds its content, whenever the machine stops; what a
-//! crash leaves in `incoming/` is swept at the next start. Who may see a blob, and who needs it, is the store's part: what
+//! A blob is streamed into a folder of this process in `incoming/`, its digest and length are verified on the way, the file
+//! is flushed, renamed to `ab/cdef…` and its folder flushed. So a name that exists always holds its content, whenever the
+//! machine stops; what a crash leaves in `incoming/` is swept at the next start. Who may see a blob, and who needs it, is the store's part: what
 //! nobody needs is removed ([`Blobs::collect`]), unless it came or was shown again in the last hour.
 
 mod collect;

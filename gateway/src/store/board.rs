@@ -280,7 +280,9 @@ impl WorkWatch {
 
     /// Whether it is still in line; it is not from now on.
     pub(super) fn leave(&self) -> bool {
-        self.board.lock().leave(self.ticket).is_some()
+        // Its lease goes when the board is free again: with it may go whatever it holds.
+        let left = self.board.lock().leave(self.ticket);
+        left.is_some()
     }
 
     /// Whether tasks wait now that such a worker may have, though perhaps not this one.
@@ -298,12 +300,10 @@ impl WorkWatch {
 
 impl Drop for WorkWatch {
     fn drop(&mut self) {
-        // Its lease goes when the board is free again: with it may go whatever it holds.
-        let _left;
-        let mut lines = self.board.lock();
-        _left = lines.leave(self.ticket);
+        self.leave();
         // Woken, and it does not come any more: another's turn.
         if let Ok(call) = self.woken.try_recv() {
+            let mut lines = self.board.lock();
             lines.wake_one(&call.class, call.until);
         }
     }

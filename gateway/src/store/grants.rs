@@ -41,8 +41,11 @@ impl Grants {
         if grants.len() >= KEPT_MAX {
             grants.clear();
         }
-        let read_ms = now_ms;
-        grants.insert(sha256, Known { grant, read_ms });
+        let known = Known {
+            grant,
+            read_ms: now_ms,
+        };
+        grants.insert(sha256, known);
     }
 
     /// One was revoked.

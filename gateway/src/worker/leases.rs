@@ -13,7 +13,7 @@ use super::connection::AttestedConnection;
 use super::message::Cbor;
 use crate::limits::LEASE_POLL;
 use crate::problem::ApiProblem;
-use crate::store::{LeaseError, LeaseQuery, ParkEnd, Store, Wake};
+use crate::store::{LeaseError, LeaseQuery, ParkEnd, Store, Wake, WorkWatch};
 
 /// Operations that one request may name: more than the catalogue has, and few enough to look at.
 const OPERATIONS_COUNT_MAX: usize = 256;
@@ -57,18 +57,7 @@ pub(super) async fn lease(
             // Another's turn, if there is more.
             drop(woken.take());
         }
-        let mut parked = gateway.store.park(work, wish.query_later());
-        let ended = tokio::select! {
-            biased;
-            () = gateway.stopping.cancelled() => None,
-            ended = parked.ended() => Some(ended),
-            () = tokio::time::sleep(looks_again) => None,
-        };
-        let ended = match ended {
-            Some(ended) => Some(ended),
-            None => Box::pin(parked.leave()).await,
-        };
-        match ended {
+        match wish.wait(work, looks_again).await {
             None => {}
             // Somebody else's submission failed with it; it did nothing wrong and waits on.
             Some(ParkEnd::Leased(Err(LeaseError::Store(_))))
@@ -143,6 +132,22 @@ impl Wish<'_> {
         let query = query(self.attested, &self.request.operations, self.tasks_max);
         let outcome = gateway.timed("lease", gateway.store.lease(query)).await;
         self.hand_out(outcome).await
+    }
+
+    /// Waits so long for a commit that leases, or for its turn to look.
+    async fn wait(&self, work: WorkWatch, length: Duration) -> Option<ParkEnd> {
+        let gateway = self.attested.gateway();
+        let mut parked = gateway.store.park(work, self.query_later());
+        let ended = tokio::select! {
+            biased;
+            () = gateway.stopping.cancelled() => None,
+            ended = parked.ended() => Some(ended),
+            () = tokio::time::sleep(length) => None,
+        };
+        match ended {
+            Some(ended) => Some(ended),
+            None => Box::pin(parked.leave()).await,
+        }
     }
 
     /// What to ask for once something is queued; nothing, if the session is stale by then.
