@@ -58,6 +58,8 @@ pub struct FleetOptions {
     pub model: Option<PathBuf>,
     /// Tasks of one user that may wait at a time.
     pub queued_per_user_max: u32,
+    /// Requests that one user may make of the API in a second.
+    pub requests_per_user_per_s: u32,
     /// The address of a PostgreSQL server; none: SQLite.
     pub database: Option<String>,
 }
@@ -73,6 +75,7 @@ impl FleetOptions {
             own_process_groups: false,
             model: None,
             queued_per_user_max: gateway::config::QUEUED_PER_USER_DEFAULT,
+            requests_per_user_per_s: gateway::config::REQUESTS_PER_USER_PER_S_DEFAULT,
             database: None,
         }
     }

@@ -53,6 +53,8 @@ enum Came {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // For clients that bring no provider; an error says that there is one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match run(&arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -96,6 +96,7 @@ state_dir = "state"
 address = "{api}"
 certificate = "tls/api.pem"
 key = "tls/api.key"
+requests_per_user_per_s = {}
 
 [worker]
 address = "{worker}"
@@ -114,7 +115,7 @@ lease_duration_s = {}
 queued_per_user_max = {}
 
 {database}"#,
-        options.lease_duration_s, options.queued_per_user_max
+        options.requests_per_user_per_s, options.lease_duration_s, options.queued_per_user_max
     );
     write(&options.folder, GATEWAY_CONFIG, &text)
 }

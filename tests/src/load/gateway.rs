@@ -37,6 +37,8 @@ impl LoadedGateway {
         let folder = folder.with_context(|| format!("cannot make a folder in {shown}"))?;
         let mut options = FleetOptions::in_folder(&folder.path().join("pool"));
         options.queued_per_user_max = QUEUED_MAX;
+        // One user stands here for as many as would submit so much.
+        options.requests_per_user_per_s = gateway::config::REQUESTS_PER_USER_MAX;
         let postgres = if common.postgres {
             Some(Postgres::start(&common.folder)?)
         } else {
