@@ -42,8 +42,8 @@ fn document(connection: &Connection, document: &Document) -> Result<i64, StoreEr
     let known = connection.first(find, &values![&document.sha256], |row| row.get(0))?;
     match known {
         Some(number) => Ok(number),
-        None => connection.get(
-            "INSERT INTO documents (sha256, text) VALUES (?1, ?2) RETURNING number",
+        None => connection.insert(
+            "INSERT INTO documents (sha256, text) VALUES (?1, ?2)",
             &values![&document.sha256, &*document.text],
         ),
     }

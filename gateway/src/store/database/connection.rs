@@ -80,6 +80,19 @@ impl Connection {
         self.first(sql, values, |row| row.get(0))?.ok_or(missing)
     }
 
+    /// Inserts a row whose key the database gives out, `number`, and answers it.
+    pub(in super::super) fn insert(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<i64, StoreError> {
+        match self {
+            // RETURNING would make a table for its one row.
+            Self::Sqlite(sqlite) => sqlite.insert(sql, values),
+            Self::Postgres(_) => self.get(&format!("{sql} RETURNING number"), values),
+        }
+    }
+
     /// Whether there is a row.
     pub(in super::super) fn exists(
         &self,

@@ -29,6 +29,12 @@ impl Sqlite {
         Ok(statement.execute(rusqlite::params_from_iter(values))?)
     }
 
+    /// Answers the key of the row.
+    pub(super) fn insert(&self, sql: &str, values: &[Value<'_>]) -> Result<i64, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.insert(rusqlite::params_from_iter(values))?)
+    }
+
     pub(super) fn query<T>(
         &self,
         sql: &str,

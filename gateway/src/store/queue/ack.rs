@@ -12,7 +12,7 @@ use super::super::{StoreError, attestations, workers};
 use super::{inputs, task_row};
 use crate::receipts::{LeasedTask, VerifiedAck, VerifiedBatch};
 
-const STANDING: Many = Many {
+pub(super) const STANDING: Many = Many {
     each: "SELECT tasks.number, id, flow, state, attempts, fencing_token, worker, operation, version, digest, output_bytes,
                inputs
            FROM tasks JOIN task_payloads ON task = tasks.number JOIN flows ON flows.number = flow
@@ -22,14 +22,17 @@ const STANDING: Many = Many {
           FROM unnest(?1::bytea[]) WITH ORDINALITY AS given (of_id, position)
           JOIN tasks ON id = of_id JOIN task_payloads ON task = tasks.number JOIN flows ON flows.number = flow",
 };
-const INSERT_OUTPUT: Many = Many {
+pub(super) const INSERT_BATCH: &str =
+    "INSERT INTO receipt_batches (attestation, statement, receipt_key, leaf_hashes, accepted_ms)
+     VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(super) const INSERT_OUTPUT: Many = Many {
     each: "INSERT INTO task_outputs (task, sha256, bytes, batch, position, leaf, data)
            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     all: "INSERT INTO task_outputs (task, sha256, bytes, batch, position, leaf, data)
           SELECT * FROM unnest(?1::bigint[], ?2::bytea[], ?3::bigint[], ?4::bigint[], ?5::bigint[], ?6::bytea[],
               ?7::bytea[])",
 };
-const SUCCEED: Many = Many {
+pub(super) const SUCCEED: Many = Many {
     each: "UPDATE tasks SET state = 'succeeded', finished_ms = ?2, lease_expires_ms = NULL WHERE number = ?1",
     all: "UPDATE tasks SET state = 'succeeded', finished_ms = at_ms, lease_expires_ms = NULL
           FROM unnest(?1::bigint[], ?2::bigint[]) AS given (task, at_ms) WHERE number = task",
@@ -186,9 +189,8 @@ impl<'b> Recording<'b> {
         };
         let hashes = self.batch.leaf_hashes().iter();
         let leaf_hashes: Vec<u8> = hashes.flat_map(Sha256Digest::as_bytes).copied().collect();
-        let number = self.connection.get(
-            "INSERT INTO receipt_batches (attestation, statement, receipt_key, leaf_hashes, accepted_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5) RETURNING number",
+        let number = self.connection.insert(
+            INSERT_BATCH,
             &values![
                 attestation,
                 self.batch.statement(),

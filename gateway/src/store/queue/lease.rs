@@ -12,7 +12,7 @@ use super::super::{LeaseError, LeaseInputError, LeaseQuery, Payload, RenewQuery,
 use super::inputs::{self, InputRecord};
 use super::pick::{Queued, pick};
 
-const GRANT: Many = Many {
+pub(super) const GRANT: Many = Many {
     each: "UPDATE tasks SET state = 'running', worker = ?2, session = ?3, leased_ms = ?4, lease_expires_ms = ?5,
                attempts = ?6, fencing_token = ?7
            WHERE number = ?1",

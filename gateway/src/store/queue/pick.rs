@@ -28,8 +28,19 @@ const FRUITLESS_FLOWS_MAX: usize = 256;
 /// Tasks that are read of a flow at a time, at least: passing over some costs no statement for each.
 const PAGE_TASKS_MIN: usize = 4;
 
-/// What an operation's waiting tasks demand, each once: a step in the index for each. All of them, lest one hide another; a user
-/// has a bounded number (`queue::submit`).
+/// The least and the greatest of the demands that an operation's waiting tasks make, in the order of their texts: most often one
+/// and the same.
+pub(super) const OUTER_DEMANDS: Many = Many {
+    each: "SELECT (SELECT min(requirements) FROM flows WHERE operation = ?1 AND version = ?2 AND queued > 0),
+               (SELECT max(requirements) FROM flows WHERE operation = ?1 AND version = ?2 AND queued > 0)",
+    all: "SELECT position,
+              (SELECT min(requirements) FROM flows WHERE operation = of_operation AND version = of_version AND queued > 0),
+              (SELECT max(requirements) FROM flows WHERE operation = of_operation AND version = of_version AND queued > 0)
+          FROM unnest(?1::text[], ?2::bigint[]) WITH ORDINALITY AS given (of_operation, of_version, position)",
+};
+
+/// All of them, each once: a step in the index for each. None is left out, lest one hide another; a user has a bounded number
+/// (`queue::submit`).
 pub(super) const DEMANDS: Many = Many {
     each: "WITH RECURSIVE demands (demand) AS (
                SELECT min(requirements) FROM flows WHERE operation = ?1 AND version = ?2 AND queued > 0
@@ -89,7 +100,7 @@ pub(super) const TASKS: Many = Many {
 /// The latest turn that anybody took.
 pub(super) const CLOCK: &str = "SELECT coalesce(max(turn), 1) - 1 FROM flows";
 
-const KEEP_TURN: Many = Many {
+pub(super) const KEEP_TURN: Many = Many {
     each: "UPDATE flows SET turn = ?2 WHERE number = ?1",
     all: "UPDATE flows SET turn = next_turn FROM unnest(?1::bigint[], ?2::bigint[]) AS given (flow, next_turn)
           WHERE number = flow",
@@ -242,25 +253,60 @@ fn classes<'q>(
 ) -> Result<Vec<ReadClass<'q>>, StoreError> {
     let operations: BTreeSet<_> = query.operations.iter().map(named).collect();
     let operations: Vec<_> = operations.into_iter().take(LEASE_OPERATIONS_MAX).collect();
+    let demands = demands(connection, &operations)?;
+    let mut classes = Vec::new();
+    for (operation, demands) in operations.into_iter().zip(demands) {
+        for demand in demands {
+            if demand.value.unmet(&query.traits).is_none() {
+                classes.push(ReadClass {
+                    operation,
+                    demand: demand.text,
+                    last: (i64::MIN, i64::MIN),
+                });
+            }
+        }
+    }
+    Ok(classes)
+}
+
+/// What waiting tasks demand, as it is stored and as it is read.
+struct Demand {
+    text: String,
+    value: Requirements,
+}
+
+/// What waits of each operation.
+fn demands(
+    connection: &Connection,
+    operations: &[(&str, u32)],
+) -> Result<Vec<Vec<Demand>>, StoreError> {
     let arguments: Vec<_> = operations
         .iter()
         .map(|(name, version)| values![*name, *version])
         .collect();
-    let demands = connection.query_many(&DEMANDS, &arguments, |row| {
-        Ok((row.get::<String>(0)?, row.get::<Requirements>(0)?))
+    let outer = connection.query_many(&OUTER_DEMANDS, &arguments, |row| {
+        Ok((demand(row, 0)?, row.get::<Option<String>>(1)?))
     })?;
-    let mut classes = Vec::new();
-    for (operation, demands) in operations.into_iter().zip(demands) {
-        let met = demands
-            .into_iter()
-            .filter(|(_, demands)| demands.unmet(&query.traits).is_none());
-        classes.extend(met.map(|(demand, _)| ReadClass {
-            operation,
-            demand,
-            last: (i64::MIN, i64::MIN),
-        }));
+    let mut demands = Vec::with_capacity(operations.len());
+    for (outer, arguments) in outer.into_iter().zip(arguments) {
+        demands.push(match outer.into_iter().next() {
+            Some((Some(least), greatest)) if Some(&least.text) == greatest.as_ref() => vec![least],
+            Some((Some(_), _)) => {
+                let all = connection.query_many(&DEMANDS, &[arguments], |row| demand(row, 0))?;
+                all.into_iter().flatten().flatten().collect()
+            }
+            Some((None, _)) | None => Vec::new(),
+        });
     }
-    Ok(classes)
+    Ok(demands)
+}
+
+fn demand(row: &Row<'_>, column: usize) -> Result<Option<Demand>, StoreError> {
+    let Some(text) = row.get::<Option<String>>(column)? else {
+        return Ok(None);
+    };
+    let value = row.get(column)?;
+    Ok(Some(Demand { text, value }))
 }
 
 /// Tasks to read at a time of each of so many flows.

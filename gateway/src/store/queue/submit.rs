@@ -12,7 +12,7 @@ use super::super::submission::StoredInput;
 use super::super::{NewTask, StoreError, SubmitError, Submitted};
 use super::{inputs, rank};
 
-const INSERT_TASK: Many = Many {
+pub(super) const INSERT_TASK: Many = Many {
     each: "INSERT INTO tasks (number, id, user_name, flow, state, priority, rank, submitted_ms, deadline_ms, attempts,
                max_attempts, fencing_token, payload_bytes, idempotency_key)
            VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6, ?7, ?8, 0, ?9, 0, ?10, ?11)",
@@ -25,7 +25,7 @@ const INSERT_TASK: Many = Many {
               AS given (number, id, user_name, flow, priority, rank, submitted_ms, deadline_ms, max_attempts,
               payload_bytes, idempotency_key)",
 };
-const INSERT_PAYLOAD: Many = Many {
+pub(super) const INSERT_PAYLOAD: Many = Many {
     each: "INSERT INTO task_payloads (task, digest, output_bytes, inputs, body, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     all: "INSERT INTO task_payloads (task, digest, output_bytes, inputs, body, data)
           SELECT * FROM unnest(?1::bigint[], ?2::bytea[], ?3::bigint[], ?4::bytea[], ?5::bytea[], ?6::bytea[])",
@@ -278,9 +278,9 @@ impl<'s> Flows<'s> {
         }
         let flow = match known {
             Some((flow, _)) => flow,
-            None => connection.get(
+            None => connection.insert(
                 "INSERT INTO flows (operation, version, requirements, user_name, queued, turn)
-                 VALUES (?1, ?2, ?3, ?4, 0, 0) RETURNING number",
+                 VALUES (?1, ?2, ?3, ?4, 0, 0)",
                 &columns,
             )?,
         };

@@ -24,8 +24,9 @@ CREATE TABLE tasks (
     id               {bytes}   NOT NULL UNIQUE CHECK (length(id) = 16),
     user_name        TEXT      NOT NULL,
     flow             {integer} NOT NULL, -- of flows
-    state            TEXT      NOT NULL CHECK (state IN
-                         ('queued', 'running', 'succeeded', 'dead-letter', 'cancelled', 'expired')),
+    -- No IN: of more than two words SQLite makes a table at each write.
+    state            TEXT      NOT NULL CHECK (state = 'queued' OR state = 'running' OR state = 'succeeded' OR
+                         state = 'dead-letter' OR state = 'cancelled' OR state = 'expired'),
     priority         {integer} NOT NULL,
     rank             {integer} NOT NULL, -- the smallest is leased next: queue::rank
     submitted_ms     {integer} NOT NULL,
