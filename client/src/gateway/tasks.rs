@@ -53,6 +53,21 @@ impl Gateway {
         self.json(call.with_json(task)).await
     }
 
+    /// `POST /v1/tasks?wait_s=`: queues a task and answers when it has finished, or as it stands after the longest wait there
+    /// is. Repeated as [`Self::submit`].
+    pub async fn submit_and_wait(&self, task: &SubmitTask) -> Result<TaskView, GatewayError> {
+        let limit = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(LONG_POLL_S_MAX.into()));
+        let call = Call::new(
+            "run the task",
+            Method::POST,
+            "/v1/tasks",
+            repeat_of(&[task]),
+        )
+        .with_query("wait_s", &LONG_POLL_S_MAX)
+        .with_limit(limit);
+        self.json(call.with_json(task)).await
+    }
+
     /// `POST /v1/tasks:batch`: one outcome for each task, in order.
     pub async fn submit_batch(
         &self,

@@ -28,19 +28,21 @@ use crate::gateway::Gateway;
 use crate::limits::{PAGE_TASKS_DEFAULT, PAGE_TASKS_MAX};
 use crate::parts::{PathPart, QueryParts};
 use crate::problem::ApiProblem;
-use crate::store::{CancelOutcome, ListQuery, RedriveOutcome, TaskScope};
+use crate::store::{CancelOutcome, ListQuery, RedriveOutcome, TaskScope, TaskWatch};
 
 /// Submit one task.
 ///
 /// It is on disk when the answer arrives. The same idempotency key with the same task answers the first one's, with 200.
+/// With `wait_s` the answer comes when the task has finished, or as it stands when the wait ends: one request for a short task.
 #[utoipa::path(
     post,
     path = "/v1/tasks",
     tag = "tasks",
     security(("access_token" = ["client"])),
+    params(Wait),
     request_body = SubmitTask,
     responses(
-        (status = 201, description = "Queued", body = TaskView),
+        (status = 201, description = "Queued; with `wait_s` as it stands by now", body = TaskView),
         (status = 200, description = "Submitted before under the same idempotency key", body = TaskView),
         (status = 409, description = "The idempotency key was used for another task", body = Problem),
         (status = 413, description = "A limit was exceeded; `limit` names it", body = Problem),
@@ -50,8 +52,10 @@ use crate::store::{CancelOutcome, ListQuery, RedriveOutcome, TaskScope};
 pub(super) async fn submit(
     State(gateway): State<Arc<Gateway>>,
     client: Client,
+    QueryParts(wait): QueryParts<Wait>,
     JsonBody(task): JsonBody<SubmitTask>,
 ) -> Result<Response, ApiProblem> {
+    let wait = wait.length()?;
     let id = next_id(&gateway)?;
     let user = client.user().clone();
     let now_ms = gateway.now_ms();
@@ -61,6 +65,8 @@ pub(super) async fn submit(
         .map_err(|error| ApiProblem::internal(&error))?;
     let task = parsed.inspect_err(|_| gateway.metrics.submitted("refused", 1))?;
     let queued = submission::queued(&task);
+    // From before it is queued, so that its end cannot be missed.
+    let watch = wait.map(|length| (gateway.store.watch_task(id), length));
     let outcomes = gateway
         .timed("submit", gateway.store.submit(vec![task]))
         .await?;
@@ -75,10 +81,15 @@ pub(super) async fn submit(
         "accepted"
     };
     gateway.metrics.submitted(outcome, 1);
-    let view = if submitted.was_known {
-        view(&gateway, client.own(), submitted.task).await?
-    } else {
-        queued
+    let view = match (submitted.was_known, watch) {
+        (true, _) => seen(&gateway, client.own(), submitted.task, wait).await?,
+        (false, None) => queued,
+        (false, Some((watch, length))) => {
+            finished(&gateway, watch, length).await;
+            let view = view(&gateway, client.own(), id).await;
+            // It is queued, and nothing but this answer says under which name.
+            view.unwrap_or(queued)
+        }
     };
     Ok(created(&view, submitted.was_known))
 }
@@ -145,6 +156,51 @@ pub(super) struct Wait {
     wait_s: Option<u32>,
 }
 
+impl Wait {
+    /// `None`: not at all.
+    fn length(&self) -> Result<Option<Duration>, ApiProblem> {
+        let wait_s = self.wait_s.unwrap_or(0);
+        if wait_s > LONG_POLL_MS_MAX / 1_000 {
+            let detail = format!(
+                "a request waits up to {} s, not {wait_s}",
+                LONG_POLL_MS_MAX / 1_000
+            );
+            return Err(Problem::new(ProblemCode::LimitExceeded, detail)
+                .with_field("wait_s")
+                .with_limit("LONG_POLL_MS_MAX")
+                .into());
+        }
+        Ok((wait_s > 0).then(|| Duration::from_secs(u64::from(wait_s))))
+    }
+}
+
+/// Until the task finishes, the wait is over, or the gateway stops.
+async fn finished(gateway: &Gateway, mut watch: TaskWatch, length: Duration) {
+    tokio::select! {
+        () = watch.finished() => {}
+        () = gateway.stopping.cancelled() => {}
+        () = tokio::time::sleep(length) => {}
+    }
+}
+
+/// A task that was submitted before, at once or when the wait ends.
+async fn seen(
+    gateway: &Gateway,
+    scope: TaskScope,
+    id: TaskId,
+    wait: Option<Duration>,
+) -> Result<TaskView, ApiProblem> {
+    if let Some(length) = wait {
+        // Watched before it is read, so that an end in between is not missed.
+        let watch = gateway.store.watch_task(id);
+        let state = gateway.store.task_state(scope.clone(), id).await?;
+        if !state.ok_or_else(|| unknown_task(id))?.is_finished() {
+            finished(gateway, watch, length).await;
+        }
+    }
+    view(gateway, scope, id).await
+}
+
 /// One task.
 ///
 /// With `wait_s` the answer comes when the task has finished, or as it stands when the wait ends.
@@ -166,30 +222,8 @@ pub(super) async fn show(
     PathPart(id): PathPart<TaskId>,
     QueryParts(wait): QueryParts<Wait>,
 ) -> Result<Json<TaskView>, ApiProblem> {
-    let wait_s = wait.wait_s.unwrap_or(0);
-    if wait_s > LONG_POLL_MS_MAX / 1_000 {
-        let detail = format!(
-            "a request waits up to {} s, not {wait_s}",
-            LONG_POLL_MS_MAX / 1_000
-        );
-        return Err(Problem::new(ProblemCode::LimitExceeded, detail)
-            .with_field("wait_s")
-            .with_limit("LONG_POLL_MS_MAX")
-            .into());
-    }
-    if wait_s > 0 {
-        // Watched before it is read, so that an end in between is not missed.
-        let mut watch = gateway.store.watch_task(id);
-        let state = gateway.store.task_state(client.scope(), id).await?;
-        if !state.ok_or_else(|| unknown_task(id))?.is_finished() {
-            tokio::select! {
-                () = watch.finished() => {}
-                () = gateway.stopping.cancelled() => {}
-                () = tokio::time::sleep(Duration::from_secs(u64::from(wait_s))) => {}
-            }
-        }
-    }
-    view(&gateway, client.scope(), id).await.map(Json)
+    let wait = wait.length()?;
+    seen(&gateway, client.scope(), id, wait).await.map(Json)
 }
 
 /// Which tasks to list.

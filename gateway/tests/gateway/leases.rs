@@ -8,7 +8,7 @@ use protocol::lease::{AckOutcome, FaultKind, LeaseInput, NackOutcome, Output};
 use protocol::receipt::Receipt;
 use serde_json::{Value, json};
 
-use crate::pool::{Pool, submit};
+use crate::pool::{Pool, hash_task, submit};
 use crate::worker::{admitted, cbor, lease_request, reference};
 
 #[tokio::test]
@@ -60,6 +60,53 @@ async fn a_task_runs_and_leaves_output_and_receipt() {
         pool.operator().get("/v1/workers/worker-1").await.json()["tasks_succeeded"],
         1
     );
+}
+
+#[tokio::test]
+async fn a_submission_waits_for_its_task() {
+    let pool = Pool::start().await;
+    let alice = pool.https(&pool.client("alice").await);
+    let worker = admitted(&pool, "worker-1").await;
+    let mut task = hash_task(b"abc");
+    task["idempotency_key"] = json!("order-17");
+    let (answer, outcomes) = tokio::join!(alice.post("/v1/tasks?wait_s=30", &task), async {
+        let leases = worker.lease(1, 30_000).await;
+        worker.ack(&leases).await.outcomes
+    });
+    assert_eq!(outcomes, [AckOutcome::Accepted]);
+    let view = answer.json();
+    assert_eq!(
+        (answer.status, &view["state"], &view["output"]["bytes"]),
+        (201, &json!("succeeded"), &json!(32))
+    );
+    assert_eq!(
+        answer.header("location"),
+        format!("/v1/tasks/{}", view["id"].as_str().unwrap())
+    );
+    let again = alice.post("/v1/tasks?wait_s=30", &task).await;
+    assert_eq!((again.status, again.json()), (200, view));
+}
+
+#[tokio::test]
+async fn a_submission_that_waits_too_long_says_how_the_task_stands() {
+    let pool = Pool::start().await;
+    let alice = pool.https(&pool.client("alice").await);
+    let mut task = hash_task(b"abc");
+    task["idempotency_key"] = json!("order-17");
+    let first = alice.post("/v1/tasks?wait_s=1", &task).await;
+    assert_eq!(
+        (first.status, &first.json()["state"]),
+        (201, &json!("queued"))
+    );
+    let again = alice.post("/v1/tasks?wait_s=1", &task).await;
+    assert_eq!(
+        (again.status, &again.json()["id"]),
+        (200, &first.json()["id"])
+    );
+    let refused = alice.post("/v1/tasks?wait_s=31", &hash_task(b"def")).await;
+    assert_eq!(refused.refuses(413, "limit-exceeded")["field"], "wait_s");
+    let tasks = alice.get("/v1/tasks").await.json();
+    assert_eq!(tasks["tasks"].as_array().unwrap().len(), 1, "{tasks}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use gateway::Listening;
 use protocol::lease::AckOutcome;
 use serde_json::json;
 
-use crate::pool::{Pool, submit};
+use crate::pool::{Pool, hash_task, submit};
 use crate::worker::{admitted, connect};
 
 #[tokio::test]
@@ -23,14 +23,23 @@ async fn a_stop_answers_what_waits_and_ends_at_once() {
     let id = submit(&alice, b"abc").await;
     assert_eq!(worker.lease(1, 0).await.len(), 1);
     let (path, began) = (format!("/v1/tasks/{id}?wait_s=30"), Instant::now());
-    let (waited, leases, ()) = tokio::join!(alice.get(&path), other.lease(1, 30_000), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        pool.begin_stop();
-    });
-    assert_eq!(
-        (waited.status, waited.json()["state"].clone()),
-        (200, json!("running"))
+    let mut nobodys = hash_task(b"def");
+    nobodys["requirements"] = json!({ "gpu_memory_gib_min": 80 });
+    let (waited, submitted, leases, ()) = tokio::join!(
+        alice.get(&path),
+        alice.post("/v1/tasks?wait_s=30", &nobodys),
+        other.lease(1, 30_000),
+        async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            pool.begin_stop();
+        }
     );
+    for (answer, status, state) in [(waited, 200, "running"), (submitted, 201, "queued")] {
+        assert_eq!(
+            (answer.status, answer.json()["state"].clone()),
+            (status, json!(state))
+        );
+    }
     assert!(leases.is_empty());
     assert!(control.next().await.is_none());
     pool.stop().await.unwrap();

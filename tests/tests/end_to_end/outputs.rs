@@ -35,6 +35,16 @@ async fn digests_are_those_of_sha256sum() {
     }
 }
 
+/// One request: queued, leased, computed, signed and confirmed by the time of its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_task_is_one_request() {
+    let pool = Pool::start(1).await;
+    let task = tests::load::task(7);
+    let finished = pool.client().submit_and_wait(&task).await.unwrap();
+    assert_eq!(finished.state, TaskState::Succeeded, "{finished:?}");
+    assert_eq!(pool.output(&finished).await.len(), 32);
+}
+
 fn sha256sum(pool: &Pool, content: &[u8]) -> String {
     let path = pool.folder.path().join("content");
     std::fs::write(&path, content).unwrap();
