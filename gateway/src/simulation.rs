@@ -10,7 +10,7 @@
 //!
 //! | part | real | simulated |
 //! |---|---|---|
-//! | gateway | API routes, routes of attested connections, sessions and their life, receipts, store and SQLite, blobs | listeners, TLS and HTTP/2, `worker::driver` (the same parts, called by `sessions`) |
+//! | gateway | API routes, routes of attested connections, leases that wait in the store, sessions and their life, receipts, store and SQLite, blobs | listeners, TLS and HTTP/2, `worker::driver` (the same parts, called by `sessions`) |
 //! | admission | the relying party on forged evidence, in one run of fifty; elsewhere sessions are opened without | the channel that binds evidence to a connection |
 //! | worker | the machine that decides, leases as they are read, leaves and signatures | its driver, the executor, the quote broker |
 //! | time | | both clocks |
@@ -30,6 +30,7 @@ mod dice;
 mod faults;
 mod ledger;
 mod network;
+mod parked;
 mod plan;
 mod pool;
 mod sessions;
@@ -40,14 +41,16 @@ mod worker;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use agent::machine::Event;
 use clients::{Order, Promises};
 use clock::SimulatedClock;
 use dice::Dice;
 use ledger::{Checked, Ledger, Violation};
-use network::{Agenda, Happening, Step};
+use network::{Agenda, Happening, Post, Step};
+use parked::Parked;
 use plan::{Plan, Sabotage};
 use pool::Pool;
-use sessions::{Parked, Served};
+use sessions::Served;
 use tally::Tally;
 use worker::{Connection, Worker};
 
@@ -68,6 +71,8 @@ struct Simulation {
     pool: Pool,
     served: BTreeMap<Connection, Served>,
     parked: Vec<Parked>,
+    /// Answers to those that waited, on their way.
+    granted: Vec<(Post, Event)>,
     /// Connections that the gateway is yet to miss.
     broken: Vec<Connection>,
     workers: Vec<Worker>,
@@ -107,6 +112,7 @@ impl Simulation {
             pool,
             served: BTreeMap::new(),
             parked: Vec::new(),
+            granted: Vec::new(),
             broken: Vec::new(),
             ledger: Ledger::default(),
             promises: Promises::default(),
@@ -140,6 +146,7 @@ impl Simulation {
                 self.trace.push(line);
             }
             self.happen(happening).await?;
+            self.passes_on().await?;
             if !self.is_calm && self.now_ms >= CHAOS_MS {
                 self.calm().await?;
             }
@@ -153,6 +160,15 @@ impl Simulation {
             })?;
         }
         Err(Violation("nothing happens any more".to_owned()))
+    }
+
+    /// Whoever waited for what just happened hears of it, unless the gateway dies first.
+    async fn passes_on(&mut self) -> Checked {
+        if self.pool.is_up() && self.dies_now().await? {
+            self.crash();
+        }
+        self.hands_out();
+        Ok(())
     }
 
     fn begin(&mut self) {
@@ -204,7 +220,7 @@ impl Simulation {
             self.ledger.expired(now_ms, expired)?;
             self.tally.ran_out += expired.requeued + expired.dead_lettered;
         }
-        if self.dies_now() {
+        if self.dies_now().await? {
             self.crash();
             return Ok(());
         }

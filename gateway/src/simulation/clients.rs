@@ -119,7 +119,7 @@ impl Simulation {
             ensure(answer.status.is_success(), || {
                 format!("an upload was refused: {}", answer.text())
             })?;
-            if self.dies_now() {
+            if self.dies_now().await? {
                 self.crash();
                 self.submits_again(order);
                 return Ok(());
@@ -143,7 +143,7 @@ impl Simulation {
         if let Some(image) = image {
             self.forget(&image);
         }
-        let dies = self.dies_now();
+        let dies = self.dies_now().await?;
         if dies {
             self.crash();
         }
@@ -222,7 +222,7 @@ impl Simulation {
         })?;
         self.ledger.cancelled(task, is_cancelled)?;
         self.tally.cancelled += u64::from(is_cancelled);
-        if self.dies_now() {
+        if self.dies_now().await? {
             self.crash();
         } else if is_cancelled && !self.is_lost() {
             self.keeps(answer.json())?;

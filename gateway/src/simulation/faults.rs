@@ -116,7 +116,7 @@ impl Simulation {
         ensure(answer.status.is_success(), || answer.text())?;
         self.ledger.set_draining(&id, draining);
         self.tally.drained += u64::from(draining);
-        if self.dies_now() {
+        if self.dies_now().await? {
             self.crash();
         }
         Ok(())
@@ -136,7 +136,7 @@ impl Simulation {
         self.tally.removed += 1;
         let later = self.dice.between(1_000..=15_000);
         self.after(later, Happening::Enrols(worker));
-        if self.dies_now() {
+        if self.dies_now().await? {
             self.crash();
         }
         Ok(())
@@ -164,7 +164,7 @@ impl Simulation {
             self.workers[worker].secret.copy_from_slice(&secret);
         }
         self.ledger.enrolled(&id);
-        if self.dies_now() {
+        if self.dies_now().await? {
             self.crash();
         }
         Ok(())
@@ -194,7 +194,7 @@ impl Simulation {
         let answer = self.pool.call(None, Method::POST, &path, None).await;
         self.ledger.redriven(task.id, answer.status.is_success())?;
         self.tally.redriven += 1;
-        if self.dies_now() {
+        if self.dies_now().await? {
             self.crash();
         }
         Ok(())
@@ -204,13 +204,14 @@ impl Simulation {
 /// The gateway.
 impl Simulation {
     /// Whether its write of a drawn number is done: nobody hears of it.
-    pub(super) fn dies_now(&mut self) -> bool {
+    pub(super) async fn dies_now(&mut self) -> Checked<bool> {
+        self.settles().await?;
         let writes = self.pool.writes();
         let due = self.crashes_due.first().is_some_and(|at| writes >= *at);
         if due {
             self.crashes_due.retain(|at| *at > writes);
         }
-        due
+        Ok(due)
     }
 
     /// SIGKILL.
@@ -231,6 +232,7 @@ impl Simulation {
             return;
         }
         self.parked.clear();
+        self.granted.clear();
         self.broken.clear();
         for (connection, _) in std::mem::take(&mut self.served) {
             self.tell(connection, super::network::What::Disconnected);

@@ -11,12 +11,10 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, Request};
 use protocol::lease::{
-    Ack, AckOutcome, AckRequest, AckResponse, LeaseRef, LeaseRequest, LeaseResponse, NackRequest,
-    NackResponse, OperationId,
+    Ack, AckOutcome, AckRequest, AckResponse, LeaseRef, NackRequest, NackResponse,
 };
-use protocol::limits::{LONG_POLL_MS_MAX, WORKER_BODY_BYTES_MAX};
+use protocol::limits::WORKER_BODY_BYTES_MAX;
 use protocol::receipt::{Leaf, ReceiptKey};
-use protocol::requirements::WorkerTraits;
 use protocol::{SessionId, wire};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,7 +25,7 @@ use super::ledger::{Checked, ensure};
 use super::network::{Post, What, failure};
 use super::plan::Sabotage;
 use super::pool::{Answer, Forge, exchange};
-use super::worker::{Connection, Letter, Shown, read_leases};
+use super::worker::{Connection, Letter, Shown};
 use crate::admission::Attested;
 use crate::receipts::AttestedKey;
 use crate::session::{Action, Event as LifeEvent, Schedule, SessionLife};
@@ -36,26 +34,10 @@ use crate::worker::{Command, LiveSession, session_router};
 
 /// A connection that was admitted.
 pub(super) struct Served {
-    session: Arc<LiveSession>,
+    pub(super) session: Arc<LiveSession>,
     life: SessionLife,
     commands: mpsc::Receiver<Box<Command>>,
     router: Router,
-}
-
-/// A request for tasks that waits for some.
-pub(super) struct Parked {
-    post: Post,
-    until_ms: u64,
-}
-
-/// What this simulation's workers compute.
-fn operations() -> Vec<OperationId> {
-    ["sha256_batch", "transpose"]
-        .map(|name| OperationId {
-            name: name.to_owned(),
-            version: 1,
-        })
-        .to_vec()
 }
 
 impl Simulation {
@@ -73,7 +55,7 @@ impl Simulation {
             // The connection is gone, and so is what comes over it.
             _ => None,
         };
-        if self.dies_now() {
+        if self.dies_now().await? {
             self.crash();
             return Ok(());
         }
@@ -180,7 +162,7 @@ impl Simulation {
 
     async fn serves(&mut self, post: &Post) -> Checked<Option<Event>> {
         match &post.letter {
-            Letter::Lease { .. } => self.leases(post, true).await,
+            Letter::Lease { .. } => self.leases(post).await,
             Letter::Ack(request) => self.acks(post, request).await,
             Letter::Nack(nacks) => {
                 let message = NackRequest {
@@ -230,67 +212,6 @@ impl Simulation {
             }
             Letter::Connect(_) => Ok(None),
         }
-    }
-
-    async fn leases(&mut self, post: &Post, parks: bool) -> Checked<Option<Event>> {
-        let Letter::Lease { tasks_max } = post.letter else {
-            return Ok(None);
-        };
-        let message = LeaseRequest {
-            tasks_max,
-            // The simulation itself waits: its time is not the runtime's.
-            wait_ms: 0,
-            operations: operations(),
-        };
-        let answer = self.posts(post, "/v1/lease", &message).await;
-        if !answer.status.is_success() {
-            return Ok(Some(Event::LeaseFailed));
-        }
-        let leases = cbor::<LeaseResponse>(&answer).leases;
-        let worker = self.workers[post.connection.worker].id.clone();
-        self.ledger.leased(&worker, &leases, self.clock.wall_ms())?;
-        self.tally.leases += u64::try_from(leases.len()).unwrap();
-        if leases.is_empty() && parks {
-            self.parked.push(Parked {
-                post: post.clone(),
-                until_ms: self.now_ms + u64::from(LONG_POLL_MS_MAX),
-            });
-            return Ok(None);
-        }
-        Ok(Some(read_leases(leases)))
-    }
-
-    /// Requests that wait for tasks look again.
-    pub(super) async fn look_again(&mut self) -> Checked {
-        let traits = WorkerTraits::default();
-        let work = self.pool.store().watch_work(&operations(), &traits);
-        let has_queued = work.has_queued();
-        for parked in std::mem::take(&mut self.parked) {
-            let is_over = self.now_ms >= parked.until_ms;
-            if !self.served.contains_key(&parked.post.connection) {
-                continue;
-            }
-            if !has_queued && !is_over {
-                self.parked.push(parked);
-                continue;
-            }
-            match self.leases(&parked.post, false).await? {
-                Some(Event::Leased { offers, refused })
-                    if offers.is_empty() && refused.is_empty() && !is_over =>
-                {
-                    self.parked.push(parked);
-                }
-                Some(event) => {
-                    if self.dies_now() {
-                        self.crash();
-                        return Ok(());
-                    }
-                    self.answer(&parked.post, event);
-                }
-                None => {}
-            }
-        }
-        Ok(())
     }
 
     async fn acks(&mut self, post: &Post, request: &AckRequest) -> Checked<Option<Event>> {
@@ -371,7 +292,12 @@ impl Simulation {
         Event::Fetched { lease, result }
     }
 
-    async fn posts<T: Serialize>(&mut self, post: &Post, path: &str, message: &T) -> Answer {
+    pub(super) async fn posts<T: Serialize>(
+        &mut self,
+        post: &Post,
+        path: &str,
+        message: &T,
+    ) -> Answer {
         let body = wire::encode(message).unwrap();
         let request = Request::builder()
             .method(Method::POST)
@@ -467,6 +393,7 @@ impl Simulation {
         let Some(served) = self.served.remove(&connection) else {
             return;
         };
+        self.leaves(connection);
         let gateway = self.pool.gateway();
         served.session.mark_stale();
         gateway.sessions.close(&served.session);
@@ -478,6 +405,6 @@ impl Simulation {
     }
 }
 
-fn cbor<T: DeserializeOwned>(answer: &Answer) -> T {
+pub(super) fn cbor<T: DeserializeOwned>(answer: &Answer) -> T {
     wire::decode(&answer.body, WORKER_BODY_BYTES_MAX).unwrap()
 }

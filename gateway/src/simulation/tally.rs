@@ -25,6 +25,7 @@ macro_rules! tally {
 tally!(
     submissions,
     leases,
+    leased_by_commit,
     accepted,
     already_accepted,
     superseded,

@@ -285,6 +285,12 @@ impl WorkWatch {
         left.is_some()
     }
 
+    /// Nobody has drawn or woken it.
+    #[cfg(test)]
+    pub(super) fn is_in_line(&self) -> bool {
+        self.board.lock().waiting.contains_key(&self.ticket)
+    }
+
     /// Whether tasks wait now that such a worker may have, though perhaps not this one.
     #[must_use]
     pub fn has_queued(&self) -> bool {

@@ -33,6 +33,18 @@ impl ParkedLease {
         Self { watch, answer }
     }
 
+    /// Whether it still waits: neither a commit nor its turn has come.
+    #[cfg(test)]
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.watch.is_in_line()
+    }
+
+    /// Whether tasks wait now that such a worker may have.
+    #[cfg(test)]
+    pub(crate) fn has_queued(&self) -> bool {
+        self.watch.has_queued()
+    }
+
     /// Ends once. Safe to cancel.
     pub async fn ended(&mut self) -> ParkEnd {
         tokio::select! {

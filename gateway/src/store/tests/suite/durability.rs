@@ -82,11 +82,11 @@ async fn submissions_beyond_the_budget_are_turned_away() {
         .into_iter()
         .partition(Result::is_ok);
     assert!(!refused.is_empty());
-    assert!(
-        refused
-            .iter()
-            .all(|outcome| matches!(outcome, Err(StoreError::Overloaded)))
-    );
+    let failed: Vec<_> = refused
+        .iter()
+        .filter(|outcome| !matches!(outcome, Err(StoreError::Overloaded)))
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}");
     let queued = pool.store.counts().await.unwrap().tasks.queued;
     assert_eq!(queued, u64::try_from(taken.len()).unwrap());
     assert_eq!(

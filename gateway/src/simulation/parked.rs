@@ -1,0 +1,169 @@
+//! Requests for tasks that wait for some: what `worker::leases` does with a connection, this does without one. Each parks its
+//! lease with the store, so that the commit that queues something leases it, and the gateway may die of that very commit.
+
+use std::sync::Arc;
+
+use agent::machine::Event;
+use protocol::lease::{Lease, LeaseRequest, LeaseResponse, OperationId};
+use protocol::limits::{LEASE_PAYLOAD_BYTES_MAX, LONG_POLL_MS_MAX};
+
+use super::Simulation;
+use super::ledger::Checked;
+use super::network::Post;
+use super::sessions::cbor;
+use super::worker::{Letter, read_leases};
+use crate::store::{LeaseError, LeaseQuery, ParkEnd, ParkedLease};
+
+/// A request that waits.
+pub(super) struct Parked {
+    post: Post,
+    until_ms: u64,
+    lease: ParkedLease,
+}
+
+/// What this simulation's workers compute.
+fn operations() -> Vec<OperationId> {
+    ["sha256_batch", "transpose"]
+        .map(|name| OperationId {
+            name: name.to_owned(),
+            version: 1,
+        })
+        .to_vec()
+}
+
+impl Simulation {
+    /// A request for tasks: it has some at once, or waits.
+    pub(super) async fn leases(&mut self, post: &Post) -> Checked<Option<Event>> {
+        match self.looks(post).await? {
+            Some(leases) if leases.is_empty() => {
+                let until_ms = self.now_ms + u64::from(LONG_POLL_MS_MAX);
+                self.parks(post.clone(), until_ms);
+                Ok(None)
+            }
+            leases => Ok(Some(read(leases))),
+        }
+    }
+
+    /// Takes what there is; `None`: it was refused.
+    async fn looks(&mut self, post: &Post) -> Checked<Option<Vec<Lease>>> {
+        let Letter::Lease { tasks_max } = post.letter else {
+            return Ok(None);
+        };
+        let message = LeaseRequest {
+            tasks_max,
+            // The simulation itself waits: its time is not the runtime's.
+            wait_ms: 0,
+            operations: operations(),
+        };
+        let answer = self.posts(post, "/v1/lease", &message).await;
+        if !answer.status.is_success() {
+            return Ok(None);
+        }
+        let leases = cbor::<LeaseResponse>(&answer).leases;
+        self.are_leased(post, &leases)?;
+        Ok(Some(leases))
+    }
+
+    fn are_leased(&mut self, post: &Post, leases: &[Lease]) -> Checked {
+        let worker = self.workers[post.connection.worker].id.clone();
+        self.tally.leases += u64::try_from(leases.len()).unwrap();
+        self.ledger.leased(&worker, leases, self.clock.wall_ms())
+    }
+
+    fn parks(&mut self, post: Post, until_ms: u64) {
+        let (Letter::Lease { tasks_max }, Some(served)) =
+            (&post.letter, self.served.get(&post.connection))
+        else {
+            return;
+        };
+        let (session, tasks_max) = (Arc::clone(&served.session), usize::from(*tasks_max));
+        let (gateway, clock) = (self.pool.gateway(), Arc::clone(&self.clock));
+        let watch = gateway.store.watch_work(&operations(), &session.traits());
+        // What the store keeps holds no part of the gateway: it would outlive a crash.
+        let lease_duration_ms = gateway.lease_duration_ms;
+        let lease = gateway.store.park(watch, move |operations| {
+            (!session.is_stale()).then(|| LeaseQuery {
+                worker: session.worker.clone(),
+                session: session.id,
+                operations: operations.to_vec(),
+                traits: session.traits(),
+                tasks_max,
+                payload_bytes_max: LEASE_PAYLOAD_BYTES_MAX,
+                lease_duration_ms,
+                now_ms: clock.wall_ms(),
+            })
+        });
+        self.parked.push(Parked {
+            post,
+            until_ms,
+            lease,
+        });
+    }
+
+    /// What commits have leased to those that wait, and what those find whose turn it is to look. Nobody hears of it yet.
+    pub(super) async fn settles(&mut self) -> Checked {
+        while let Some(at) = self
+            .parked
+            .iter()
+            .position(|parked| !parked.lease.is_in_line())
+        {
+            let mut parked = self.parked.remove(at);
+            let leases = match parked.lease.ended().await {
+                ParkEnd::Look(_its_turn) => self.looks(&parked.post).await?,
+                ParkEnd::Leased(Ok(leases)) => {
+                    self.are_leased(&parked.post, &leases)?;
+                    self.tally.leased_by_commit += u64::try_from(leases.len()).unwrap();
+                    Some(leases)
+                }
+                // To a draining worker the queue is empty.
+                ParkEnd::Leased(Err(LeaseError::Draining)) => Some(Vec::new()),
+                ParkEnd::Leased(Err(LeaseError::UnknownWorker)) => None,
+                ParkEnd::Leased(Err(LeaseError::Store(error))) => panic!("{error}"),
+            };
+            self.goes_on(parked.post, parked.until_ms, leases);
+        }
+        Ok(())
+    }
+
+    /// Requests whose time is over, and all of them while there is something that nobody took, look again.
+    pub(super) async fn look_again(&mut self) -> Checked {
+        self.settles().await?;
+        for parked in std::mem::take(&mut self.parked) {
+            if self.now_ms < parked.until_ms && !parked.lease.has_queued() {
+                self.parked.push(parked);
+                continue;
+            }
+            // Out of the line before it looks.
+            drop(parked.lease);
+            let leases = self.looks(&parked.post).await?;
+            self.goes_on(parked.post, parked.until_ms, leases);
+        }
+        Ok(())
+    }
+
+    /// Waits on where there is nothing and time left.
+    fn goes_on(&mut self, post: Post, until_ms: u64, leases: Option<Vec<Lease>>) {
+        if leases.as_ref().is_some_and(Vec::is_empty) && self.now_ms < until_ms {
+            self.parks(post, until_ms);
+        } else {
+            self.granted.push((post, read(leases)));
+        }
+    }
+
+    /// Those that waited hear of what they have got.
+    pub(super) fn hands_out(&mut self) {
+        for (post, event) in std::mem::take(&mut self.granted) {
+            self.answer(&post, event);
+        }
+    }
+
+    /// The connection is gone, and what waits on it does no more.
+    pub(super) fn leaves(&mut self, connection: super::worker::Connection) {
+        self.parked
+            .retain(|parked| parked.post.connection != connection);
+    }
+}
+
+fn read(leases: Option<Vec<Lease>>) -> Event {
+    leases.map_or(Event::LeaseFailed, read_leases)
+}
