@@ -6,11 +6,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use protocol::requirements::WorkerTraits;
 use protocol::task::{InputDescriptor, TaskState};
 use protocol::{Sha256Digest, TaskId};
 
 use super::harness::{NOW_MS, Pool, task, user};
-use crate::store::{InputBytes, OpenError, Store, TaskScope};
+use crate::store::database::{Overload, Weight, WriteScope};
+use crate::store::{
+    InputBytes, LeaseError, OpenError, ParkEnd, Store, StoreError, TaskScope, queue,
+};
 
 #[tokio::test]
 async fn one_gateway_at_a_time_and_a_command_beside_it() {
@@ -29,6 +33,56 @@ async fn one_gateway_at_a_time_and_a_command_beside_it() {
         .await
         .unwrap();
     assert_eq!(pool.state(task).await, TaskState::Cancelled);
+}
+
+/// A reference that nothing holds is found at the commit, when the worker that waits has been given the task.
+#[tokio::test]
+async fn a_worker_whose_commit_fails_has_nothing_and_nothing_is_leased() {
+    let pool = Pool::new().await;
+    let worker = pool.worker("worker-1").await;
+    let park = || {
+        let query = worker.query(1, NOW_MS);
+        let traits = WorkerTraits::default();
+        let watch = pool.store.watch_work(&query.operations, &traits);
+        pool.store.park(watch, move |_| Some(query.clone()))
+    };
+    let (mut drawn, task) = (
+        park(),
+        task(
+            TaskId::from_parts(NOW_MS, 1),
+            vec![InputBytes::Inline(b"a"[..].into())],
+        ),
+    );
+    let (id, again) = (task.id, task.clone());
+    let dangling = move |scope: &mut WriteScope<'_>| {
+        let submitted = queue::submit(scope, std::slice::from_ref(&task), 1)?;
+        let connection = scope.connection;
+        connection.execute("PRAGMA defer_foreign_keys = ON", &[])?;
+        let sql = "INSERT INTO task_faults (task, message) VALUES (777, 'no such task')";
+        connection.execute(sql, &[])?;
+        Ok(submitted)
+    };
+    let written = pool
+        .store
+        .database
+        .write(Weight::ROW, Overload::Wait, dangling)
+        .await;
+    assert!(
+        matches!(written, Err(StoreError::Database(_))),
+        "{written:?}"
+    );
+    let ended = drawn.ended().await;
+    let failed = ParkEnd::Leased(Err(LeaseError::Store(written.unwrap_err())));
+    assert_eq!(format!("{ended:?}"), format!("{failed:?}"));
+    let seen = pool.store.tasks(TaskScope::All, vec![id]).await.unwrap();
+    assert_eq!(seen, [None]);
+    // Nothing of the failed commit is left that would keep the next one from the worker.
+    let mut parked = park();
+    pool.store.submit(vec![again]).await.unwrap();
+    let ParkEnd::Leased(Ok(leases)) = parked.ended().await else {
+        panic!("not served");
+    };
+    assert_eq!((leases[0].task, leases[0].fencing_token.0), (id, 1));
 }
 
 #[tokio::test]
