@@ -10,6 +10,7 @@
 //! | [`readers`] | connections that read, on blocking threads |
 //! | [`sqlite`], [`postgres`] | what each database does its own way |
 
+mod bulk;
 mod connection;
 mod operation;
 mod postgres;
@@ -24,6 +25,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(super) use bulk::{Change, Insert};
 pub(super) use connection::{Connection, Many};
 pub(super) use operation::{Answer, Operation, Overload, Weight, pending};
 pub use postgres::{AddressError, Server};

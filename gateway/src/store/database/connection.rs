@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::super::StoreError;
 use super::super::notice::Notice;
+use super::bulk::{Change, Insert};
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
 use super::value::{Column, Row, Value};
@@ -15,8 +16,8 @@ pub(in super::super) enum Connection {
     Postgres(Postgres),
 }
 
-/// A statement that runs for each of many rows of arguments. SQLite runs it once for each, which costs it next to nothing;
-/// PostgreSQL would wait for an answer each time, so it is given all of them at once.
+/// A statement that runs for each of many rows of arguments. SQLite runs it once for each; PostgreSQL would wait for an answer
+/// each time, so it is given all of them at once.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Many {
     pub(in super::super) each: &'static str,
@@ -112,6 +113,34 @@ impl Connection {
             (_, []) => Ok(()),
             (Self::Sqlite(sqlite), rows) => sqlite.execute_many(statement.each, rows),
             (Self::Postgres(postgres), rows) => postgres.execute_many(statement.all, rows),
+        }
+    }
+
+    pub(in super::super) fn insert_many<const N: usize>(
+        &self,
+        insert: &Insert,
+        rows: &[[Value<'_>; N]],
+    ) -> Result<(), StoreError> {
+        match (self, rows) {
+            (_, []) => Ok(()),
+            (Self::Sqlite(sqlite), rows) => sqlite.insert_many(insert.texts(), rows),
+            (Self::Postgres(postgres), rows) => postgres.execute_many(&insert.texts().all, rows),
+        }
+    }
+
+    /// Changes the rows with these keys.
+    pub(in super::super) fn change_many(
+        &self,
+        change: &Change,
+        values: &[Value<'_>],
+        keys: &[i64],
+    ) -> Result<(), StoreError> {
+        match (self, keys) {
+            (_, []) => Ok(()),
+            (Self::Sqlite(sqlite), keys) => sqlite.change_many(change.texts(), values, keys),
+            (Self::Postgres(postgres), keys) => {
+                postgres.change_many(&change.texts().all, values, keys)
+            }
         }
     }
 

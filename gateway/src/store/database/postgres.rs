@@ -104,6 +104,22 @@ impl Postgres {
         Ok(())
     }
 
+    pub(super) fn change_many(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+        keys: &[i64],
+    ) -> Result<(), StoreError> {
+        let statement = self.statement(sql)?;
+        let mut arguments = arguments(values);
+        arguments.push(&keys);
+        let changed = self
+            .runtime
+            .block_on(self.client.execute(&statement, &arguments))?;
+        self.changed(changed);
+        Ok(())
+    }
+
     pub(super) fn query_many<T, const N: usize>(
         &self,
         sql: &str,

@@ -10,6 +10,7 @@ use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use super::super::StoreError;
+use super::bulk::{SOME, Texts};
 use super::value::{Row, Value};
 
 pub(in super::super) use open::Sharing;
@@ -53,6 +54,42 @@ impl Sqlite {
         let mut statement = self.connection.prepare_cached(sql)?;
         for values in rows {
             statement.execute(rusqlite::params_from_iter(values))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn insert_many<const N: usize>(
+        &self,
+        texts: &Texts,
+        rows: &[[Value<'_>; N]],
+    ) -> Result<(), StoreError> {
+        let (some, single) = rows.as_chunks::<SOME>();
+        if !some.is_empty() {
+            let mut statement = self.connection.prepare_cached(&texts.some)?;
+            for rows in some {
+                statement.execute(rusqlite::params_from_iter(rows.iter().flatten()))?;
+            }
+        }
+        self.execute_many(&texts.one, single)
+    }
+
+    pub(super) fn change_many(
+        &self,
+        texts: &Texts,
+        values: &[Value<'_>],
+        keys: &[i64],
+    ) -> Result<(), StoreError> {
+        let (some, single) = keys.as_chunks::<SOME>();
+        let some = some.iter().map(|keys| (&texts.some, keys.as_slice()));
+        let single = single
+            .iter()
+            .map(|key| (&texts.one, std::slice::from_ref(key)));
+        for (text, keys) in some.chain(single) {
+            let keys = keys.iter().map(|key| Value::Integer(*key));
+            let mut statement = self.connection.prepare_cached(text)?;
+            statement.execute(rusqlite::params_from_iter(
+                values.iter().copied().chain(keys),
+            ))?;
         }
         Ok(())
     }

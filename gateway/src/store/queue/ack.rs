@@ -7,7 +7,9 @@ use protocol::lease::{AckOutcome, LeaseRef, OperationId, Output};
 use protocol::task::TaskState;
 use protocol::{FencingToken, Sha256Digest, WorkerId};
 
-use super::super::database::{Connection, Many, Row, TaskRow, Value, WriteScope, values};
+use super::super::database::{
+    Change, Connection, Insert, Many, Row, TaskRow, Value, WriteScope, values,
+};
 use super::super::{StoreError, attestations, workers};
 use super::{inputs, task_row};
 use crate::receipts::{LeasedTask, VerifiedAck, VerifiedBatch};
@@ -25,18 +27,23 @@ pub(super) const STANDING: Many = Many {
 pub(super) const INSERT_BATCH: &str =
     "INSERT INTO receipt_batches (attestation, statement, receipt_key, leaf_hashes, accepted_ms)
      VALUES (?1, ?2, ?3, ?4, ?5)";
-pub(super) const INSERT_OUTPUT: Many = Many {
-    each: "INSERT INTO task_outputs (task, sha256, bytes, batch, position, leaf, data)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    all: "INSERT INTO task_outputs (task, sha256, bytes, batch, position, leaf, data)
-          SELECT * FROM unnest(?1::bigint[], ?2::bytea[], ?3::bigint[], ?4::bigint[], ?5::bigint[], ?6::bytea[],
-              ?7::bytea[])",
-};
-pub(super) const SUCCEED: Many = Many {
-    each: "UPDATE tasks SET state = 'succeeded', finished_ms = ?2, lease_expires_ms = NULL WHERE number = ?1",
-    all: "UPDATE tasks SET state = 'succeeded', finished_ms = at_ms, lease_expires_ms = NULL
-          FROM unnest(?1::bigint[], ?2::bigint[]) AS given (task, at_ms) WHERE number = task",
-};
+pub(super) static INSERT_OUTPUT: Insert = Insert::new(
+    "task_outputs",
+    &[
+        ("task", "bigint"),
+        ("sha256", "bytea"),
+        ("bytes", "bigint"),
+        ("batch", "bigint"),
+        ("position", "bigint"),
+        ("leaf", "bytea"),
+        ("data", "bytea"),
+    ],
+    &[],
+);
+pub(super) static SUCCEED: Change = Change::new(
+    "UPDATE tasks SET state = 'succeeded', finished_ms = ?1, lease_expires_ms = NULL WHERE number",
+    1,
+);
 
 /// Records each output that takes effect, with its receipt, and says what became of the others.
 pub(in super::super) fn ack(
@@ -208,11 +215,10 @@ impl<'b> Recording<'b> {
         let outputs: Vec<_> = in_order()
             .filter_map(|number| Some(output(number, self.outputs.get(&number)?)))
             .collect();
-        self.connection.execute_many(&INSERT_OUTPUT, &outputs)?;
-        let succeeded: Vec<_> = in_order()
-            .map(|number| values![number, self.now_ms])
-            .collect();
-        self.connection.execute_many(&SUCCEED, &succeeded)?;
+        self.connection.insert_many(&INSERT_OUTPUT, &outputs)?;
+        let succeeded: Vec<_> = in_order().collect();
+        self.connection
+            .change_many(&SUCCEED, &values![self.now_ms], &succeeded)?;
         if !self.accepted.is_empty() {
             self.connection.execute(
                 "UPDATE workers SET tasks_succeeded = tasks_succeeded + ?2 WHERE id = ?1",

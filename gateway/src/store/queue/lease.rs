@@ -7,21 +7,18 @@ use protocol::task::TaskState;
 use protocol::{FencingToken, WorkerId};
 use serde_bytes::ByteBuf;
 
-use super::super::database::{Connection, Many, Row, WriteScope, values};
+use super::super::database::{Change, Connection, Many, Row, WriteScope, values};
 use super::super::{LeaseError, LeaseInputError, LeaseQuery, Payload, RenewQuery, StoreError};
 use super::inputs::{self, InputRecord};
 use super::pick::{Queued, pick};
 
-pub(super) const GRANT: Many = Many {
-    each: "UPDATE tasks SET state = 'running', worker = ?2, session = ?3, leased_ms = ?4, lease_expires_ms = ?5,
-               attempts = ?6, fencing_token = ?7
-           WHERE number = ?1",
-    all: "UPDATE tasks SET state = 'running', worker = by_worker, session = in_session, leased_ms = at_ms,
-              lease_expires_ms = until_ms, attempts = attempt, fencing_token = token
-          FROM unnest(?1::bigint[], ?2::text[], ?3::bytea[], ?4::bigint[], ?5::bigint[], ?6::bigint[], ?7::bigint[])
-              AS given (task, by_worker, in_session, at_ms, until_ms, attempt, token)
-          WHERE number = task",
-};
+/// What [`Queued::attempt`] and [`Queued::fencing_token`] say.
+pub(super) static GRANT: Change = Change::new(
+    "UPDATE tasks SET state = 'running', worker = ?1, session = ?2, leased_ms = ?3, lease_expires_ms = ?4,
+         attempts = attempts + 1, fencing_token = fencing_token + 1
+     WHERE number",
+    4,
+);
 const PAYLOAD: Many = Many {
     each: "SELECT inputs, body, data FROM task_payloads WHERE task = ?1",
     all: "SELECT position, inputs, body, data FROM unnest(?1::bigint[]) WITH ORDINALITY AS given (of_task, position)
@@ -78,21 +75,9 @@ fn grant(
     picked: &[Queued],
 ) -> Result<(), StoreError> {
     let expires_ms = query.now_ms.saturating_add(query.lease_duration_ms);
-    let rows: Vec<_> = picked
-        .iter()
-        .map(|queued| {
-            values![
-                queued.row.number,
-                &query.worker,
-                query.session,
-                query.now_ms,
-                expires_ms,
-                queued.attempt(),
-                queued.fencing_token()
-            ]
-        })
-        .collect();
-    scope.connection.execute_many(&GRANT, &rows)?;
+    let granted = values![&query.worker, query.session, query.now_ms, expires_ms];
+    let numbers: Vec<_> = picked.iter().map(|queued| queued.row.number).collect();
+    scope.connection.change_many(&GRANT, &granted, &numbers)?;
     for queued in picked {
         scope.moved(queued.row, Some(TaskState::Queued), TaskState::Running);
     }

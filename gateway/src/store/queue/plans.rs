@@ -30,17 +30,18 @@ fn explained(how: &str, statement: &str, column: &str) -> Vec<String> {
 #[test]
 fn what_runs_for_every_task_makes_no_table_of_its_own() {
     for statement in [
-        INSERT_TASK.each,
-        INSERT_PAYLOAD.each,
+        &INSERT_TASK.texts().one,
+        &INSERT_TASK.texts().some,
+        &INSERT_PAYLOAD.texts().some,
         OUTER_DEMANDS.each,
         WAITING.each,
         TASKS.each,
         KEEP_TURN.each,
-        GRANT.each,
+        &GRANT.texts().one,
         STANDING.each,
         INSERT_BATCH,
-        INSERT_OUTPUT.each,
-        SUCCEED.each,
+        &INSERT_OUTPUT.texts().some,
+        &SUCCEED.texts().one,
         END_LEASE.each,
     ] {
         let steps = explained("EXPLAIN", statement, "opcode");

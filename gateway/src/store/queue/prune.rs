@@ -2,34 +2,19 @@
 
 use protocol::task::TaskState;
 
-use super::super::database::{Many, WriteScope, values};
+use super::super::database::{Change, WriteScope, values};
 use super::super::{Pruned, StoreError};
 
 /// Tasks in one pass, some 10 ms of the writer's time: others wait meanwhile.
 const PRUNE_TASKS_MAX: usize = 500;
 
 /// A task with all that belongs to it, by its number.
-const PARTS: [Many; 5] = [
-    Many {
-        each: "DELETE FROM task_outputs WHERE task = ?1",
-        all: "DELETE FROM task_outputs USING unnest(?1::bigint[]) AS given (gone) WHERE task = gone",
-    },
-    Many {
-        each: "DELETE FROM task_faults WHERE task = ?1",
-        all: "DELETE FROM task_faults USING unnest(?1::bigint[]) AS given (gone) WHERE task = gone",
-    },
-    Many {
-        each: "DELETE FROM task_blobs WHERE task = ?1",
-        all: "DELETE FROM task_blobs USING unnest(?1::bigint[]) AS given (gone) WHERE task = gone",
-    },
-    Many {
-        each: "DELETE FROM task_payloads WHERE task = ?1",
-        all: "DELETE FROM task_payloads USING unnest(?1::bigint[]) AS given (gone) WHERE task = gone",
-    },
-    Many {
-        each: "DELETE FROM tasks WHERE number = ?1",
-        all: "DELETE FROM tasks USING unnest(?1::bigint[]) AS given (gone) WHERE number = gone",
-    },
+static PARTS: [Change; 5] = [
+    Change::new("DELETE FROM task_outputs WHERE task", 0),
+    Change::new("DELETE FROM task_faults WHERE task", 0),
+    Change::new("DELETE FROM task_blobs WHERE task", 0),
+    Change::new("DELETE FROM task_payloads WHERE task", 0),
+    Change::new("DELETE FROM tasks WHERE number", 0),
 ];
 
 pub(super) const OLD: &str =
@@ -44,9 +29,9 @@ pub(in super::super) fn prune(
     let old: Vec<(i64, TaskState)> = scope
         .connection
         .query(OLD, &bounds, |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let numbers: Vec<_> = old.iter().map(|(number, _)| values![*number]).collect();
+    let numbers: Vec<_> = old.iter().map(|(number, _)| *number).collect();
     for part in &PARTS {
-        scope.connection.execute_many(part, &numbers)?;
+        scope.connection.change_many(part, &[], &numbers)?;
     }
     for (_, state) in &old {
         scope.forgotten(*state);

@@ -7,33 +7,46 @@ use protocol::requirements::Requirements;
 use protocol::task::TaskState;
 use protocol::{IdempotencyKey, Sha256Digest, TaskId, UserName};
 
-use super::super::database::{Connection, Many, TaskRow, Value, WriteScope, values};
+use super::super::database::{Connection, Insert, Many, TaskRow, Value, WriteScope, values};
 use super::super::submission::StoredInput;
 use super::super::{NewTask, StoreError, SubmitError, Submitted};
 use super::{inputs, rank};
 
-pub(super) const INSERT_TASK: Many = Many {
-    each: "INSERT INTO tasks (number, id, user_name, flow, state, priority, rank, submitted_ms, deadline_ms, attempts,
-               max_attempts, fencing_token, payload_bytes, idempotency_key)
-           VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?6, ?7, ?8, 0, ?9, 0, ?10, ?11)",
-    all: "INSERT INTO tasks (number, id, user_name, flow, state, priority, rank, submitted_ms, deadline_ms, attempts,
-              max_attempts, fencing_token, payload_bytes, idempotency_key)
-          SELECT number, id, user_name, flow, 'queued', priority, rank, submitted_ms, deadline_ms, 0,
-              max_attempts, 0, payload_bytes, idempotency_key
-          FROM unnest(?1::bigint[], ?2::bytea[], ?3::text[], ?4::bigint[], ?5::bigint[], ?6::bigint[], ?7::bigint[],
-              ?8::bigint[], ?9::bigint[], ?10::bigint[], ?11::text[])
-              AS given (number, id, user_name, flow, priority, rank, submitted_ms, deadline_ms, max_attempts,
-              payload_bytes, idempotency_key)",
-};
-pub(super) const INSERT_PAYLOAD: Many = Many {
-    each: "INSERT INTO task_payloads (task, digest, output_bytes, inputs, body, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    all: "INSERT INTO task_payloads (task, digest, output_bytes, inputs, body, data)
-          SELECT * FROM unnest(?1::bigint[], ?2::bytea[], ?3::bigint[], ?4::bytea[], ?5::bytea[], ?6::bytea[])",
-};
-const INSERT_BLOB: Many = Many {
-    each: "INSERT INTO task_blobs (task, sha256) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-    all: "INSERT INTO task_blobs (task, sha256) SELECT * FROM unnest(?1::bigint[], ?2::bytea[]) ON CONFLICT DO NOTHING",
-};
+pub(super) static INSERT_TASK: Insert = Insert::new(
+    "tasks",
+    &[
+        ("number", "bigint"),
+        ("id", "bytea"),
+        ("user_name", "text"),
+        ("flow", "bigint"),
+        ("priority", "bigint"),
+        ("rank", "bigint"),
+        ("submitted_ms", "bigint"),
+        ("deadline_ms", "bigint"),
+        ("max_attempts", "bigint"),
+        ("payload_bytes", "bigint"),
+        ("idempotency_key", "text"),
+    ],
+    &[
+        ("state", "'queued'"),
+        ("attempts", "0"),
+        ("fencing_token", "0"),
+    ],
+);
+pub(super) static INSERT_PAYLOAD: Insert = Insert::new(
+    "task_payloads",
+    &[
+        ("task", "bigint"),
+        ("digest", "bytea"),
+        ("output_bytes", "bigint"),
+        ("inputs", "bytea"),
+        ("body", "bytea"),
+        ("data", "bytea"),
+    ],
+    &[],
+);
+static INSERT_BLOB: Insert =
+    Insert::unless_there("task_blobs", &[("task", "bigint"), ("sha256", "bytea")]);
 const BY_KEY: Many = Many {
     each: "SELECT id, digest FROM tasks JOIN task_payloads ON task = number
            WHERE user_name = ?1 AND idempotency_key = ?2",
@@ -311,7 +324,7 @@ fn insert(scope: &mut WriteScope<'_>, tasks: &[(&NewTask, i64)]) -> Result<(), S
     let rows: Vec<_> = numbered()
         .map(|(number, (task, flow))| row(number, task, *flow))
         .collect();
-    scope.connection.execute_many(&INSERT_TASK, &rows)?;
+    scope.connection.insert_many(&INSERT_TASK, &rows)?;
     let inputs: Vec<_> = tasks
         .iter()
         .map(|(task, _)| inputs::write(&task.specification.inputs))
@@ -330,7 +343,7 @@ fn insert(scope: &mut WriteScope<'_>, tasks: &[(&NewTask, i64)]) -> Result<(), S
             ]
         })
         .collect();
-    scope.connection.execute_many(&INSERT_PAYLOAD, &payloads)?;
+    scope.connection.insert_many(&INSERT_PAYLOAD, &payloads)?;
     let blobs: Vec<_> = numbered()
         .flat_map(|(number, (task, _))| {
             let inputs = task.specification.inputs.iter();
@@ -338,7 +351,7 @@ fn insert(scope: &mut WriteScope<'_>, tasks: &[(&NewTask, i64)]) -> Result<(), S
             blobs.map(move |input| values![number, &input.descriptor.sha256])
         })
         .collect();
-    scope.connection.execute_many(&INSERT_BLOB, &blobs)?;
+    scope.connection.insert_many(&INSERT_BLOB, &blobs)?;
     for (number, (task, flow)) in numbered() {
         let row = TaskRow {
             number,
