@@ -6,6 +6,7 @@ use std::borrow::Cow;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_blob_sums.sql"),
+    include_str!("migrations/0003_flows_end.sql"),
 ];
 
 /// What the two databases call the same thing.

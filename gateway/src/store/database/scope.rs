@@ -31,6 +31,8 @@ pub(in super::super) struct Changes {
     /// Of each flow.
     pub(super) queued: BTreeMap<i64, i64>,
     pub(super) moved: Vec<(TaskId, TaskState)>,
+    /// Flows that are no more; another may get the number of one.
+    pub(super) ended_flows: Vec<i64>,
     /// For the gateway that holds the session, if it is another one.
     pub(super) orders: Vec<Order>,
 }
@@ -56,6 +58,12 @@ const COUNT_QUEUED: Many = Many {
           FROM unnest(?1::bigint[], ?2::bigint[]) AS given (flow, step) WHERE number = flow",
 };
 
+const COUNT_TASKS: Many = Many {
+    each: "UPDATE flows SET tasks = tasks + ?2 WHERE number = ?1",
+    all: "UPDATE flows SET tasks = tasks + step
+          FROM unnest(?1::bigint[], ?2::bigint[]) AS given (flow, step) WHERE number = flow",
+};
+
 impl WriteScope<'_> {
     /// Every change of a task's state goes through here: the kept counts and the watchers depend on it.
     pub(in super::super) fn moved(
@@ -77,6 +85,32 @@ impl WriteScope<'_> {
     /// A finished task is no more.
     pub(in super::super) fn forgotten(&mut self, state: TaskState) {
         self.count(state, -1);
+    }
+
+    /// These flows lost so many tasks for good: one without any is no more.
+    pub(in super::super) fn shrunk(
+        &mut self,
+        flows: &BTreeMap<i64, i64>,
+    ) -> Result<(), StoreError> {
+        let steps: Vec<_> = flows
+            .iter()
+            .map(|(flow, lost)| values![*flow, lost.saturating_neg()])
+            .collect();
+        self.connection.execute_many(&COUNT_TASKS, &steps)?;
+        for flow in flows.keys() {
+            let sql = "DELETE FROM flows WHERE number = ?1 AND tasks = 0";
+            if self.connection.execute(sql, &values![*flow])? > 0 {
+                self.changes.ended_flows.push(*flow);
+            }
+        }
+        Ok(())
+    }
+
+    /// These flows got so many tasks more.
+    pub(in super::super) fn grown(&self, flows: &BTreeMap<i64, i64>) -> Result<(), StoreError> {
+        let steps = flows.iter().map(|(flow, more)| values![*flow, *more]);
+        let steps: Vec<_> = steps.collect();
+        self.connection.execute_many(&COUNT_TASKS, &steps)
     }
 
     /// A worker's session is to hear of this, wherever it is.

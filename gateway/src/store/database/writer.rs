@@ -281,6 +281,9 @@ impl WriterThread {
         mut changes: Vec<Changes>,
     ) -> Result<Vec<Changes>, StoreError> {
         let notices = Arc::clone(&self.notices);
+        for flow in changes.iter().flat_map(|changes| &changes.ended_flows) {
+            self.classes.remove(flow);
+        }
         let mut queued = self.queued(&changes);
         for _ in 0..SERVED_MAX {
             let left = queued.iter().find(|(_, left)| **left > 0);

@@ -1,5 +1,7 @@
 //! Forgetting what finished long ago.
 
+use std::collections::BTreeMap;
+
 use protocol::task::TaskState;
 
 use super::super::database::{Change, WriteScope, values};
@@ -18,7 +20,7 @@ static PARTS: [Change; 5] = [
 ];
 
 pub(super) const OLD: &str =
-    "SELECT number, state FROM tasks WHERE finished_ms < ?1 ORDER BY finished_ms LIMIT ?2";
+    "SELECT number, flow, state FROM tasks WHERE finished_ms < ?1 ORDER BY finished_ms LIMIT ?2";
 
 /// Forgets tasks that finished before then, with their outputs and receipts.
 pub(in super::super) fn prune(
@@ -26,16 +28,20 @@ pub(in super::super) fn prune(
     finished_before_ms: u64,
 ) -> Result<Pruned, StoreError> {
     let bounds = values![finished_before_ms, PRUNE_TASKS_MAX];
-    let old: Vec<(i64, TaskState)> = scope
-        .connection
-        .query(OLD, &bounds, |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let numbers: Vec<_> = old.iter().map(|(number, _)| *number).collect();
+    let old: Vec<(i64, i64, TaskState)> = scope.connection.query(OLD, &bounds, |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })?;
+    let numbers: Vec<_> = old.iter().map(|(number, _, _)| *number).collect();
     for part in &PARTS {
         scope.connection.change_many(part, &[], &numbers)?;
     }
-    for (_, state) in &old {
+    let mut flows: BTreeMap<i64, i64> = BTreeMap::new();
+    for (_, flow, state) in &old {
         scope.forgotten(*state);
+        let lost = flows.entry(*flow).or_default();
+        *lost = lost.saturating_add(1);
     }
+    scope.shrunk(&flows)?;
     let more = old.len() == PRUNE_TASKS_MAX
         || prune_batches(scope, finished_before_ms)? == PRUNE_TASKS_MAX;
     Ok(Pruned {

@@ -1,6 +1,6 @@
 //! Submission: durable once, whatever is sent again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use protocol::lease::OperationId;
 use protocol::requirements::Requirements;
@@ -352,7 +352,10 @@ fn insert(scope: &mut WriteScope<'_>, tasks: &[(&NewTask, i64)]) -> Result<(), S
         })
         .collect();
     scope.connection.insert_many(&INSERT_BLOB, &blobs)?;
+    let mut flows: BTreeMap<i64, i64> = BTreeMap::new();
     for (number, (task, flow)) in numbered() {
+        let more = flows.entry(*flow).or_default();
+        *more = more.saturating_add(1);
         let row = TaskRow {
             number,
             id: task.id,
@@ -360,7 +363,7 @@ fn insert(scope: &mut WriteScope<'_>, tasks: &[(&NewTask, i64)]) -> Result<(), S
         };
         scope.moved(row, None, TaskState::Queued);
     }
-    Ok(())
+    scope.grown(&flows)
 }
 
 fn row(number: i64, task: &NewTask, flow: i64) -> [Value<'_>; 11] {

@@ -152,7 +152,8 @@ async fn what_users_have_uploaded_before_is_summed_up() {
     recorded.unwrap();
     pool.store.close().await;
     let earlier = rusqlite::Connection::open(pool.place.file()).unwrap();
-    earlier.execute_batch("DROP TABLE blob_sums").unwrap();
+    let since = "DROP TABLE blob_sums; ALTER TABLE flows DROP COLUMN tasks;";
+    earlier.execute_batch(since).unwrap();
     earlier.pragma_update(None, "user_version", 1).unwrap();
     drop(earlier);
     let store = Store::open(&pool.place.file()).await.unwrap();

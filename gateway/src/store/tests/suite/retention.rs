@@ -1,12 +1,14 @@
 //! What finished long ago is forgotten, whole; everything else stays.
 
 use protocol::lease::FaultKind;
+use protocol::requirements::{Requirements, WorkerTraits};
 use protocol::task::{InputDescriptor, TaskState};
 use protocol::{Sha256Digest, TaskId};
 
-use super::harness::{NOW_MS, key, task, user};
+use super::harness::{NOW_MS, Pool, key, operation, task, user};
 use super::pool;
-use crate::store::{ClaimsBefore, InputBytes, LookupError, Pruned, TaskScope};
+use crate::store::database::Connection;
+use crate::store::{ClaimsBefore, InputBytes, LookupError, ParkEnd, Pruned, TaskScope};
 
 #[tokio::test]
 async fn a_task_is_forgotten_with_all_that_belongs_to_it() {
@@ -87,6 +89,60 @@ async fn a_pass_is_bounded_and_says_so() {
     let second = pool.store.prune(NOW_MS + 1).await.unwrap();
     assert_eq!((second.tasks, second.more), (100, false));
     assert_eq!(pool.store.counts().await.unwrap().tasks.succeeded, 0);
+}
+
+/// What users once demanded does not add up for ever.
+#[tokio::test]
+async fn a_flow_ends_with_its_last_task_and_may_begin_again() {
+    let mut pool = pool().await;
+    let worker = pool.worker("worker-1").await;
+    let flows = async |pool: &Pool| {
+        let count = |connection: &Connection| connection.get("SELECT count(*) FROM flows", &[]);
+        let count: i64 = pool.store.database.read(count).await.unwrap();
+        count
+    };
+    let demand = |gpu_memory_gib_min| Requirements {
+        gpu_memory_gib_min: Some(gpu_memory_gib_min),
+        ..Requirements::default()
+    };
+    let mut demanding = Vec::new();
+    for number in 1..=3 {
+        let mut task = pool.task();
+        task.requirements = demand(number);
+        demanding.push(pool.submit_task(task).await);
+    }
+    let (kept, done) = (pool.submit().await, pool.submit().await);
+    assert_eq!(flows(&pool).await, 4);
+    let scope = TaskScope::All;
+    let cancelled = pool.store.cancel(scope.clone(), demanding, NOW_MS);
+    cancelled.await.unwrap();
+    let leases = pool.lease(&worker, 1).await;
+    assert_eq!(leases[0].task, kept);
+    pool.ack(&worker, &leases).await;
+    assert_eq!(pool.store.prune(NOW_MS + 1).await.unwrap().tasks, 4);
+    assert_eq!(flows(&pool).await, 1);
+    // The number of an ended flow may be another's now; who waits is told of the right one.
+    let mut parked = pool.store.park(
+        pool.store
+            .watch_work(&[operation()], &WorkerTraits::default()),
+        {
+            let query = worker.query(1, NOW_MS);
+            move |_| Some(query.clone())
+        },
+    );
+    let mut task = pool.task();
+    task.requirements = demand(1);
+    pool.submit_task(task).await;
+    assert!(parked.is_in_line());
+    assert_eq!(pool.lease_one(&worker).await.task, done);
+    let mut other = pool.task();
+    other.user = user("bert");
+    let other = pool.submit_task(other).await;
+    let ParkEnd::Leased(Ok(leases)) = parked.ended().await else {
+        panic!("not served");
+    };
+    assert_eq!(leases[0].task, other);
+    assert_eq!(flows(&pool).await, 3);
 }
 
 /// Claims keep a blob, and tasks keep it longer.
