@@ -47,7 +47,9 @@ pub const UNREAD_BYTES_MAX: u64 = 1024 * 1024;
 pub const UNREAD_WAIT: Duration = Duration::from_secs(5);
 /// From a request's headers to those of its answer, uploads excepted; beyond the longest long poll.
 pub const API_REQUEST: Duration = Duration::from_mins(1);
-const _: () = assert!(API_WAIT.as_secs() < API_REQUEST.as_secs());
+/// What a request that waits leaves of that for its answer.
+pub const API_ANSWER: Duration = Duration::from_secs(5);
+const _: () = assert!(API_WAIT.as_secs() + API_ANSWER.as_secs() < API_REQUEST.as_secs());
 
 /// Texts of one request for embeddings, as OpenAI's API has it.
 pub const EMBEDDINGS_TEXTS_MAX: usize = 2_048;

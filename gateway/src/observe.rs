@@ -1,5 +1,7 @@
 //! Around every request: its id, its metrics, its line in the log, its time limit.
 
+use std::time::Duration;
+
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -7,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use protocol::problem::{Problem, ProblemCode};
 use tokio::time::Instant;
 
-use crate::limits::API_REQUEST;
+use crate::limits::{API_ANSWER, API_REQUEST};
 use crate::metrics::Metrics;
 use crate::problem::ApiProblem;
 use crate::unread;
@@ -26,7 +28,8 @@ pub(crate) async fn api_requests(
     let id = request_id(&request);
     let transfers = is_transfer(&request);
     let seen = Seen::of(&request);
-    let (request, unread) = unread::lend(request);
+    let (mut request, unread) = unread::lend(request);
+    request.extensions_mut().insert(Began(seen.began));
     let answer = next.run(request);
     let mut response = if transfers {
         // Bounded by its stalls, not by its length.
@@ -52,6 +55,18 @@ pub(crate) async fn worker_requests(
     let response = next.run(request).await;
     seen.note(&metrics, "worker", &response, "");
     response
+}
+
+/// When a request of the API began, body and all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Began(Instant);
+
+impl Began {
+    /// How long the request may wait yet and still be answered in time.
+    pub(crate) fn left(self) -> Duration {
+        let end = API_REQUEST.saturating_sub(API_ANSWER);
+        end.saturating_sub(self.0.elapsed())
+    }
 }
 
 struct Seen {

@@ -54,7 +54,8 @@ impl Gateway {
     }
 
     /// `POST /v1/tasks?wait_s=`: queues a task and answers when it has finished, or as it stands after the longest wait there
-    /// is. Repeated as [`Self::submit`].
+    /// is. Repeated as [`Self::submit`], each time with the whole wait; without a key, a broken connection leaves a task whose id
+    /// nobody knows.
     pub async fn submit_and_wait(&self, task: &SubmitTask) -> Result<TaskView, GatewayError> {
         let limit = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(LONG_POLL_S_MAX.into()));
         let call = Call::new(

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use protocol::TaskId;
@@ -26,6 +26,7 @@ use super::submission;
 use crate::computing;
 use crate::gateway::Gateway;
 use crate::limits::{PAGE_TASKS_DEFAULT, PAGE_TASKS_MAX};
+use crate::observe::Began;
 use crate::parts::{PathPart, QueryParts};
 use crate::problem::ApiProblem;
 use crate::store::{CancelOutcome, ListQuery, RedriveOutcome, TaskScope, TaskWatch};
@@ -34,6 +35,7 @@ use crate::store::{CancelOutcome, ListQuery, RedriveOutcome, TaskScope, TaskWatc
 ///
 /// It is on disk when the answer arrives. The same idempotency key with the same task answers the first one's, with 200.
 /// With `wait_s` the answer comes when the task has finished, or as it stands when the wait ends: one request for a short task.
+/// Give it an idempotency key: if the connection breaks meanwhile, the same request finds the task again.
 #[utoipa::path(
     post,
     path = "/v1/tasks",
@@ -52,6 +54,7 @@ use crate::store::{CancelOutcome, ListQuery, RedriveOutcome, TaskScope, TaskWatc
 pub(super) async fn submit(
     State(gateway): State<Arc<Gateway>>,
     client: Client,
+    Extension(began): Extension<Began>,
     QueryParts(wait): QueryParts<Wait>,
     JsonBody(task): JsonBody<SubmitTask>,
 ) -> Result<Response, ApiProblem> {
@@ -66,7 +69,7 @@ pub(super) async fn submit(
     let task = parsed.inspect_err(|_| gateway.metrics.submitted("refused", 1))?;
     let queued = submission::queued(&task);
     // From before it is queued, so that its end cannot be missed.
-    let watch = wait.map(|length| (gateway.store.watch_task(id), length));
+    let watch = wait.map(|length| (gateway.store.watch_task(id), length.min(began.left())));
     let outcomes = gateway
         .timed("submit", gateway.store.submit(vec![task]))
         .await?;
@@ -81,15 +84,17 @@ pub(super) async fn submit(
         "accepted"
     };
     gateway.metrics.submitted(outcome, 1);
-    let view = match (submitted.was_known, watch) {
-        (true, _) => seen(&gateway, client.own(), submitted.task, wait).await?,
-        (false, None) => queued,
-        (false, Some((watch, length))) => {
-            finished(&gateway, watch, length).await;
-            let view = view(&gateway, client.own(), id).await;
-            // It is queued, and nothing but this answer says under which name.
-            view.unwrap_or(queued)
-        }
+    let view = if submitted.was_known {
+        drop(watch);
+        let wait = wait.map(|length| length.min(began.left()));
+        seen(&gateway, client.own(), submitted.task, wait).await?
+    } else if let Some((watch, length)) = watch {
+        finished(&gateway, watch, length).await;
+        let view = view(&gateway, client.own(), id).await;
+        // Whatever went wrong is logged where it did. The task is queued, and only this answer says under which name.
+        view.unwrap_or(queued)
+    } else {
+        queued
     };
     Ok(created(&view, submitted.was_known))
 }

@@ -1,5 +1,6 @@
 //! Requests for tasks that wait for some: what `worker::leases` does with a connection, this does without one. Each parks its
-//! lease with the store, so that the commit that queues something leases it, and the gateway may die of that very commit.
+//! lease with the store, so that the commit that queues something leases it, and the gateway may die of that very commit. A session
+//! that becomes stale between such a commit and its answer is not part of it: here both are one moment.
 
 use std::sync::Arc;
 
@@ -143,7 +144,12 @@ impl Simulation {
 
     /// Waits on where there is nothing and time left.
     fn goes_on(&mut self, post: Post, until_ms: u64, leases: Option<Vec<Lease>>) {
-        if leases.as_ref().is_some_and(Vec::is_empty) && self.now_ms < until_ms {
+        let served = self.served.get(&post.connection);
+        let is_stale = served.is_none_or(|served| served.session.is_stale());
+        let is_empty = leases.as_ref().is_some_and(Vec::is_empty);
+        if is_empty && is_stale {
+            self.granted.push((post, Event::LeaseFailed));
+        } else if is_empty && self.now_ms < until_ms {
             self.parks(post, until_ms);
         } else {
             self.granted.push((post, read(leases)));

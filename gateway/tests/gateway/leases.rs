@@ -1,6 +1,6 @@
 //! The worker's protocol over the attested channel: lease, ack, nack, payloads, fencing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use protocol::Sha256Digest;
@@ -88,25 +88,36 @@ async fn a_submission_waits_for_its_task() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a test sees that a wait waits")]
 async fn a_submission_that_waits_too_long_says_how_the_task_stands() {
     let pool = Pool::start().await;
     let alice = pool.https(&pool.client("alice").await);
     let mut task = hash_task(b"abc");
     task["idempotency_key"] = json!("order-17");
+    let began = Instant::now();
     let first = alice.post("/v1/tasks?wait_s=1", &task).await;
+    assert!(began.elapsed() >= Duration::from_secs(1));
     assert_eq!(
         (first.status, &first.json()["state"]),
         (201, &json!("queued"))
-    );
-    let again = alice.post("/v1/tasks?wait_s=1", &task).await;
-    assert_eq!(
-        (again.status, &again.json()["id"]),
-        (200, &first.json()["id"])
     );
     let refused = alice.post("/v1/tasks?wait_s=31", &hash_task(b"def")).await;
     assert_eq!(refused.refuses(413, "limit-exceeded")["field"], "wait_s");
     let tasks = alice.get("/v1/tasks").await.json();
     assert_eq!(tasks["tasks"].as_array().unwrap().len(), 1, "{tasks}");
+
+    // The same again waits for the task of before.
+    let worker = admitted(&pool, "worker-1").await;
+    let leases = worker.lease(1, 0).await;
+    let (again, _) = tokio::join!(alice.post("/v1/tasks?wait_s=30", &task), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        worker.ack(&leases).await
+    });
+    assert_eq!(
+        (again.status, &again.json()["id"]),
+        (200, &first.json()["id"])
+    );
+    assert_eq!(again.json()["state"], "succeeded");
 }
 
 #[tokio::test]

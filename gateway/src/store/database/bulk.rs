@@ -102,7 +102,7 @@ impl Insert {
     }
 }
 
-/// One change of many rows, found by their keys.
+/// One change of many rows, found by their keys. For some at a time SQLite makes a table of the keys: cheap for so many.
 #[derive(Debug)]
 pub(in super::super) struct Change {
     /// As far as the name of the key, with which it ends. Its arguments are the same for every row.

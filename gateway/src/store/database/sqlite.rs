@@ -79,17 +79,23 @@ impl Sqlite {
         values: &[Value<'_>],
         keys: &[i64],
     ) -> Result<(), StoreError> {
-        let (some, single) = keys.as_chunks::<SOME>();
-        let some = some.iter().map(|keys| (&texts.some, keys.as_slice()));
-        let single = single
-            .iter()
-            .map(|key| (&texts.one, std::slice::from_ref(key)));
-        for (text, keys) in some.chain(single) {
+        let with = |keys: &[i64]| {
             let keys = keys.iter().map(|key| Value::Integer(*key));
-            let mut statement = self.connection.prepare_cached(text)?;
-            statement.execute(rusqlite::params_from_iter(
-                values.iter().copied().chain(keys),
-            ))?;
+            let all: Vec<_> = values.iter().copied().chain(keys).collect();
+            rusqlite::params_from_iter(all)
+        };
+        let (some, single) = keys.as_chunks::<SOME>();
+        if !some.is_empty() {
+            let mut statement = self.connection.prepare_cached(&texts.some)?;
+            for keys in some {
+                statement.execute(with(keys))?;
+            }
+        }
+        if !single.is_empty() {
+            let mut statement = self.connection.prepare_cached(&texts.one)?;
+            for key in single {
+                statement.execute(with(std::slice::from_ref(key)))?;
+            }
         }
         Ok(())
     }

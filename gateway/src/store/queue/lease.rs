@@ -19,7 +19,7 @@ pub(super) static GRANT: Change = Change::new(
      WHERE number",
     4,
 );
-const PAYLOAD: Many = Many {
+pub(super) const PAYLOAD: Many = Many {
     each: "SELECT inputs, body, data FROM task_payloads WHERE task = ?1",
     all: "SELECT position, inputs, body, data FROM unnest(?1::bigint[]) WITH ORDINALITY AS given (of_task, position)
           JOIN task_payloads ON task = of_task",

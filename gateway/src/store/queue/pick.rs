@@ -287,16 +287,23 @@ fn demands(
     let outer = connection.query_many(&OUTER_DEMANDS, &arguments, |row| {
         Ok((demand(row, 0)?, row.get::<Option<String>>(1)?))
     })?;
-    let mut demands = Vec::with_capacity(operations.len());
+    let (mut demands, mut differing) = (Vec::with_capacity(operations.len()), Vec::new());
     for (outer, arguments) in outer.into_iter().zip(arguments) {
         demands.push(match outer.into_iter().next() {
             Some((Some(least), greatest)) if Some(&least.text) == greatest.as_ref() => vec![least],
             Some((Some(_), _)) => {
-                let all = connection.query_many(&DEMANDS, &[arguments], |row| demand(row, 0))?;
-                all.into_iter().flatten().flatten().collect()
+                differing.push((demands.len(), arguments));
+                Vec::new()
             }
             Some((None, _)) | None => Vec::new(),
         });
+    }
+    let arguments: Vec<_> = differing.iter().map(|(_, arguments)| *arguments).collect();
+    let all = connection.query_many(&DEMANDS, &arguments, |row| demand(row, 0))?;
+    for ((position, _), all) in differing.into_iter().zip(all) {
+        if let Some(of_it) = demands.get_mut(position) {
+            of_it.extend(all.into_iter().flatten());
+        }
     }
     Ok(demands)
 }

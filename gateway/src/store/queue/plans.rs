@@ -5,10 +5,10 @@ use rusqlite::Connection;
 use super::super::database::sqlite_migrations;
 use super::END_LEASE;
 use super::ack::{INSERT_BATCH, INSERT_OUTPUT, STANDING, SUCCEED};
-use super::lease::GRANT;
+use super::lease::{GRANT, PAYLOAD};
 use super::pick::{CLOCK, DEMANDS, KEEP_TURN, OUTER_DEMANDS, TASKS, WAITING};
 use super::prune::OLD;
-use super::submit::{INSERT_PAYLOAD, INSERT_TASK};
+use super::submit::{INSERT_PAYLOAD, INSERT_TASK, USERS_QUEUED};
 
 fn plan(statement: &str) -> String {
     explained("EXPLAIN QUERY PLAN", statement, "detail").join("; ")
@@ -42,6 +42,8 @@ fn what_runs_for_every_task_makes_no_table_of_its_own() {
         INSERT_BATCH,
         &INSERT_OUTPUT.texts().some,
         &SUCCEED.texts().one,
+        PAYLOAD.each,
+        USERS_QUEUED,
         END_LEASE.each,
     ] {
         let steps = explained("EXPLAIN", statement, "opcode");

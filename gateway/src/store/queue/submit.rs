@@ -60,6 +60,9 @@ const OWNED: Many = Many {
           JOIN user_blobs ON user_name = of_user AND sha256 = digest AND bytes = size",
 };
 
+pub(super) const USERS_QUEUED: &str = "SELECT CAST(coalesce(sum(queued), 0) AS BIGINT) FROM flows
+     WHERE user_name = ?1 AND queued > 0";
+
 /// Queues each task, or says why not.
 pub(in super::super) fn submit(
     scope: &mut WriteScope<'_>,
@@ -226,9 +229,7 @@ impl<'s> Quota<'s> {
         user: &'s UserName,
     ) -> Result<Option<SubmitError>, StoreError> {
         if !self.left.contains_key(user) {
-            let sql = "SELECT CAST(coalesce(sum(queued), 0) AS BIGINT) FROM flows
-                       WHERE user_name = ?1 AND queued > 0";
-            let queued: u64 = connection.get(sql, &values![user])?;
+            let queued: u64 = connection.get(USERS_QUEUED, &values![user])?;
             let left = self.queued_max.saturating_sub(queued);
             self.left.insert(user, left);
         }
