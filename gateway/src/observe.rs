@@ -26,7 +26,7 @@ pub(crate) async fn api_requests(
     next: Next,
 ) -> Response {
     let id = request_id(&request);
-    let transfers = is_transfer(&request);
+    let transfers = is_transfer(request.uri().path());
     let seen = Seen::of(&request);
     let (mut request, unread) = unread::lend(request);
     request.extensions_mut().insert(Began(seen.began));
@@ -116,8 +116,8 @@ fn method_label(method: &http::Method) -> &'static str {
     }
 }
 
-fn is_transfer(request: &Request) -> bool {
-    let path = request.uri().path();
+/// Whether it moves a payload, of whatever length.
+pub(crate) fn is_transfer(path: &str) -> bool {
     path.starts_with("/v1/blobs/") || path.ends_with("/output")
 }
 
@@ -138,8 +138,46 @@ fn request_id(request: &Request) -> HeaderValue {
 
 fn timed_out() -> ApiProblem {
     let detail = format!(
-        "the request was not answered within {} s",
+        "the request was not answered within {} s, and may have had its effect: look before you repeat it",
         API_REQUEST.as_secs()
     );
-    Problem::new(ProblemCode::Overloaded, detail).into()
+    Problem::new(ProblemCode::NotInTime, detail).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::post;
+    use http::StatusCode;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// `overloaded` would say that it had not begun, and a client would send it again.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_may_have_had_its_effect() {
+        let layer = from_fn_with_state(Metrics::default(), api_requests);
+        let router = Router::new()
+            .route("/v1/tasks", post(std::future::pending::<()>))
+            .layer(layer);
+        let request = http::Request::post("/v1/tasks").body(Body::empty());
+        let response = router.oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await;
+        let problem: Problem = serde_json::from_slice(&body.unwrap()).unwrap();
+        assert_eq!(problem.code, ProblemCode::NotInTime);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_leaves_time_for_its_answer() {
+        let (began, second) = (Began(Instant::now()), Duration::from_secs(1));
+        let whole = API_REQUEST.saturating_sub(API_ANSWER);
+        assert_eq!(began.left(), whole);
+        tokio::time::advance(whole.saturating_sub(second)).await;
+        assert_eq!(began.left(), second);
+        tokio::time::advance(API_REQUEST).await;
+        assert_eq!(began.left(), Duration::ZERO);
+    }
 }

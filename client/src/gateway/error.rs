@@ -163,7 +163,9 @@ impl GatewayError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
-            Self::Refused { problem, .. } => is_passing(problem.code),
+            Self::Refused { problem, .. } => {
+                is_passing(problem.code) || problem.code == ProblemCode::NotInTime
+            }
             Self::BadAnswer { source, .. } => {
                 matches!(
                     source,
@@ -232,6 +234,7 @@ fn refusal_remedy(problem: &Problem) -> Option<String> {
         }
         ProblemCode::NotFinished => "wait for it: `cocoon status <task>` shows where it is",
         ProblemCode::Overloaded => "try again in a while",
+        ProblemCode::NotInTime => "see whether it was done all the same, then try again",
         ProblemCode::TooManyRequests => {
             "ask less at a time, submit tasks in batches, or ask the operator for a higher limit"
         }

@@ -159,6 +159,15 @@ mod tests {
         assert_eq!(attempts(Repeat::OnlyUnsent, 502).await, 1);
     }
 
+    /// What was not answered in time may have been done.
+    #[tokio::test(start_paused = true)]
+    async fn what_may_have_had_its_effect_is_tried_again_only_where_that_is_safe() {
+        let late = || refused(ProblemCode::NotInTime, None);
+        assert_eq!(waited(late()).await, None);
+        let mut attempts = Retries { count_max: 1 }.of(Repeat::Safe);
+        assert!(attempts.after(late()).await.is_ok());
+    }
+
     #[test]
     fn delays_grow_and_are_bounded() {
         assert_eq!(delay(0, 1.0), Duration::from_millis(200));

@@ -9,6 +9,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Content, Header, OpenApi, Ref, RefOr};
 
 use super::SCHEME;
+use crate::observe::is_transfer;
 
 /// One kind of refusal.
 struct Refusal {
@@ -75,7 +76,12 @@ const OVERLOADED: Refusal = Refusal {
         "The gateway has too much to do, or is stopping",
     )
 };
-const ALL: [&Refusal; 8] = [
+const LATE: Refusal = refusal(
+    "504",
+    "NotInTime",
+    "There was no answer in time, and the request may have had its effect: look before you repeat it",
+);
+const ALL: [&Refusal; 9] = [
     &MALFORMED,
     &TOKEN,
     &ROLE,
@@ -84,6 +90,7 @@ const ALL: [&Refusal; 8] = [
     &TOO_MANY,
     &FAILED,
     &OVERLOADED,
+    &LATE,
 ];
 
 /// Adds to every operation what it shares with others, and gives every problem the media type that it is sent with.
@@ -95,13 +102,14 @@ pub(super) fn complete(document: &mut OpenApi) {
             .responses
             .insert(refusal.name.to_owned(), response.into());
     }
-    for item in document.paths.paths.values_mut() {
+    for (path, item) in &mut document.paths.paths {
+        let is_transfer = is_transfer(path);
         let is_head = item.head.is_some();
         if let Some(operation) = item.head.as_mut() {
-            complete_operation(operation, is_head);
+            complete_operation(operation, is_transfer, is_head);
         }
         for operation in operations(item).into_iter().flatten() {
-            complete_operation(operation, false);
+            complete_operation(operation, is_transfer, false);
         }
     }
 }
@@ -116,8 +124,8 @@ fn operations(item: &mut PathItem) -> [Option<&mut Operation>; 4] {
     ]
 }
 
-fn complete_operation(operation: &mut Operation, is_head: bool) {
-    for refusal in shared(operation) {
+fn complete_operation(operation: &mut Operation, is_transfer: bool, is_head: bool) {
+    for refusal in shared(operation, is_transfer) {
         let response: RefOr<Response> = if is_head {
             Response::new(refusal.description).into()
         } else {
@@ -137,13 +145,16 @@ fn complete_operation(operation: &mut Operation, is_head: bool) {
 }
 
 /// Which of the shared refusals an operation can answer.
-fn shared(operation: &Operation) -> Vec<&'static Refusal> {
+fn shared(operation: &Operation, is_transfer: bool) -> Vec<&'static Refusal> {
     let Some(role) = role(operation) else {
         return Vec::new();
     };
     let mut shared = vec![&TOKEN, &TOO_MANY, &FAILED, &OVERLOADED];
     if role == "operator" {
         shared.push(&ROLE);
+    }
+    if !is_transfer {
+        shared.push(&LATE);
     }
     let has_parameters = operation
         .parameters
