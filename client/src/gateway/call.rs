@@ -68,6 +68,12 @@ impl Call {
         self
     }
 
+    /// The gateway may wait so long before it answers.
+    pub(super) fn with_wait(self, wait_s: u32) -> Self {
+        let limit = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(wait_s.into()));
+        self.with_query("wait_s", &wait_s).with_limit(limit)
+    }
+
     pub(super) fn with_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self

@@ -11,7 +11,7 @@ use reqwest::Method;
 
 use super::call::{Call, to_json};
 use super::retry::{Repeat, Retries};
-use super::{ANSWER_TIMEOUT, AnswerError, Gateway, GatewayError, answer};
+use super::{AnswerError, Gateway, GatewayError, answer};
 
 /// Shorter than any answer's own round trip needs to be noticed; keeps a gateway that does not wait from being asked in
 /// a tight loop.
@@ -57,15 +57,13 @@ impl Gateway {
     /// is. Repeated as [`Self::submit`], each time with the whole wait; without a key, a broken connection leaves a task whose id
     /// nobody knows.
     pub async fn submit_and_wait(&self, task: &SubmitTask) -> Result<TaskView, GatewayError> {
-        let limit = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(LONG_POLL_S_MAX.into()));
         let call = Call::new(
             "run the task",
             Method::POST,
             "/v1/tasks",
             repeat_of(&[task]),
         )
-        .with_query("wait_s", &LONG_POLL_S_MAX)
-        .with_limit(limit);
+        .with_wait(LONG_POLL_S_MAX);
         self.json(call.with_json(task)).await
     }
 
@@ -100,10 +98,7 @@ impl Gateway {
 
     async fn poll_task_for(&self, id: TaskId, wait_s: u32) -> Result<TaskView, GatewayError> {
         let wait_s = wait_s.min(LONG_POLL_S_MAX);
-        let limit = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(u64::from(wait_s)));
-        let call = Call::get("show the task", task_path(id))
-            .with_query("wait_s", &wait_s)
-            .with_limit(limit);
+        let call = Call::get("show the task", task_path(id)).with_wait(wait_s);
         self.task_call(call, id).await
     }
 

@@ -69,7 +69,7 @@ pub(super) async fn submit(
     let task = parsed.inspect_err(|_| gateway.metrics.submitted("refused", 1))?;
     let queued = submission::queued(&task);
     // From before it is queued, so that its end cannot be missed.
-    let watch = wait.map(|length| (gateway.store.watch_task(id), length.min(began.left())));
+    let watch = wait.map(|_| gateway.store.watch_task(id));
     let outcomes = gateway
         .timed("submit", gateway.store.submit(vec![task]))
         .await?;
@@ -84,11 +84,11 @@ pub(super) async fn submit(
         "accepted"
     };
     gateway.metrics.submitted(outcome, 1);
+    let wait = wait.map(|length| length.min(began.left()));
     let view = if submitted.was_known {
         drop(watch);
-        let wait = wait.map(|length| length.min(began.left()));
         seen(&gateway, client.own(), submitted.task, wait).await?
-    } else if let Some((watch, length)) = watch {
+    } else if let (Some(watch), Some(length)) = (watch, wait) {
         finished(&gateway, watch, length).await;
         let view = view(&gateway, client.own(), id).await;
         // Whatever went wrong is logged where it did. The task is queued, and only this answer says under which name.

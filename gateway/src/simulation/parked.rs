@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use agent::machine::Event;
 use protocol::lease::{Lease, LeaseRequest, LeaseResponse, OperationId};
-use protocol::limits::{LEASE_PAYLOAD_BYTES_MAX, LONG_POLL_MS_MAX};
+use protocol::limits::LONG_POLL_MS_MAX;
 
 use super::Simulation;
 use super::ledger::Checked;
 use super::network::Post;
 use super::sessions::cbor;
-use super::worker::{Letter, read_leases};
-use crate::store::{LeaseError, LeaseQuery, ParkEnd, ParkedLease};
+use super::worker::{Connection, Letter, read_leases};
+use crate::store::{LeaseError, ParkEnd, ParkedLease};
 
 /// A request that waits.
 pub(super) struct Parked {
@@ -83,16 +83,8 @@ impl Simulation {
         // What the store keeps holds no part of the gateway: it would outlive a crash.
         let lease_duration_ms = gateway.lease_duration_ms;
         let lease = gateway.store.park(watch, move |operations| {
-            (!session.is_stale()).then(|| LeaseQuery {
-                worker: session.worker.clone(),
-                session: session.id,
-                operations: operations.to_vec(),
-                traits: session.traits(),
-                tasks_max,
-                payload_bytes_max: LEASE_PAYLOAD_BYTES_MAX,
-                lease_duration_ms,
-                now_ms: clock.wall_ms(),
-            })
+            let times = (lease_duration_ms, clock.wall_ms());
+            (!session.is_stale()).then(|| session.lease_query(operations, tasks_max, times))
         });
         self.parked.push(Parked {
             post,
@@ -164,7 +156,7 @@ impl Simulation {
     }
 
     /// The connection is gone, and what waits on it does no more.
-    pub(super) fn leaves(&mut self, connection: super::worker::Connection) {
+    pub(super) fn leaves(&mut self, connection: Connection) {
         self.parked
             .retain(|parked| parked.post.connection != connection);
     }

@@ -191,16 +191,29 @@ fn query(
     operations: &[OperationId],
     tasks_max: usize,
 ) -> LeaseQuery {
-    let (gateway, session) = (attested.gateway(), attested.session());
-    LeaseQuery {
-        worker: session.worker.clone(),
-        session: session.id,
-        operations: operations.to_vec(),
-        traits: session.traits(),
-        tasks_max,
-        payload_bytes_max: LEASE_PAYLOAD_BYTES_MAX,
-        lease_duration_ms: gateway.lease_duration_ms,
-        now_ms: gateway.now_ms(),
+    let gateway = attested.gateway();
+    let times = (gateway.lease_duration_ms, gateway.now_ms());
+    attested.session().lease_query(operations, tasks_max, times)
+}
+
+impl LiveSession {
+    /// What to ask the store for, as this session is now.
+    pub(crate) fn lease_query(
+        &self,
+        operations: &[OperationId],
+        tasks_max: usize,
+        (lease_duration_ms, now_ms): (u64, u64),
+    ) -> LeaseQuery {
+        LeaseQuery {
+            worker: self.worker.clone(),
+            session: self.id,
+            operations: operations.to_vec(),
+            traits: self.traits(),
+            tasks_max,
+            payload_bytes_max: LEASE_PAYLOAD_BYTES_MAX,
+            lease_duration_ms,
+            now_ms,
+        }
     }
 }
 

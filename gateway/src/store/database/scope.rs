@@ -1,6 +1,6 @@
 //! What an operation of the writer works on, and what others must hear of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::TaskId;
 use protocol::task::TaskState;
@@ -28,8 +28,10 @@ pub(in super::super) struct TaskRow {
 #[derive(Debug, Default)]
 pub(in super::super) struct Changes {
     counts: [i64; TaskState::ALL.len()],
-    /// Of each flow.
+    /// Of each flow, those that wait.
     pub(super) queued: BTreeMap<i64, i64>,
+    /// Of each flow, waiting or not.
+    tasks: BTreeMap<i64, i64>,
     pub(super) moved: Vec<(TaskId, TaskState)>,
     /// Flows that are no more; another may get the number of one.
     pub(super) ended_flows: Vec<i64>,
@@ -52,16 +54,11 @@ const COUNT_STATES: Many = Many {
     all: "UPDATE task_counts SET tasks = tasks + step
           FROM unnest(?1::text[], ?2::bigint[]) AS given (of_state, step) WHERE state = of_state",
 };
-const COUNT_QUEUED: Many = Many {
-    each: "UPDATE flows SET queued = queued + ?2 WHERE number = ?1",
-    all: "UPDATE flows SET queued = queued + step
-          FROM unnest(?1::bigint[], ?2::bigint[]) AS given (flow, step) WHERE number = flow",
-};
-
-const COUNT_TASKS: Many = Many {
-    each: "UPDATE flows SET tasks = tasks + ?2 WHERE number = ?1",
-    all: "UPDATE flows SET tasks = tasks + step
-          FROM unnest(?1::bigint[], ?2::bigint[]) AS given (flow, step) WHERE number = flow",
+const COUNT_FLOWS: Many = Many {
+    each: "UPDATE flows SET queued = queued + ?2, tasks = tasks + ?3 WHERE number = ?1",
+    all: "UPDATE flows SET queued = queued + more_queued, tasks = tasks + more_tasks
+          FROM unnest(?1::bigint[], ?2::bigint[], ?3::bigint[]) AS given (flow, more_queued, more_tasks)
+          WHERE number = flow",
 };
 
 impl WriteScope<'_> {
@@ -79,38 +76,21 @@ impl WriteScope<'_> {
                 *queued = queued.saturating_add(step);
             }
         }
+        if from.is_none() {
+            self.count_task(task.flow, 1);
+        }
         self.changes.moved.push((task.id, to));
     }
 
     /// A finished task is no more.
-    pub(in super::super) fn forgotten(&mut self, state: TaskState) {
+    pub(in super::super) fn forgotten(&mut self, flow: i64, state: TaskState) {
         self.count(state, -1);
+        self.count_task(flow, -1);
     }
 
-    /// These flows lost so many tasks for good: one without any is no more.
-    pub(in super::super) fn shrunk(
-        &mut self,
-        flows: &BTreeMap<i64, i64>,
-    ) -> Result<(), StoreError> {
-        let steps: Vec<_> = flows
-            .iter()
-            .map(|(flow, lost)| values![*flow, lost.saturating_neg()])
-            .collect();
-        self.connection.execute_many(&COUNT_TASKS, &steps)?;
-        for flow in flows.keys() {
-            let sql = "DELETE FROM flows WHERE number = ?1 AND tasks = 0";
-            if self.connection.execute(sql, &values![*flow])? > 0 {
-                self.changes.ended_flows.push(*flow);
-            }
-        }
-        Ok(())
-    }
-
-    /// These flows got so many tasks more.
-    pub(in super::super) fn grown(&self, flows: &BTreeMap<i64, i64>) -> Result<(), StoreError> {
-        let steps = flows.iter().map(|(flow, more)| values![*flow, *more]);
-        let steps: Vec<_> = steps.collect();
-        self.connection.execute_many(&COUNT_TASKS, &steps)
+    fn count_task(&mut self, flow: i64, step: i64) {
+        let tasks = self.changes.tasks.entry(flow).or_default();
+        *tasks = tasks.saturating_add(step);
     }
 
     /// A worker's session is to hear of this, wherever it is.
@@ -125,11 +105,28 @@ impl WriteScope<'_> {
         }
     }
 
-    /// Every flow knows how many of its tasks wait.
-    pub(super) fn keep_flows(&self) -> Result<(), StoreError> {
-        let steps = self.changes.queued.iter().filter(|(_, step)| **step != 0);
-        let steps: Vec<_> = steps.map(|(flow, step)| values![*flow, *step]).collect();
-        self.connection.execute_many(&COUNT_QUEUED, &steps)
+    /// Every flow knows how many of its tasks wait, and how many there are: one without any is no more.
+    pub(super) fn keep_flows(&mut self) -> Result<(), StoreError> {
+        let Changes { queued, tasks, .. } = &self.changes;
+        let flows: BTreeSet<_> = queued.keys().chain(tasks.keys()).copied().collect();
+        let step = |of: &BTreeMap<i64, i64>, flow: i64| of.get(&flow).copied().unwrap_or_default();
+        let steps: Vec<_> = flows
+            .into_iter()
+            .map(|flow| (flow, step(queued, flow), step(tasks, flow)))
+            .filter(|(_, queued, tasks)| (*queued, *tasks) != (0, 0))
+            .collect();
+        let rows: Vec<_> = steps
+            .iter()
+            .map(|(flow, queued, tasks)| values![*flow, *queued, *tasks])
+            .collect();
+        self.connection.execute_many(&COUNT_FLOWS, &rows)?;
+        for (flow, _, _) in steps.iter().filter(|(_, _, tasks)| *tasks < 0) {
+            let sql = "DELETE FROM flows WHERE number = ?1 AND tasks = 0";
+            if self.connection.execute(sql, &values![*flow])? > 0 {
+                self.changes.ended_flows.push(*flow);
+            }
+        }
+        Ok(())
     }
 }
 

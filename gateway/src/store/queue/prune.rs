@@ -1,7 +1,5 @@
 //! Forgetting what finished long ago.
 
-use std::collections::BTreeMap;
-
 use protocol::task::TaskState;
 
 use super::super::database::{Change, WriteScope, values};
@@ -35,13 +33,9 @@ pub(in super::super) fn prune(
     for part in &PARTS {
         scope.connection.change_many(part, &[], &numbers)?;
     }
-    let mut flows: BTreeMap<i64, i64> = BTreeMap::new();
     for (_, flow, state) in &old {
-        scope.forgotten(*state);
-        let lost = flows.entry(*flow).or_default();
-        *lost = lost.saturating_add(1);
+        scope.forgotten(*flow, *state);
     }
-    scope.shrunk(&flows)?;
     let more = old.len() == PRUNE_TASKS_MAX
         || prune_batches(scope, finished_before_ms)? == PRUNE_TASKS_MAX;
     Ok(Pruned {
