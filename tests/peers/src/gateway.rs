@@ -52,6 +52,6 @@ pub async fn run(plan: &Plan, load: &Path, folder: &Path) -> Result<Row> {
         server_cpu_us: figure("gateway_cpu_us_per_task")?,
         client_cpu_us: figure("generator_cpu_us_per_task")?,
         flushes: Some(figure("flushes_per_task")?),
-        how: "HTTPS and attested TLS; tasks, outputs and signed receipts are on disk",
+        how: "HTTPS and attested TLS; tasks, outputs and signed receipts are on disk".to_owned(),
     })
 }

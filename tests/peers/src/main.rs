@@ -152,7 +152,7 @@ impl Came {
                 format!("{:.0}", row.client_cpu_us),
                 row.flushes
                     .map_or("not known".to_owned(), |flushes| format!("{flushes:.4}")),
-                row.how.to_owned(),
+                row.how.clone(),
             ],
             Self::Not(name, why) => {
                 let mut cells = [const { String::new() }; 6];

@@ -1,4 +1,5 @@
-//! NATS JetStream: a work queue on files, flushed before each confirmation, publications in flight together.
+//! NATS JetStream: a work queue and a stream of outputs on files, flushed before each confirmation, publications in flight
+//! together.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +19,8 @@ use crate::certificates::Certificates;
 use crate::server::{Server, free_address, installed, version};
 use crate::work::{Meter, Plan, Row, Skipped, Work, digest};
 
-const STREAM: &str = "tasks";
+const TASKS: &str = "tasks";
+const OUTPUTS: &str = "outputs";
 /// The first that can flush before it confirms.
 const MINOR_MIN: u32 = 10;
 /// Flushed one by one, what is in flight takes long on a slow disk.
@@ -68,12 +70,12 @@ pub async fn run(
     }
     for client in clients {
         let consumer: PullConsumer = client
-            .get_consumer_from_stream(consumer.as_str(), STREAM)
+            .get_consumer_from_stream(consumer.as_str(), TASKS)
             .await?;
-        consumers.spawn(consume(consumer, Arc::clone(&work), plan.prefetch));
+        consumers.spawn(consume(client, consumer, Arc::clone(&work), plan.prefetch));
     }
     let done = work.finish(producers, &mut consumers).await?;
-    let how = "sync_interval always; tasks are on disk, a finished one is removed, its output is not kept";
+    let how = format!("sync_interval always; {}", plan.kept());
     let row = meter.row(
         &server,
         format!("NATS {version}, JetStream work queue"),
@@ -109,14 +111,17 @@ async fn connect(certificates: &Certificates, port: u16) -> Result<JetStream> {
 
 /// The stream and the name of its consumer.
 async fn declare(client: &JetStream, plan: &Plan) -> Result<String> {
+    let config = |name: &str, retention| Config {
+        name: name.to_owned(),
+        subjects: vec![name.to_owned()],
+        retention,
+        storage: StorageType::File,
+        ..Config::default()
+    };
+    let kept = config(OUTPUTS, RetentionPolicy::Limits);
+    client.create_stream(kept).await?;
     let stream = client
-        .create_stream(Config {
-            name: STREAM.to_owned(),
-            subjects: vec![STREAM.to_owned()],
-            retention: RetentionPolicy::WorkQueue,
-            storage: StorageType::File,
-            ..Config::default()
-        })
+        .create_stream(config(TASKS, RetentionPolicy::WorkQueue))
         .await?;
     let name = "workers".to_owned();
     stream
@@ -132,20 +137,31 @@ async fn declare(client: &JetStream, plan: &Plan) -> Result<String> {
 async fn produce(client: JetStream, work: Arc<Work>) -> Result<()> {
     while let Some(batch) = work.next().await? {
         let count = batch.len();
-        let mut confirms = Vec::with_capacity(count);
-        for payload in batch {
-            confirms.push(client.publish(STREAM, payload.into()).await?);
-        }
-        for confirm in confirms {
-            confirm.await?;
-        }
+        publish(&client, TASKS, batch).await?;
         work.sent(count);
     }
     Ok(())
 }
 
+/// All of them are confirmed.
+async fn publish(client: &JetStream, subject: &'static str, messages: Vec<Vec<u8>>) -> Result<()> {
+    let mut confirms = Vec::with_capacity(messages.len());
+    for message in messages {
+        confirms.push(client.publish(subject, message.into()).await?);
+    }
+    for confirm in confirms {
+        confirm.await?;
+    }
+    Ok(())
+}
+
 /// Acknowledgements are sent and not waited for, which favours this server.
-async fn consume(consumer: PullConsumer, work: Arc<Work>, prefetch: u16) -> Result<()> {
+async fn consume(
+    client: JetStream,
+    consumer: PullConsumer,
+    work: Arc<Work>,
+    prefetch: u16,
+) -> Result<()> {
     loop {
         let mut messages = consumer
             .fetch()
@@ -153,13 +169,18 @@ async fn consume(consumer: PullConsumer, work: Arc<Work>, prefetch: u16) -> Resu
             .expires(WAIT)
             .messages()
             .await?;
-        let mut count = 0;
+        let (mut taken, mut outputs) = (Vec::new(), Vec::new());
         while let Some(message) = messages.next().await {
             let message = message.map_err(anyhow::Error::from_boxed)?;
-            std::hint::black_box(digest(&message.payload));
-            message.ack().await.map_err(anyhow::Error::from_boxed)?;
-            count += 1;
+            outputs.push(std::hint::black_box(digest(&message.payload)));
+            taken.push(message);
         }
-        work.acknowledged(count);
+        if work.keeps_outputs {
+            publish(&client, OUTPUTS, outputs).await?;
+        }
+        for message in &taken {
+            message.ack().await.map_err(anyhow::Error::from_boxed)?;
+        }
+        work.acknowledged(taken.len());
     }
 }

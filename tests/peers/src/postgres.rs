@@ -73,7 +73,7 @@ pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Res
         &server,
         name,
         done,
-        "synchronous_commit; tasks and outputs are on disk",
+        "synchronous_commit; tasks and outputs are on disk".to_owned(),
     )?;
     consumers.shutdown().await;
     // The server's statistics of its log lag a second behind.

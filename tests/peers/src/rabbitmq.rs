@@ -1,4 +1,4 @@
-//! RabbitMQ: a quorum queue, publisher confirms, prefetch, acknowledgements of many.
+//! RabbitMQ: a quorum queue of tasks and one of outputs, publisher confirms, prefetch, acknowledgements of many.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +19,8 @@ use crate::certificates::Certificates;
 use crate::server::{Server, free_address, installed};
 use crate::work::{Meter, Plan, Row, Work, digest};
 
-const QUEUE: &str = "tasks";
+const TASKS: &str = "tasks";
+const OUTPUTS: &str = "outputs";
 
 pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Result<Row> {
     // The one on the path is Debian's wrapper, which wants to be started as the service's user.
@@ -66,7 +67,7 @@ pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Res
         consumers.spawn(consume(channel, Arc::clone(&work), plan.prefetch));
     }
     let done = work.finish(producers, &mut consumers).await?;
-    let how = "one node; flushed before a confirm; tasks are on disk, a finished one is removed, its output is not kept";
+    let how = format!("one node; flushed before a confirm; {}", plan.kept());
     let row = meter.row(
         &server,
         format!("RabbitMQ{}, quorum queue", release()),
@@ -149,9 +150,12 @@ async fn declare(channel: &Channel) -> Result<()> {
         "x-queue-type".into(),
         AMQPValue::LongString("quorum".into()),
     );
-    channel
-        .queue_declare(QUEUE.into(), QueueDeclareOptions::durable(), arguments)
-        .await?;
+    for queue in [TASKS, OUTPUTS] {
+        let (options, arguments) = (QueueDeclareOptions::durable(), arguments.clone());
+        channel
+            .queue_declare(queue.into(), options, arguments)
+            .await?;
+    }
     Ok(())
 }
 
@@ -159,26 +163,27 @@ async fn produce(channel: Channel, work: Arc<Work>) -> Result<()> {
     channel
         .confirm_select(ConfirmSelectOptions::default())
         .await?;
-    let persistent = BasicProperties::default().with_delivery_mode(2);
     while let Some(batch) = work.next().await? {
-        let mut confirms = Vec::with_capacity(batch.len());
-        for payload in &batch {
-            let options = BasicPublishOptions::default();
-            let published = channel.basic_publish(
-                "".into(),
-                QUEUE.into(),
-                options,
-                payload,
-                persistent.clone(),
-            );
-            confirms.push(published.await?);
-        }
-        for confirm in confirms {
-            if !matches!(confirm.await?, Confirmation::Ack(_)) {
-                bail!("the server did not confirm a message");
-            }
-        }
+        publish(&channel, TASKS, &batch).await?;
         work.sent(batch.len());
+    }
+    Ok(())
+}
+
+/// All of them are confirmed.
+async fn publish(channel: &Channel, queue: &str, messages: &[Vec<u8>]) -> Result<()> {
+    let persistent = BasicProperties::default().with_delivery_mode(2);
+    let mut confirms = Vec::with_capacity(messages.len());
+    for message in messages {
+        let (options, properties) = (BasicPublishOptions::default(), persistent.clone());
+        let published =
+            channel.basic_publish("".into(), queue.into(), options, message, properties);
+        confirms.push(published.await?);
+    }
+    for confirm in confirms {
+        if !matches!(confirm.await?, Confirmation::Ack(_)) {
+            bail!("the server did not confirm a message");
+        }
     }
     Ok(())
 }
@@ -190,19 +195,24 @@ async fn consume(channel: Channel, work: Arc<Work>, prefetch: u16) -> Result<()>
         .await?;
     let options = BasicConsumeOptions::default();
     let mut deliveries = channel
-        .basic_consume(QUEUE.into(), "".into(), options, FieldTable::default())
+        .basic_consume(TASKS.into(), "".into(), options, FieldTable::default())
+        .await?;
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
         .await?;
     while let Some(delivery) = deliveries.next().await {
         let mut latest = delivery?;
-        std::hint::black_box(digest(&latest.data));
-        let mut count = 1;
-        while count < usize::from(prefetch) / 2 {
+        let mut outputs = vec![std::hint::black_box(digest(&latest.data))];
+        while outputs.len() < usize::from(prefetch) / 2 {
             let Some(Some(delivery)) = deliveries.next().now_or_never() else {
                 break;
             };
             latest = delivery?;
-            std::hint::black_box(digest(&latest.data));
-            count += 1;
+            outputs.push(std::hint::black_box(digest(&latest.data)));
+        }
+        let count = outputs.len();
+        if work.keeps_outputs {
+            publish(&channel, OUTPUTS, &outputs).await?;
         }
         latest.ack(BasicAckOptions { multiple: true }).await?;
         work.acknowledged(count);

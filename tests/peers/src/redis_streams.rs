@@ -1,4 +1,4 @@
-//! Redis Streams: a consumer group, an append-only file that is flushed before any answer.
+//! Redis Streams: a consumer group, outputs in a hash, an append-only file that is flushed before any answer.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,6 +17,8 @@ use crate::work::{Meter, Plan, Row, Work, digest};
 
 const STREAM: &str = "tasks";
 const GROUP: &str = "workers";
+/// By the id of their task.
+const OUTPUTS: &str = "outputs";
 const BLOCK_MS: usize = 200;
 /// A thousand entries and their flush, on a busy machine.
 const ANSWER_LIMIT: Duration = Duration::from_mins(1);
@@ -59,8 +61,7 @@ pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Res
     }
     let done = work.finish(producers, &mut consumers).await?;
     let name = format!("Redis {}, stream with a group", version(&program)?);
-    let how =
-        "appendfsync always; tasks are on disk, a finished one is deleted, its output is not kept";
+    let how = format!("appendfsync always; {}", plan.kept());
     meter.row(&server, name, done, how)
 }
 
@@ -135,12 +136,18 @@ async fn consume(
         if entries.is_empty() {
             continue;
         }
+        let mut outputs = Vec::with_capacity(entries.len());
         for entry in &entries {
             let input: Vec<u8> = entry.get("input").context("an entry without its input")?;
-            std::hint::black_box(digest(&input));
+            outputs.push((entry.id.as_str(), std::hint::black_box(digest(&input))));
         }
         let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
         let mut pipeline = redis::pipe();
+        // An output and the end of its task come together or not at all.
+        pipeline.atomic();
+        if work.keeps_outputs {
+            pipeline.hset_multiple(OUTPUTS, &outputs).ignore();
+        }
         pipeline
             .xack(STREAM, GROUP, &ids)
             .ignore()

@@ -1,5 +1,5 @@
 //! The work, the same for every server: producers that send batches and wait until each is confirmed, consumers that take
-//! tasks, digest them and acknowledge, and a window between the two.
+//! tasks, digest them, leave each output where its submitter finds it, and acknowledge, and a window between the two.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -42,6 +42,20 @@ pub struct Plan {
     /// Tasks between sent and acknowledged at a time.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
     pub window: u32,
+    /// Drop outputs where a server would not keep them by itself: less than the gateway does, whose submitters get them.
+    #[arg(long)]
+    pub drop_outputs: bool,
+}
+
+impl Plan {
+    /// What is on disk when a task is acknowledged.
+    pub fn kept(&self) -> &'static str {
+        if self.drop_outputs {
+            "tasks are on disk, a finished one is removed, its output is dropped"
+        } else {
+            "tasks are on disk, a finished one is removed, its output is kept"
+        }
+    }
 }
 
 /// A server that this machine does not have, or not in a version that can do this.
@@ -65,7 +79,7 @@ pub struct Row {
     pub client_cpu_us: f64,
     pub flushes: Option<f64>,
     /// What was durable and what was not.
-    pub how: &'static str,
+    pub how: String,
 }
 
 /// Work that is being done.
@@ -81,6 +95,7 @@ pub struct Work {
     /// Between one task and the next, where the rate is fixed.
     interval: Option<Duration>,
     due: AtomicU32,
+    pub keeps_outputs: bool,
 }
 
 impl Work {
@@ -97,6 +112,7 @@ impl Work {
             batch: if interval.is_some() { 1 } else { plan.batch },
             interval,
             due: AtomicU32::new(0),
+            keeps_outputs: !plan.drop_outputs,
         })
     }
 
@@ -215,7 +231,7 @@ impl Meter {
         server: &crate::server::Server,
         name: String,
         done: u32,
-        how: &'static str,
+        how: String,
     ) -> Result<Row> {
         let elapsed = self.start.elapsed();
         let each = |all: Duration| all.as_secs_f64() * 1e6 / f64::from(done.max(1));
@@ -250,6 +266,7 @@ mod tests {
             rate: None,
             prefetch: 1,
             window: 1_000,
+            drop_outputs: false,
         };
         let work = Work::new(&plan);
         assert_eq!(work.next().await.unwrap().unwrap().len(), 1_000);
