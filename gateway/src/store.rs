@@ -48,7 +48,7 @@ pub use records::{
 pub use requests::{
     BlobExcess, BlobStanding, CancelOutcome, ClaimsBefore, Class, Counts, Expired, LeaseError,
     LeaseInputError, LeaseQuery, ListQuery, LookupError, Payload, Pruned, RecordBlobError,
-    RedriveOutcome, RenewQuery, RunningLease, StoredOutput, TaskScope, TaskStanding,
+    RedriveOutcome, RenewQuery, RunningLease, StoredOutput, Success, TaskScope, TaskStanding,
     WriteStatistics,
 };
 pub use submission::{
@@ -354,7 +354,12 @@ impl Store {
         }
     }
 
-    /// How many there are of each. Cheap: kept, not counted.
+    /// Whether the database can be read.
+    pub async fn answers(&self) -> Result<(), StoreError> {
+        self.database.read(views::answers).await
+    }
+
+    /// How many there are of each. Cheap: tasks are counted by flow, of which a user has a bounded number.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
         self.database.read(views::counts).await
     }

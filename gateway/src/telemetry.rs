@@ -89,8 +89,8 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static str
     if gateway.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    match gateway.store.counts().await {
-        Ok(_) => (StatusCode::OK, "ready\n"),
+    match gateway.store.answers().await {
+        Ok(()) => (StatusCode::OK, "ready\n"),
         Err(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the store does not answer\n",

@@ -348,7 +348,7 @@ async fn all_succeed(
     let watches = tasks.iter().map(|task| {
         let (task, mut watch) = (*task, gateway.store.watch_task(*task));
         async move {
-            watch.finished().await;
+            let _ = watch.finished().await;
             task
         }
     });

@@ -11,7 +11,9 @@ use protocol::task::{InputDescriptor, TaskState};
 use protocol::{TaskId, UserName};
 
 use crate::problem::ApiProblem;
-use crate::store::{InputBytes, NewTask, SpecificationError, SubmitError, TaskSpecification};
+use crate::store::{
+    InputBytes, NewTask, SpecificationError, SubmitError, Success, TaskSpecification,
+};
 
 /// Reads one submitted task against catalogue and limits. Digests inline inputs: CPU work.
 pub(super) fn parse(
@@ -110,6 +112,20 @@ pub(super) fn queued(task: &NewTask) -> TaskView {
     }
 }
 
+/// The same task once it has succeeded.
+pub(super) fn succeeded(queued: TaskView, how: Success) -> TaskView {
+    TaskView {
+        state: TaskState::Succeeded,
+        attempts: how.attempts,
+        started_ms: how.leased_ms,
+        finished_ms: Some(how.finished_ms),
+        deadline_ms: how.deadline_ms,
+        worker: Some(how.worker),
+        output: Some(how.output),
+        ..queued
+    }
+}
+
 fn within<T: Copy + PartialOrd + std::fmt::Display>(
     value: Option<T>,
     default: T,
@@ -166,6 +182,12 @@ pub(super) fn refuse_submit(error: &SubmitError) -> Problem {
         SubmitError::TooManyRequirements { requirements_max } => {
             let detail = format!(
                 "your queued tasks demand {requirements_max} different things of workers already; come back when some have run"
+            );
+            Problem::new(ProblemCode::QuotaExceeded, detail).with_field("requirements")
+        }
+        SubmitError::TooManyRequirementsKept { requirements_max } => {
+            let detail = format!(
+                "your tasks, finished ones too, demand {requirements_max} different things of workers; come back when some of them are no longer kept"
             );
             Problem::new(ProblemCode::QuotaExceeded, detail).with_field("requirements")
         }

@@ -29,7 +29,7 @@ use crate::limits::{PAGE_TASKS_DEFAULT, PAGE_TASKS_MAX};
 use crate::observe::Began;
 use crate::parts::{PathPart, QueryParts};
 use crate::problem::ApiProblem;
-use crate::store::{CancelOutcome, ListQuery, RedriveOutcome, TaskScope, TaskWatch};
+use crate::store::{CancelOutcome, ListQuery, RedriveOutcome, Success, TaskScope, TaskWatch};
 
 /// Submit one task.
 ///
@@ -89,10 +89,11 @@ pub(super) async fn submit(
         drop(watch);
         seen(&gateway, client.own(), submitted.task, wait).await?
     } else if let (Some(watch), Some(length)) = (watch, wait) {
-        finished(&gateway, watch, length).await;
-        let view = view(&gateway, client.own(), id).await;
-        // Whatever went wrong is logged where it did. The task is queued, and only this answer says under which name.
-        view.unwrap_or(queued)
+        match finished(&gateway, watch, length).await {
+            Some(success) => submission::succeeded(queued, success),
+            // Whatever goes wrong is logged where it does. The task is queued, and only this answer says under which name.
+            None => view(&gateway, client.own(), id).await.unwrap_or(queued),
+        }
     } else {
         queued
     };
@@ -179,12 +180,12 @@ impl Wait {
     }
 }
 
-/// Until the task finishes, the wait is over, or the gateway stops.
-async fn finished(gateway: &Gateway, mut watch: TaskWatch, length: Duration) {
+/// Until the task finishes, the wait is over, or the gateway stops; how it succeeded, where that is known.
+async fn finished(gateway: &Gateway, mut watch: TaskWatch, length: Duration) -> Option<Success> {
     tokio::select! {
-        () = watch.finished() => {}
-        () = gateway.stopping.cancelled() => {}
-        () = tokio::time::sleep(length) => {}
+        success = watch.finished() => success,
+        () = gateway.stopping.cancelled() => None,
+        () = tokio::time::sleep(length) => None,
     }
 }
 
@@ -200,7 +201,7 @@ async fn seen(
         let watch = gateway.store.watch_task(id);
         let state = gateway.store.task_state(scope.clone(), id).await?;
         if !state.ok_or_else(|| unknown_task(id))?.is_finished() {
-            finished(gateway, watch, length).await;
+            let _ = finished(gateway, watch, length).await;
         }
     }
     view(gateway, scope, id).await

@@ -7,11 +7,13 @@
 //! | [`value`] | arguments, rows and their columns |
 //! | [`schema`] | migrations |
 //! | [`writer`], [`operation`], [`scope`] | the one writer: many waiting operations, one transaction, one flush |
+//! | [`flows`] | what an operation does to the flows of its tasks |
 //! | [`readers`] | connections that read, on blocking threads |
 //! | [`sqlite`], [`postgres`] | what each database does its own way |
 
 mod bulk;
 mod connection;
+mod flows;
 mod operation;
 mod postgres;
 mod readers;
@@ -27,6 +29,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) use bulk::{Change, Insert};
 pub(super) use connection::{Connection, Many};
+#[cfg(test)]
+pub(super) use flows::{COUNT, COUNT_QUEUED, TAKE_TURN};
 pub(super) use operation::{Answer, Operation, Overload, Weight, pending};
 pub use postgres::{AddressError, Server};
 pub(super) use scope::{Changes, TaskRow, WriteScope};
@@ -173,4 +177,14 @@ impl Database {
 #[cfg(test)]
 pub(super) fn sqlite_migrations() -> String {
     schema::migrations(schema::SQLITE, 0).collect()
+}
+
+/// What a gateway made that knew so many migrations.
+#[cfg(test)]
+pub(super) fn earlier(location: &Location, known: usize) -> String {
+    let made = |dialect| -> String { schema::migrations(dialect, 0).take(known).collect() };
+    match location {
+        Location::File(_) => sqlite::numbered(&made(schema::SQLITE), known),
+        Location::Server(_) => postgres::numbered(&made(schema::POSTGRES), known),
+    }
 }

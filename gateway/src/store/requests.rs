@@ -1,7 +1,7 @@
 //! What workers, submitters and operators ask of the queue, and what it answers beside the types of `protocol`.
 
 use bytes::Bytes;
-use protocol::api::{TaskCounts, TaskView};
+use protocol::api::{OutputView, TaskCounts, TaskView};
 use protocol::lease::{LeaseRef, OperationId};
 use protocol::requirements::{Requirements, WorkerTraits};
 use protocol::task::{InputDescriptor, TaskState};
@@ -117,6 +117,18 @@ pub struct RunningLease {
     pub worker: WorkerId,
     pub session: SessionId,
     pub lease: LeaseRef,
+}
+
+/// What a task came to that succeeded, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Success {
+    pub attempts: u32,
+    pub worker: WorkerId,
+    /// A redrive takes it away.
+    pub deadline_ms: Option<u64>,
+    pub leased_ms: Option<u64>,
+    pub finished_ms: u64,
+    pub output: OutputView,
 }
 
 /// What became of one cancellation.

@@ -174,4 +174,8 @@ pub enum SubmitError {
         "its user has tasks queued that demand {requirements_max} different things, which is the limit"
     )]
     TooManyRequirements { requirements_max: u64 },
+    #[error(
+        "its user has tasks, finished ones too, that demand {requirements_max} different things, which is the limit"
+    )]
+    TooManyRequirementsKept { requirements_max: u64 },
 }

@@ -299,26 +299,35 @@ pub(super) fn task_attestation(
     reappraisals::in_force_at(connection, attestation, accepted_ms).map(Ok)
 }
 
+/// Reads one row, if there is one.
+pub(super) fn answers(connection: &Connection) -> Result<(), StoreError> {
+    let sql = "SELECT number FROM flows LIMIT 1";
+    connection.exists(sql, &[]).map(|_| ())
+}
+
+const TASKS_COUNTED: &str = "SELECT
+     CAST(coalesce(sum(queued), 0) AS BIGINT), CAST(coalesce(sum(running), 0) AS BIGINT),
+     CAST(coalesce(sum(succeeded), 0) AS BIGINT), CAST(coalesce(sum(dead_letter), 0) AS BIGINT),
+     CAST(coalesce(sum(cancelled), 0) AS BIGINT), CAST(coalesce(sum(expired), 0) AS BIGINT)
+     FROM flows";
+
 /// How many there are of each.
 pub(super) fn counts(connection: &Connection) -> Result<Counts, StoreError> {
     let sql = "SELECT count(*), CAST(coalesce(sum(draining), 0) AS BIGINT) FROM workers";
     let workers = connection.first(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (workers_enrolled, workers_draining) = workers.unwrap_or_default();
-    let sql = "SELECT state, tasks FROM task_counts";
-    let counted = connection.query(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut tasks = TaskCounts::default();
-    for (state, count) in counted {
-        *match state {
-            TaskState::Queued => &mut tasks.queued,
-            TaskState::Running => &mut tasks.running,
-            TaskState::Succeeded => &mut tasks.succeeded,
-            TaskState::DeadLetter => &mut tasks.dead_letter,
-            TaskState::Cancelled => &mut tasks.cancelled,
-            TaskState::Expired => &mut tasks.expired,
-        } = count;
-    }
+    let tasks = connection.first(TASKS_COUNTED, &[], |row| {
+        Ok(TaskCounts {
+            queued: row.get(0)?,
+            running: row.get(1)?,
+            succeeded: row.get(2)?,
+            dead_letter: row.get(3)?,
+            cancelled: row.get(4)?,
+            expired: row.get(5)?,
+        })
+    })?;
     Ok(Counts {
-        tasks,
+        tasks: tasks.unwrap_or_default(),
         workers_enrolled,
         workers_draining,
     })

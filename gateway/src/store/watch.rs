@@ -8,12 +8,41 @@ use protocol::TaskId;
 use protocol::task::TaskState;
 use tokio::sync::watch;
 
+use super::Success;
 use super::board::Board;
+
+/// A task went to another state.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    task: TaskId,
+    pub(super) state: TaskState,
+    /// Where it succeeded, and in this gateway.
+    success: Option<Success>,
+}
+
+impl Step {
+    pub(super) fn to(task: TaskId, state: TaskState) -> Self {
+        Self {
+            task,
+            state,
+            success: None,
+        }
+    }
+
+    pub(super) fn succeeded(task: TaskId, how: Success) -> Self {
+        Self {
+            success: Some(how),
+            ..Self::to(task, TaskState::Succeeded)
+        }
+    }
+}
+
+type Told = Option<Step>;
 
 /// Told of every commit.
 #[derive(Debug)]
 pub(super) struct Watchers {
-    tasks: Mutex<HashMap<TaskId, watch::Sender<Option<TaskState>>>>,
+    tasks: Mutex<HashMap<TaskId, watch::Sender<Told>>>,
     board: Arc<Board>,
 }
 
@@ -30,19 +59,22 @@ impl Watchers {
         &self.board
     }
 
-    /// Tasks went from one state to another; each watch of one that finished ends.
-    pub(super) fn moved(&self, tasks: &[(TaskId, TaskState)]) {
+    /// Each watch of a task that finished ends.
+    pub(super) fn moved(&self, steps: &[Step]) {
         let mut watched = self.lock();
         if watched.is_empty() {
             return;
         }
-        for (task, state) in tasks {
-            if state.is_finished() {
-                if let Some(sender) = watched.remove(task) {
-                    sender.send_replace(Some(*state));
+        for step in steps {
+            if step.state.is_finished() {
+                if let Some(sender) = watched.remove(&step.task) {
+                    sender.send_replace(Some(step.clone()));
                 }
-            } else if let Some(sender) = watched.get(task) {
-                sender.send_if_modified(|known| known.replace(*state) != Some(*state));
+            } else if let Some(sender) = watched.get(&step.task) {
+                let state = |step: &Step| step.state;
+                sender.send_if_modified(|told| {
+                    told.replace(step.clone()).as_ref().map(state) != Some(step.state)
+                });
             }
         }
     }
@@ -52,7 +84,7 @@ impl Watchers {
         self.lock().keys().copied().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, watch::Sender<Option<TaskState>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, watch::Sender<Told>>> {
         // A map of senders has no half-made state.
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -62,7 +94,7 @@ impl Watchers {
 #[derive(Debug)]
 pub struct TaskWatch {
     task: TaskId,
-    receiver: Option<watch::Receiver<Option<TaskState>>>,
+    receiver: Option<watch::Receiver<Told>>,
     watchers: Arc<Watchers>,
 }
 
@@ -79,13 +111,14 @@ impl TaskWatch {
         }
     }
 
-    /// Ends once the task has finished. Safe to cancel; a redriven task may be queued again by the time its state is read.
-    pub async fn finished(&mut self) {
-        if let Some(receiver) = &mut self.receiver {
-            // The only other end: the sender went, which the writer does after it told.
-            let finished = |state: &Option<TaskState>| state.is_some_and(TaskState::is_finished);
-            let _ = receiver.wait_for(finished).await;
-        }
+    /// Ends once the task has finished, with what it came to where it succeeded in this gateway; nothing changes that. Safe to
+    /// cancel; a redriven task may be queued again by the time its state is read.
+    pub async fn finished(&mut self) -> Option<Success> {
+        let receiver = self.receiver.as_mut()?;
+        let finished = |told: &Told| told.as_ref().is_some_and(|step| step.state.is_finished());
+        // The only other end: the sender went, which the writer does after it told.
+        let told = receiver.wait_for(finished).await.ok()?;
+        told.as_ref()?.success.clone()
     }
 
     /// Ends whenever the task went to another state since this was made or ended the last time; not after it has finished.

@@ -42,6 +42,7 @@ async fn a_short_task_is_one_request() {
     let task = tests::load::task(7);
     let finished = pool.client().submit_and_wait(&task).await.unwrap();
     assert_eq!(finished.state, TaskState::Succeeded, "{finished:?}");
+    assert_eq!(pool.client().task(finished.id).await.unwrap(), finished);
     assert_eq!(pool.output(&finished).await.len(), 32);
 }
 

@@ -1,5 +1,8 @@
 //! Statements that write many rows alike. Their texts are made once: PostgreSQL's takes all rows as arrays, SQLite's some at a
 //! time, because for each statement it opens the table with all of its indexes, which costs more than a row does.
+//!
+//! Of a statement that fails half-way SQLite would undo the first half, and keeps a copy of every page that it touches for that.
+//! With OR FAIL it does not: whatever fails takes its operation along, which is undone as a whole.
 
 use std::fmt::Write;
 use std::sync::OnceLock;
@@ -58,19 +61,19 @@ impl Insert {
 
     pub(in super::super) fn texts(&self) -> &Texts {
         self.texts.get_or_init(|| Texts {
-            one: self.values(1),
-            some: self.values(SOME),
+            one: self.values("INSERT", 1),
+            some: self.values("INSERT OR FAIL", SOME),
             all: self.arrays(),
         })
     }
 
-    fn head(&self) -> String {
+    fn head(&self, verb: &str) -> String {
         let columns = self.columns.iter().chain(self.constants);
         let columns: Vec<_> = columns.map(|(name, _)| *name).collect();
-        format!("INSERT INTO {} ({})", self.table, columns.join(", "))
+        format!("{verb} INTO {} ({})", self.table, columns.join(", "))
     }
 
-    fn values(&self, rows: usize) -> String {
+    fn values(&self, verb: &str, rows: usize) -> String {
         let mut parameters = 1..;
         let mut row = || {
             let given = parameters.by_ref().take(self.columns.len());
@@ -80,7 +83,12 @@ impl Insert {
             format!("({})", row.join(", "))
         };
         let rows: Vec<_> = (0..rows).map(|_| row()).collect();
-        format!("{} VALUES {}{}", self.head(), rows.join(", "), self.ending)
+        format!(
+            "{} VALUES {}{}",
+            self.head(verb),
+            rows.join(", "),
+            self.ending
+        )
     }
 
     fn arrays(&self) -> String {
@@ -93,7 +101,7 @@ impl Insert {
         }
         format!(
             "{} SELECT {} FROM unnest({}) AS given ({}){}",
-            self.head(),
+            self.head("INSERT"),
             selected.join(", "),
             arrays.join(", "),
             names.join(", "),
@@ -123,7 +131,8 @@ impl Change {
     pub(in super::super) fn texts(&self) -> &Texts {
         self.texts.get_or_init(|| {
             let first = self.arguments.saturating_add(1);
-            let mut some = format!("{} IN (?{first}", self.text);
+            let mut some = self.text.replacen("UPDATE ", "UPDATE OR FAIL ", 1);
+            let _ = write!(some, " IN (?{first}");
             for number in (first..).skip(1).take(SOME.saturating_sub(1)) {
                 // A String takes whatever is written.
                 let _ = write!(some, ", ?{number}");
@@ -157,6 +166,7 @@ mod tests {
              FROM unnest(?1::bigint[], ?2::text[]) AS given (task, text)"
         );
         let some = &texts.some;
+        assert!(some.starts_with("INSERT OR FAIL INTO notes"), "{some}");
         assert!(
             some.ends_with("(?29, ?30, 'new'), (?31, ?32, 'new')"),
             "{some}"
@@ -179,7 +189,8 @@ mod tests {
             texts.all,
             "UPDATE tasks SET finished_ms = ?1 WHERE number = ANY (?2::bigint[])"
         );
-        assert!(texts.some.contains("number IN (?2, ?3, "), "{}", texts.some);
+        let some = "UPDATE OR FAIL tasks SET finished_ms = ?1 WHERE number IN (?2, ?3, ";
+        assert!(texts.some.starts_with(some), "{}", texts.some);
         assert!(texts.some.ends_with(", ?17)"), "{}", texts.some);
     }
 }

@@ -25,6 +25,8 @@ use super::value::{Row, Value};
 
 pub use address::{AddressError, Server};
 pub(super) use listener::Listener;
+#[cfg(test)]
+pub(super) use open::numbered;
 pub(super) use open::{open, reader};
 
 /// `ccnG`: names the lock under which gateways write, beside the schema that they write to.

@@ -14,6 +14,8 @@ use super::bulk::{SOME, Texts};
 use super::value::{Row, Value};
 
 pub(in super::super) use open::Sharing;
+#[cfg(test)]
+pub(super) use open::numbered;
 pub(super) use open::{open, reader};
 
 /// One connection, and for the writer's the lock that lives as long.

@@ -17,7 +17,7 @@ use super::super::notice::{Notice, Notices};
 use super::super::{Class, StoreError, WriteStatistics};
 use super::connection::{Access, Chain, Connection};
 use super::operation::{Operation, Overload, PERMITS, Weight, pending};
-use super::scope::{Changes, WriteScope, keep_counts};
+use super::scope::{Changes, WriteScope};
 use super::value::values;
 
 /// Operations that wait for the writer: some tens of milliseconds of its work.
@@ -260,7 +260,6 @@ impl WriterThread {
     }
 
     fn commit(&mut self, changes: Vec<Changes>) -> Result<Committed, StoreError> {
-        keep_counts(&self.connection, &changes)?;
         let notice = self.notice(&changes);
         let commit = self.connection.tell(&notice)?;
         if let Some(commit) = commit {
@@ -310,12 +309,12 @@ impl WriterThread {
     /// So many tasks more of each class wait.
     fn queued(&mut self, changes: &[Changes]) -> HashMap<Class, i64> {
         let mut queued: HashMap<Class, i64> = HashMap::new();
-        for (flow, step) in changes.iter().flat_map(|changes| &changes.queued) {
-            if let Some(class) = self.class(*flow) {
+        for (flow, step) in changes.iter().flat_map(Changes::queued) {
+            if let Some(class) = self.class(flow) {
                 match queued.get_mut(class) {
-                    Some(of_it) => *of_it = of_it.saturating_add(*step),
+                    Some(of_it) => *of_it = of_it.saturating_add(step),
                     None => {
-                        queued.insert(class.clone(), *step);
+                        queued.insert(class.clone(), step);
                     }
                 }
             }
@@ -347,7 +346,7 @@ impl WriterThread {
         let flows = self
             .connection
             .query(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let changes = Changes::queued(flows);
+        let changes = Changes::of_queued(flows);
         let notice = self.notice(&[changes]);
         self.notices.own(None, &notice);
         Ok(())

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
+use protocol::api::OutputView;
 use protocol::lease::{AckOutcome, LeaseRef, OperationId, Output};
 use protocol::task::TaskState;
 use protocol::{FencingToken, Sha256Digest, WorkerId};
@@ -10,17 +11,17 @@ use protocol::{FencingToken, Sha256Digest, WorkerId};
 use super::super::database::{
     Change, Connection, Insert, Many, Row, TaskRow, Value, WriteScope, values,
 };
-use super::super::{StoreError, attestations, workers};
+use super::super::{StoreError, Success, attestations, workers};
 use super::{inputs, task_row};
 use crate::receipts::{LeasedTask, VerifiedAck, VerifiedBatch};
 
 pub(super) const STANDING: Many = Many {
     each: "SELECT tasks.number, id, flow, state, attempts, fencing_token, worker, operation, version, digest, output_bytes,
-               inputs
+               inputs, leased_ms, deadline_ms
            FROM tasks JOIN task_payloads ON task = tasks.number JOIN flows ON flows.number = flow
            WHERE id = ?1",
     all: "SELECT position, tasks.number, id, flow, state, attempts, fencing_token, worker, operation, version, digest,
-              output_bytes, inputs
+              output_bytes, inputs, leased_ms, deadline_ms
           FROM unnest(?1::bytea[]) WITH ORDINALITY AS given (of_id, position)
           JOIN tasks ON id = of_id JOIN task_payloads ON task = tasks.number JOIN flows ON flows.number = flow",
 };
@@ -81,8 +82,8 @@ pub(in super::super) fn ack(
         });
     }
     let accepted = recording.keep()?;
-    for (task, from) in accepted {
-        scope.moved(task, Some(from), TaskState::Succeeded);
+    for Accepted { row, from, success } in accepted {
+        scope.succeeded(row, from, success);
     }
     Ok(outcomes)
 }
@@ -99,6 +100,8 @@ struct Standing {
     state: TaskState,
     fencing_token: FencingToken,
     worker: Option<WorkerId>,
+    leased_ms: Option<u64>,
+    deadline_ms: Option<u64>,
     leased: LeasedTask,
 }
 
@@ -122,6 +125,14 @@ fn decide(standing: &Standing, lease: LeaseRef, worker: &WorkerId) -> Option<Ack
     }
 }
 
+/// A task whose output takes effect.
+struct Accepted {
+    row: TaskRow,
+    /// The state that it was in.
+    from: TaskState,
+    success: Success,
+}
+
 /// One batch on its way into the database.
 struct Recording<'b> {
     connection: &'b Connection,
@@ -129,8 +140,7 @@ struct Recording<'b> {
     now_ms: u64,
     /// Key of the batch's row, once one of its outputs takes effect.
     number: OnceCell<i64>,
-    /// With the state that each was in.
-    accepted: Vec<(TaskRow, TaskState)>,
+    accepted: Vec<Accepted>,
     /// By the key of their tasks.
     outputs: HashMap<i64, (i64, usize, &'b VerifiedAck)>,
 }
@@ -169,9 +179,28 @@ impl<'b> Recording<'b> {
                 "the attestation that signs the batch is not on record",
             ));
         };
-        self.accepted.push((standing.row, standing.state));
+        self.accepted.push(self.accepted(&standing, ack));
         self.outputs.insert(number, (batch, position, ack));
         Ok(AckOutcome::Accepted)
+    }
+
+    fn accepted(&self, standing: &Standing, ack: &VerifiedAck) -> Accepted {
+        let output = OutputView {
+            sha256: ack.leaf().output,
+            bytes: ack.leaf().output_bytes,
+        };
+        Accepted {
+            row: standing.row,
+            from: standing.state,
+            success: Success {
+                attempts: standing.leased.attempt,
+                worker: self.batch.worker().clone(),
+                deadline_ms: standing.deadline_ms,
+                leased_ms: standing.leased_ms,
+                finished_ms: self.now_ms,
+                output,
+            },
+        }
     }
 
     /// Nobody may make another's blob an output by naming its digest.
@@ -210,8 +239,8 @@ impl<'b> Recording<'b> {
     }
 
     /// Writes what was accepted, and says what that was.
-    fn keep(self) -> Result<Vec<(TaskRow, TaskState)>, StoreError> {
-        let in_order = || self.accepted.iter().map(|(task, _)| task.number);
+    fn keep(self) -> Result<Vec<Accepted>, StoreError> {
+        let in_order = || self.accepted.iter().map(|accepted| accepted.row.number);
         let outputs: Vec<_> = in_order()
             .filter_map(|number| Some(output(number, self.outputs.get(&number)?)))
             .collect();
@@ -255,6 +284,8 @@ fn standing(row: &Row<'_>) -> Result<Standing, StoreError> {
         state: row.get(3)?,
         fencing_token: row.get(5)?,
         worker: row.get(6)?,
+        leased_ms: row.get(12)?,
+        deadline_ms: row.get(13)?,
         leased: LeasedTask {
             attempt: row.get(4)?,
             operation: OperationId {

@@ -43,7 +43,7 @@ pub(in super::super) fn lease(
         Some(true) => return Ok(Err(LeaseError::Draining)),
         Some(false) => {}
     }
-    let picked = pick(scope.connection, query)?;
+    let picked = pick(scope, query)?;
     grant(scope, query, &picked)?;
     let numbers: Vec<_> = picked
         .iter()

@@ -14,7 +14,7 @@ use protocol::FencingToken;
 use protocol::lease::OperationId;
 use protocol::requirements::Requirements;
 
-use super::super::database::{Connection, Many, Row, TaskRow, Value, values};
+use super::super::database::{Connection, Many, Row, TaskRow, Value, WriteScope, values};
 use super::super::{LeaseQuery, StoreError};
 use super::task_row;
 
@@ -100,12 +100,6 @@ pub(super) const TASKS: Many = Many {
 /// The latest turn that anybody took.
 pub(super) const CLOCK: &str = "SELECT coalesce(max(turn), 1) - 1 FROM flows";
 
-pub(super) const KEEP_TURN: Many = Many {
-    each: "UPDATE flows SET turn = ?2 WHERE number = ?1",
-    all: "UPDATE flows SET turn = next_turn FROM unnest(?1::bigint[], ?2::bigint[]) AS given (flow, next_turn)
-          WHERE number = flow",
-};
-
 /// A task that may be leased.
 pub(super) struct Queued {
     pub(super) row: TaskRow,
@@ -119,7 +113,11 @@ pub(super) struct Queued {
 }
 
 /// The first tasks within the limits of the query. Their flows' turns are taken.
-pub(super) fn pick(connection: &Connection, query: &LeaseQuery) -> Result<Vec<Queued>, StoreError> {
+pub(super) fn pick(
+    scope: &mut WriteScope<'_>,
+    query: &LeaseQuery,
+) -> Result<Vec<Queued>, StoreError> {
+    let connection = scope.connection;
     let mut clock: i64 = connection.get(CLOCK, &[])?;
     let mut waiting = Waiting::begin(connection, query)?;
     let mut picked = Vec::new();
@@ -144,7 +142,7 @@ pub(super) fn pick(connection: &Connection, query: &LeaseQuery) -> Result<Vec<Qu
         picked.push(queued);
         waiting.flows.push(Reverse(flow));
     }
-    waiting.keep_turns(connection)?;
+    waiting.take_turns(scope);
     Ok(picked)
 }
 
@@ -230,11 +228,11 @@ impl<'q> Waiting<'q> {
         self.read_on(connection, query, class..class.saturating_add(1))
     }
 
-    fn keep_turns(self, connection: &Connection) -> Result<(), StoreError> {
+    fn take_turns(self, scope: &mut WriteScope<'_>) {
         let flows = self.flows.into_iter().map(|Reverse(flow)| flow);
-        let served = flows.chain(self.ended).filter(Flow::is_served);
-        let turns: Vec<_> = served.map(|flow| values![flow.number, flow.turn]).collect();
-        connection.execute_many(&KEEP_TURN, &turns)
+        for flow in flows.chain(self.ended).filter(Flow::is_served) {
+            scope.take_turn(flow.number, flow.turn);
+        }
     }
 }
 

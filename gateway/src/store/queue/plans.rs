@@ -2,11 +2,11 @@
 
 use rusqlite::Connection;
 
-use super::super::database::sqlite_migrations;
+use super::super::database::{COUNT, COUNT_QUEUED, TAKE_TURN, sqlite_migrations};
 use super::END_LEASE;
 use super::ack::{INSERT_BATCH, INSERT_OUTPUT, STANDING, SUCCEED};
 use super::lease::{GRANT, PAYLOAD};
-use super::pick::{CLOCK, DEMANDS, KEEP_TURN, OUTER_DEMANDS, TASKS, WAITING};
+use super::pick::{CLOCK, DEMANDS, OUTER_DEMANDS, TASKS, WAITING};
 use super::prune::OLD;
 use super::submit::{INSERT_PAYLOAD, INSERT_TASK, USERS_QUEUED};
 
@@ -36,7 +36,9 @@ fn what_runs_for_every_task_makes_no_table_of_its_own() {
         OUTER_DEMANDS.each,
         WAITING.each,
         TASKS.each,
-        KEEP_TURN.each,
+        COUNT.each,
+        COUNT_QUEUED.each,
+        TAKE_TURN.each,
         &GRANT.texts().one,
         STANDING.each,
         INSERT_BATCH,

@@ -247,6 +247,8 @@ impl<'s> Quota<'s> {
 
 /// Demands of one user's waiting tasks that differ: each costs every lease of the operation a look.
 const REQUIREMENTS_MAX: u64 = 64;
+/// Flows of one user, those included whose tasks have all finished: whoever counts the pool's tasks reads every flow.
+const FLOWS_MAX: u64 = 1_024;
 
 /// Keys of the flows that these submissions join.
 #[derive(Default)]
@@ -290,6 +292,11 @@ impl<'s> Flows<'s> {
                 requirements_max: REQUIREMENTS_MAX,
             }));
         }
+        if known.is_none() && !requirements.is_none() && flows(connection, user)? >= FLOWS_MAX {
+            return Ok(Err(SubmitError::TooManyRequirementsKept {
+                requirements_max: FLOWS_MAX,
+            }));
+        }
         let flow = match known {
             Some((flow, _)) => flow,
             None => connection.insert(
@@ -305,6 +312,12 @@ impl<'s> Flows<'s> {
         }
         Ok(Ok(flow))
     }
+}
+
+/// Flows of a user.
+fn flows(connection: &Connection, user: &UserName) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM flows WHERE user_name = ?1";
+    connection.get(sql, &values![user])
 }
 
 /// Flows of a user that wait.

@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use protocol::TaskId;
 use protocol::requirements::WorkerTraits;
-use protocol::task::{InputDescriptor, TaskState};
-use protocol::{Sha256Digest, TaskId};
+use protocol::task::TaskState;
 
-use super::harness::{NOW_MS, Pool, task, user};
+use super::harness::{NOW_MS, Pool, task};
 use crate::store::database::{Overload, Weight, WriteScope};
 use crate::store::{
     InputBytes, LeaseError, OpenError, ParkEnd, Store, StoreError, TaskScope, queue,
@@ -138,27 +138,6 @@ async fn foreign_and_newer_databases_are_refused() {
     newer.pragma_update(None, "user_version", 99).unwrap();
     let error = Store::open(&pool.place.file()).await.unwrap_err();
     assert!(matches!(error, OpenError::Newer { found: 99, .. }));
-}
-
-#[tokio::test]
-async fn what_users_have_uploaded_before_is_summed_up() {
-    let pool = Pool::new().await;
-    let (ada, blob) = (user("ada"), Sha256Digest::of(b"abc"));
-    let descriptor = InputDescriptor {
-        sha256: blob,
-        bytes: 3,
-    };
-    let recorded = pool.store.record_user_blob(&ada, descriptor, NOW_MS).await;
-    recorded.unwrap();
-    pool.store.close().await;
-    let earlier = rusqlite::Connection::open(pool.place.file()).unwrap();
-    let since = "DROP TABLE blob_sums; ALTER TABLE flows DROP COLUMN tasks;";
-    earlier.execute_batch(since).unwrap();
-    earlier.pragma_update(None, "user_version", 1).unwrap();
-    drop(earlier);
-    let store = Store::open(&pool.place.file()).await.unwrap();
-    let standing = store.blob_standing(&ada, blob).await.unwrap();
-    assert_eq!((standing.used, standing.is_owned), (3, true));
 }
 
 /// Tells the child which database to fill.

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::{AsyncMessage, Client, Notification};
 
 use super::super::super::notice::{Notice, Notices};
+use super::super::super::watch::Step;
 use super::super::super::{Class, StoreError};
 use super::super::connection::Chain;
 use super::address::Listening;
@@ -219,7 +220,7 @@ async fn read_watched(client: &Client, notices: &Notices) -> Result<(), StoreErr
             .try_get::<_, &str>(1)?
             .parse()
             .map_err(|_| unreadable.clone())?;
-        moved.push((TaskId::from_bytes(id), state));
+        moved.push(Step::to(TaskId::from_bytes(id), state));
     }
     notices.watchers().moved(&moved);
     Ok(())

@@ -25,6 +25,12 @@ const RUNNING: &str =
 pub(super) const TAKE_RUNNING: &str =
     "SELECT pg_advisory_lock_shared(x'63636e53'::int, hashtext(current_schema()))";
 
+/// A schema, and how many migrations it has seen.
+#[cfg(test)]
+pub(in super::super) fn numbered(schema: &str, seen: usize) -> String {
+    format!("{STATE} UPDATE gateway_state SET schema_version = {seen}; {schema}")
+}
+
 /// Connects, and brings the schema up to this gateway's.
 pub(in super::super) fn open(server: &Arc<Server>) -> Result<Postgres, OpenError> {
     let mut postgres = Postgres::connect(server).map_err(OpenError::Store)?;

@@ -169,6 +169,12 @@ fn migrate(connection: &Connection, database: &Path) -> Result<(), OpenError> {
     transaction.commit().map_err(failed)
 }
 
+/// A schema, and how many migrations it has seen.
+#[cfg(test)]
+pub(in super::super) fn numbered(schema: &str, seen: usize) -> String {
+    format!("{schema} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {seen};")
+}
+
 /// A gateway runs on this database: its schema is not changed under it.
 fn refuse_older(connection: &Connection, database: &Path) -> Result<(), OpenError> {
     let found = schema_version(connection, database)?;

@@ -7,8 +7,7 @@ use tempfile::TempDir;
 use super::super::super::StoreError;
 use super::super::super::notice::Notices;
 use super::super::super::watch::Watchers;
-use super::super::schema;
-use super::super::{Connection, Database, Overload, Sharing, Weight, WriteScope, values};
+use super::super::{Connection, Database, Insert, Overload, Sharing, Weight, WriteScope, values};
 
 fn open() -> (TempDir, Database) {
     let folder = tempfile::tempdir().unwrap();
@@ -69,6 +68,30 @@ async fn an_operation_that_fails_is_undone_alone() {
     assert_eq!(count(&database).await, 2);
 }
 
+/// Of rows that share a statement.
+#[tokio::test]
+async fn nothing_remains_of_rows_before_one_that_fails() {
+    static INSERT: Insert = Insert::new(
+        "sessions",
+        &[("id", "bytea"), ("admitted_ms", "bigint")],
+        &[("worker", "'w'"), ("peer", "'p'")],
+    );
+    let (_folder, database) = open();
+    let all = |last: u8| {
+        write(&database, move |scope| {
+            let ids: Vec<_> = (0..31).chain([last]).map(|id: u8| [id; 16]).collect();
+            let rows: Vec<_> = ids.iter().map(|id| values![id, 0_u64]).collect();
+            scope.connection.insert_many(&INSERT, &rows)?;
+            Ok(rows.len())
+        })
+    };
+    // Its last row fails, with fifteen before it in the same statement and sixteen in another.
+    assert!(matches!(all(7).await, Err(StoreError::Database(_))));
+    assert_eq!(count(&database).await, 0);
+    assert_eq!(all(31).await.unwrap(), 32);
+    assert_eq!(count(&database).await, 32);
+}
+
 #[tokio::test]
 async fn a_full_disk_loses_nothing_and_passes() {
     let (_folder, database) = open();
@@ -108,24 +131,4 @@ async fn a_commit_that_fails_fails_all_of_its_operations() {
     // In the same group or the next, as the writer's thread found them.
     assert_eq!(usize::from(innocent.is_ok()), count(&database).await);
     write(&database, |scope| insert(scope, 9, 1)).await.unwrap();
-}
-
-/// Of a database that a gateway of before left behind: its flows count their tasks, and those without any go.
-#[test]
-fn flows_of_an_older_database_count_their_tasks() {
-    let connection = rusqlite::Connection::open_in_memory().unwrap();
-    let run = |sql: &str| connection.execute_batch(sql).unwrap();
-    let mut migrations = schema::migrations(schema::SQLITE, 0);
-    for migration in migrations.by_ref().take(2) {
-        run(&migration);
-    }
-    run("INSERT INTO flows VALUES (1, 'a', 1, '{}', 'ada', 1, 5), (2, 'b', 1, '{}', 'ada', 0, 0);
-         INSERT INTO tasks (number, id, user_name, flow, state, priority, rank, submitted_ms, attempts, max_attempts,
-             fencing_token, payload_bytes)
-         VALUES (1, zeroblob(16), 'ada', 1, 'queued', 5, 0, 0, 0, 1, 0, 0),
-             (2, randomblob(16), 'ada', 1, 'cancelled', 5, 0, 0, 0, 1, 0, 0);");
-    run(&migrations.next().unwrap());
-    let flows = "SELECT group_concat(number || ' ' || tasks) FROM flows";
-    let flows: String = connection.query_row(flows, [], |row| row.get(0)).unwrap();
-    assert_eq!(flows, "1 2");
 }

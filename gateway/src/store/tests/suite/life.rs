@@ -273,7 +273,18 @@ async fn who_waits_for_a_task_hears_of_its_end() {
     let lease = pool.lease_one(&worker).await;
     pool.ack_one(&worker, &lease).await;
     for watch in &mut watches {
-        watch.finished().await;
+        let success = watch.finished().await.unwrap();
+        let view = pool.view(task).await;
+        assert_eq!(Some(success.finished_ms), view.finished_ms);
+        assert_eq!(
+            (success.leased_ms, success.deadline_ms),
+            (view.started_ms, view.deadline_ms)
+        );
+        assert_eq!(
+            (success.attempts, Some(success.worker)),
+            (view.attempts, view.worker)
+        );
+        assert_eq!(Some(success.output), view.output);
     }
 }
 

@@ -13,6 +13,7 @@ mod records;
 mod requirements;
 mod retention;
 mod submissions;
+mod upgrades;
 
 use super::harness::{self, Kind, Pool};
 

@@ -237,6 +237,7 @@ impl Model {
         let queued = store.queued(vec![super::harness::operation()]).await;
         let waiting = seen.get(&TaskState::Queued).copied().unwrap_or_default();
         assert_eq!(queued.unwrap(), waiting, "a flow's count");
+        assert_eq!(self.miscounted_flows().await, 0);
         let tasks = store.counts().await.unwrap().tasks;
         let kept = [
             (TaskState::Queued, tasks.queued),
@@ -253,6 +254,23 @@ impl Model {
                 "{state}"
             );
         }
+    }
+
+    async fn miscounted_flows(&self) -> i64 {
+        let are = |state: &str| {
+            format!("(SELECT count(*) FROM tasks WHERE flow = flows.number AND state = '{state}')")
+        };
+        let counts = TaskState::ALL.map(|state| {
+            let state = state.as_str();
+            format!("{} <> {}", state.replace('-', "_"), are(state))
+        });
+        let sql = format!("SELECT count(*) FROM flows WHERE {}", counts.join(" OR "));
+        let read = self
+            .pool
+            .store
+            .database
+            .read(move |connection| connection.get(&sql, &[]));
+        read.await.unwrap()
     }
 }
 

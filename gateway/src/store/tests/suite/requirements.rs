@@ -4,7 +4,7 @@ use protocol::requirements::{GpuArchitecture, GpuTraits, Requirements, WorkerTra
 
 use super::harness::{NOW_MS, Worker, operation, user};
 use super::pool;
-use crate::store::{LeaseQuery, SubmitError};
+use crate::store::{LeaseQuery, SubmitError, TaskScope};
 
 fn gib(gpu_memory_gib_min: u32) -> Requirements {
     Requirements {
@@ -105,6 +105,41 @@ async fn a_user_demands_so_many_different_things_at_a_time() {
     pool.submit().await;
     // Once one of them is gone there is room.
     pool.store.lease(query(&worker, 1, 10)).await.unwrap();
+    let taken = pool.store.submit(vec![one_more]).await.unwrap();
+    assert!(taken[0].is_ok());
+}
+
+/// Finished ones count until they are forgotten; what nobody demands anything for always has room.
+#[tokio::test]
+async fn a_user_has_so_many_different_demands_kept() {
+    let mut pool = pool().await;
+    for batch in 0..16 {
+        let mut tasks = Vec::new();
+        for demand in 1..=64 {
+            let mut task = pool.task();
+            task.requirements = gib(batch * 64 + demand);
+            tasks.push(task);
+        }
+        let ids = tasks.iter().map(|task| task.id).collect();
+        let outcomes = pool.store.submit(tasks).await.unwrap();
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        let cancelled = pool.store.cancel(TaskScope::All, ids, NOW_MS);
+        cancelled.await.unwrap();
+    }
+    let mut one_more = pool.task();
+    one_more.requirements = gib(2_000);
+    let refused = pool.store.submit(vec![one_more.clone()]).await.unwrap();
+    assert_eq!(
+        refused[0],
+        Err(SubmitError::TooManyRequirementsKept {
+            requirements_max: 1_024
+        })
+    );
+    pool.submit().await;
+    let mut anothers = pool.task();
+    (anothers.user, anothers.requirements) = (user("bert"), gib(2_000));
+    pool.submit_task(anothers).await;
+    pool.store.prune(NOW_MS + 1).await.unwrap();
     let taken = pool.store.submit(vec![one_more]).await.unwrap();
     assert!(taken[0].is_ok());
 }

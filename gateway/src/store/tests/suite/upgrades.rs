@@ -1,0 +1,92 @@
+//! Databases of earlier gateways.
+
+use std::fmt::Write;
+
+use protocol::Sha256Digest;
+use protocol::api::TaskCounts;
+use protocol::task::TaskState;
+
+use super::harness::{Place, user};
+use super::kind;
+use crate::store::database::{Connection, earlier};
+use crate::store::{Location, Store};
+
+fn bytes(location: &Location, bytes: &[u8]) -> String {
+    match location {
+        Location::File(_) => format!("x'{}'", hex::encode(bytes)),
+        Location::Server(_) => format!("'\\x{}'", hex::encode(bytes)),
+    }
+}
+
+/// A blob, a flow with some tasks, and one that has none any more.
+fn rows(location: &Location) -> String {
+    let blob = bytes(location, &[0; 32]);
+    let mut sql = format!(
+        "INSERT INTO user_blobs (user_name, sha256, bytes, stored_ms) VALUES ('ada', {blob}, 3, 0);
+         INSERT INTO flows (operation, version, requirements, user_name, queued, turn)
+         VALUES ('digest', 1, '{{}}', 'ada', 1, 5), ('digest', 1, '{{}}', 'bert', 0, 0);"
+    );
+    let states = [
+        TaskState::Queued,
+        TaskState::Running,
+        TaskState::Succeeded,
+        TaskState::DeadLetter,
+        TaskState::DeadLetter,
+        TaskState::Cancelled,
+        TaskState::Expired,
+    ];
+    for (number, state) in (1_u8..).zip(states) {
+        let id = bytes(location, &[number; 16]);
+        let expires = if state == TaskState::Running {
+            "9"
+        } else {
+            "NULL"
+        };
+        write!(
+            sql,
+            "INSERT INTO tasks (number, id, user_name, flow, state, priority, rank, submitted_ms, attempts, max_attempts,
+                 fencing_token, payload_bytes, lease_expires_ms)
+             VALUES ({number}, {id}, 'ada', 1, '{state}', 5, 0, 0, 0, 3, 0, 0, {expires});"
+        )
+        .unwrap();
+    }
+    sql
+}
+
+async fn upgraded(known: usize) -> (Place, Store) {
+    let place = Place::new(kind()).await;
+    let location = place.location();
+    let sql = format!("{}; {}", earlier(&location, known), rows(&location));
+    place.run(&sql).await;
+    let store = Store::open(location).await.unwrap();
+    (place, store)
+}
+
+#[tokio::test]
+async fn tasks_of_every_earlier_gateway_are_counted_by_state() {
+    for known in 1..=3 {
+        let (_place, store) = upgraded(known).await;
+        let counted = TaskCounts {
+            queued: 1,
+            running: 1,
+            succeeded: 1,
+            dead_letter: 2,
+            cancelled: 1,
+            expired: 1,
+        };
+        assert_eq!(store.counts().await.unwrap().tasks, counted, "of {known}");
+        store.close().await;
+    }
+}
+
+/// What the first gateway did not count.
+#[tokio::test]
+async fn uploads_are_summed_up_and_flows_without_tasks_go() {
+    let (_place, store) = upgraded(1).await;
+    let blob = Sha256Digest::from_bytes([0; 32]);
+    let standing = store.blob_standing(&user("ada"), blob).await.unwrap();
+    assert_eq!((standing.used, standing.is_owned), (3, true));
+    let flows = |connection: &Connection| connection.get("SELECT count(*) FROM flows", &[]);
+    let flows: i64 = store.database.read(flows).await.unwrap();
+    assert_eq!(flows, 1);
+}
