@@ -53,6 +53,8 @@ struct Counted {
     /// This gateway's commits that nobody knows to be done yet: the database answers, or its notification comes, if they were.
     /// Whichever comes first counts.
     in_doubt: HashMap<u64, Notice>,
+    /// While everything is read again, this gateway's commits that are counted meanwhile: what is read may be from before them.
+    meanwhile: Option<Vec<(u64, Notice)>>,
 }
 
 impl Notices {
@@ -83,6 +85,9 @@ impl Notices {
         let mut counted = self.lock();
         if counted.in_doubt.remove(&commit).is_some() && commit > counted.read_at {
             self.count(notice);
+            if let Some(meanwhile) = &mut counted.meanwhile {
+                meanwhile.push((commit, notice.clone()));
+            }
         }
     }
 
@@ -110,12 +115,10 @@ impl Notices {
         notice.moved
     }
 
-    /// Everything that waits, as it was at a commit.
-    pub(super) fn read(&self, commit: u64, queued: &[(Class, i64)]) {
-        let mut counted = self.lock();
-        counted.read_at = commit;
-        counted.in_doubt.retain(|in_doubt, _| *in_doubt > commit);
-        self.watchers.board().set(queued);
+    /// Everything that waits is about to be read, by the one who hears the others.
+    pub(super) fn read(&self) -> Reading<'_> {
+        self.lock().meanwhile = Some(Vec::new());
+        Reading(self)
     }
 
     fn count(&self, notice: &Notice) {
@@ -136,6 +139,31 @@ impl Notices {
     /// Tasks that somebody here waits for.
     pub(super) fn watched(&self) -> Vec<TaskId> {
         self.watchers.watched()
+    }
+}
+
+/// Under way until it is dropped.
+#[derive(Debug)]
+pub(super) struct Reading<'n>(&'n Notices);
+
+impl Reading<'_> {
+    /// Everything that waits, as it was at a commit.
+    pub(super) fn done(self, commit: u64, queued: &[(Class, i64)]) {
+        let mut counted = self.0.lock();
+        counted.read_at = commit;
+        counted.in_doubt.retain(|in_doubt, _| *in_doubt > commit);
+        self.0.watchers.board().set(queued);
+        for (later, notice) in counted.meanwhile.take().into_iter().flatten() {
+            if later > commit {
+                self.0.count(&notice);
+            }
+        }
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.lock().meanwhile = None;
     }
 }
 
@@ -218,14 +246,36 @@ mod tests {
         let watchers = Watchers::new();
         let (notices, _orders) = Notices::new(Arc::clone(&watchers), 1);
         let has_queued = || has_queued(&watchers);
-        notices.read(10, &[(class(), 1)]);
+        notices.read().done(10, &[(class(), 1)]);
         commit(&notices, 9, &step(1, 5));
         notices.heard(10, step(2, 5));
         notices.heard(11, step(2, -1));
         assert!(!has_queued());
         notices.heard(12, step(2, 1));
         assert!(has_queued());
-        notices.read(13, &[]);
+        notices.read().done(13, &[]);
+        assert!(!has_queued());
+    }
+
+    /// The database was read before it, its answer comes after it.
+    #[test]
+    fn a_commit_that_a_reading_overtakes_is_not_forgotten() {
+        let watchers = Watchers::new();
+        let (notices, _orders) = Notices::new(Arc::clone(&watchers), 1);
+        let has_queued = || has_queued(&watchers);
+        let reading = notices.read();
+        commit(&notices, 1, &step(1, 1));
+        commit(&notices, 2, &step(1, 1));
+        reading.done(1, &[(class(), 1)]);
+        notices.heard(2, step(1, 1));
+        commit(&notices, 3, &step(1, -1));
+        assert!(has_queued());
+        commit(&notices, 4, &step(1, -1));
+        assert!(!has_queued());
+        // One that comes to nothing leaves nothing.
+        drop(notices.read());
+        commit(&notices, 5, &step(1, 1));
+        notices.read().done(5, &[]);
         assert!(!has_queued());
     }
 

@@ -175,6 +175,7 @@ fn apply(notices: &Notices, notification: &Notification) -> bool {
 }
 
 async fn read_queued(client: &Client, notices: &Notices) -> Result<(), StoreError> {
+    let reading = notices.read();
     let rows = client.query(QUEUED, &[]).await?;
     let mut commit = 0;
     let mut queued = Vec::with_capacity(rows.len());
@@ -193,7 +194,7 @@ async fn read_queued(client: &Client, notices: &Notices) -> Result<(), StoreErro
         };
         queued.push((class, row.try_get(4)?));
     }
-    notices.read(commit, &queued);
+    reading.done(commit, &queued);
     Ok(())
 }
 
