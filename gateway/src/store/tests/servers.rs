@@ -55,7 +55,7 @@ async fn what_becomes_of_a_task_elsewhere_is_heard_here() {
         other.ack(signed, NOW_MS).await.unwrap(),
         [AckOutcome::Accepted]
     );
-    finished.finished().await;
+    assert_eq!(finished.finished().await, None, "it is to be read");
     assert_eq!(pool.state(task).await, TaskState::Succeeded);
 }
 
