@@ -16,7 +16,7 @@ use super::board::Board;
 pub(super) struct Step {
     task: TaskId,
     pub(super) state: TaskState,
-    /// Where it succeeded, and in this gateway.
+    /// Where it succeeded, and this gateway's writer says so: a server's notification, which may come first, does not say how.
     success: Option<Success>,
 }
 
@@ -111,7 +111,7 @@ impl TaskWatch {
         }
     }
 
-    /// Ends once the task has finished, with what it came to where it succeeded in this gateway; nothing changes that. Safe to
+    /// Ends once the task has finished, with what it came to where this gateway's writer says so; nothing changes that. Safe to
     /// cancel; a redriven task may be queued again by the time its state is read.
     pub async fn finished(&mut self) -> Option<Success> {
         let receiver = self.receiver.as_mut()?;
