@@ -82,7 +82,10 @@ pub(in super::super) fn ack(
         });
     }
     let accepted = recording.keep()?;
-    for Accepted { row, from, success } in accepted {
+    for Accepted {
+        row, from, success, ..
+    } in accepted
+    {
         scope.succeeded(row, from, success);
     }
     Ok(outcomes)
@@ -126,11 +129,14 @@ fn decide(standing: &Standing, lease: LeaseRef, worker: &WorkerId) -> Option<Ack
 }
 
 /// A task whose output takes effect.
-struct Accepted {
+struct Accepted<'b> {
     row: TaskRow,
     /// The state that it was in.
     from: TaskState,
     success: Success,
+    /// Key of the batch's row, and where in the batch it stands.
+    place: (i64, usize),
+    ack: &'b VerifiedAck,
 }
 
 /// One batch on its way into the database.
@@ -140,9 +146,9 @@ struct Recording<'b> {
     now_ms: u64,
     /// Key of the batch's row, once one of its outputs takes effect.
     number: OnceCell<i64>,
-    accepted: Vec<Accepted>,
+    accepted: Vec<Accepted<'b>>,
     /// By the key of their tasks.
-    outputs: HashMap<i64, (i64, usize, &'b VerifiedAck)>,
+    outputs: HashMap<i64, Sha256Digest>,
 }
 
 impl<'b> Recording<'b> {
@@ -160,8 +166,8 @@ impl<'b> Recording<'b> {
             return Ok(outcome);
         }
         let number = standing.row.number;
-        if let Some((_, _, earlier)) = self.outputs.get(&number) {
-            return Ok(repeated(earlier.leaf().output, ack));
+        if let Some(earlier) = self.outputs.get(&number) {
+            return Ok(repeated(*earlier, ack));
         }
         if standing.state == TaskState::Succeeded {
             let sql = "SELECT sha256 FROM task_outputs WHERE task = ?1";
@@ -179,12 +185,18 @@ impl<'b> Recording<'b> {
                 "the attestation that signs the batch is not on record",
             ));
         };
-        self.accepted.push(self.accepted(&standing, ack));
-        self.outputs.insert(number, (batch, position, ack));
+        self.accepted
+            .push(self.accepted(&standing, (batch, position), ack));
+        self.outputs.insert(number, ack.leaf().output);
         Ok(AckOutcome::Accepted)
     }
 
-    fn accepted(&self, standing: &Standing, ack: &VerifiedAck) -> Accepted {
+    fn accepted(
+        &self,
+        standing: &Standing,
+        place: (i64, usize),
+        ack: &'b VerifiedAck,
+    ) -> Accepted<'b> {
         let output = OutputView {
             sha256: ack.leaf().output,
             bytes: ack.leaf().output_bytes,
@@ -200,6 +212,8 @@ impl<'b> Recording<'b> {
                 finished_ms: self.now_ms,
                 output,
             },
+            place,
+            ack,
         }
     }
 
@@ -239,13 +253,10 @@ impl<'b> Recording<'b> {
     }
 
     /// Writes what was accepted, and says what that was.
-    fn keep(self) -> Result<Vec<Accepted>, StoreError> {
-        let in_order = || self.accepted.iter().map(|accepted| accepted.row.number);
-        let outputs: Vec<_> = in_order()
-            .filter_map(|number| Some(output(number, self.outputs.get(&number)?)))
-            .collect();
+    fn keep(self) -> Result<Vec<Accepted<'b>>, StoreError> {
+        let outputs: Vec<_> = self.accepted.iter().map(output).collect();
         self.connection.insert_many(&INSERT_OUTPUT, &outputs)?;
-        let succeeded: Vec<_> = in_order().collect();
+        let succeeded: Vec<_> = self.accepted.iter().map(|of| of.row.number).collect();
         self.connection
             .change_many(&SUCCEED, &values![self.now_ms], &succeeded)?;
         if !self.accepted.is_empty() {
@@ -258,20 +269,18 @@ impl<'b> Recording<'b> {
     }
 }
 
-fn output<'b>(
-    number: i64,
-    (batch, position, ack): &(i64, usize, &'b VerifiedAck),
-) -> [Value<'b>; 7] {
+fn output<'b>(accepted: &Accepted<'b>) -> [Value<'b>; 7] {
+    let (ack, (batch, position)) = (accepted.ack, accepted.place);
     let data = match ack.output() {
         Output::Inline(bytes) => Some(bytes.as_slice()),
         Output::Uploaded { .. } => None,
     };
     values![
-        number,
+        accepted.row.number,
         &ack.leaf().output,
         ack.leaf().output_bytes,
-        *batch,
-        *position,
+        batch,
+        position,
         ack.leaf_bytes(),
         data
     ]
