@@ -161,6 +161,26 @@ impl PreparedTask {
         gateway: &Gateway,
         observer: &mut impl Observer,
     ) -> Result<TaskView, SubmitError> {
+        let message = self.upload(gateway, observer).await?;
+        self.ours(gateway.submit(&message).await)
+    }
+
+    /// The same, and answers when the task has finished, or as it stands after the longest wait there is.
+    pub async fn submit_and_wait(
+        &self,
+        gateway: &Gateway,
+        observer: &mut impl Observer,
+    ) -> Result<TaskView, SubmitError> {
+        let message = self.upload(gateway, observer).await?;
+        self.ours(gateway.submit_and_wait(&message).await)
+    }
+
+    /// What is left to send once the large inputs are there.
+    async fn upload(
+        &self,
+        gateway: &Gateway,
+        observer: &mut impl Observer,
+    ) -> Result<SubmitTask, SubmitError> {
         let inline = self.inline();
         for (input, _) in self
             .inputs
@@ -179,10 +199,11 @@ impl PreparedTask {
                 .await
                 .map_err(SubmitError::Gateway)?;
         }
-        let task = gateway
-            .submit(&self.message(&inline))
-            .await
-            .map_err(SubmitError::Gateway)?;
+        Ok(self.message(&inline))
+    }
+
+    fn ours(&self, queued: Result<TaskView, GatewayError>) -> Result<TaskView, SubmitError> {
+        let task = queued.map_err(SubmitError::Gateway)?;
         if task.digest == self.digest {
             Ok(task)
         } else {

@@ -3,7 +3,7 @@
 //!
 //! A seed draws a few workers, clients and tasks, and what happens to them: messages are lost, come twice, late and out of
 //! order; workers are stopped past their leases, killed, told to stop, cut off, taken out; executors die; the gateway's wall clock
-//! jumps; the gateway dies, also right after a write of which nobody hears. Then all faults end, and every task must.
+//! jumps; the gateway dies, also right after a write of which nobody hears, and before one of which a worker has heard. Then all faults end, and every task must.
 //!
 //! Every answer of the gateway is held against the `ledger` as it is given; the whole store is at each start of the gateway; and
 //! in the end what clients were promised is there, once, with the right output and a receipt that holds.

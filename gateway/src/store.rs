@@ -61,7 +61,7 @@ use notice::Notices;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::receipts::VerifiedBatch;
-use database::{Connection, Database, Overload, Sharing, Weight, WriteScope};
+use database::{Caller, Connection, Database, Sharing, Weight, WriteScope};
 use watch::Watchers;
 
 /// Tasks that are looked up where their request is: each takes some 10 µs.
@@ -142,6 +142,23 @@ impl Store {
         &self,
         tasks: Vec<NewTask>,
     ) -> Result<Vec<Result<Submitted, SubmitError>>, StoreError> {
+        self.submit_for(Caller::Submitter, tasks).await
+    }
+
+    /// The same for somebody who waits until the tasks have ended: where workers take them up at once, the answer may come with
+    /// the first ack, or a moment later than otherwise.
+    pub async fn submit_awaited(
+        &self,
+        tasks: Vec<NewTask>,
+    ) -> Result<Vec<Result<Submitted, SubmitError>>, StoreError> {
+        self.submit_for(Caller::Awaiter, tasks).await
+    }
+
+    async fn submit_for(
+        &self,
+        caller: Caller,
+        tasks: Vec<NewTask>,
+    ) -> Result<Vec<Result<Submitted, SubmitError>>, StoreError> {
         let bytes = tasks.iter().map(|task| task.specification.payload_bytes());
         let weight = Weight {
             rows: tasks.len(),
@@ -149,15 +166,13 @@ impl Store {
         };
         let queued_max = self.queued_per_user_max;
         let operation = move |scope: &mut WriteScope<'_>| queue::submit(scope, &tasks, queued_max);
-        self.database
-            .write(weight, Overload::Refuse, operation)
-            .await
+        self.database.write(weight, caller, operation).await
     }
 
     /// Leases the first tasks that the worker can run; none when the queue has none for it.
     pub async fn lease(&self, query: LeaseQuery) -> Result<Vec<Lease>, LeaseError> {
         let weight = Weight::rows(query.tasks_max);
-        let leased = self.database.write(weight, Overload::Wait, move |scope| {
+        let leased = self.database.write(weight, Caller::Pool, move |scope| {
             queue::lease(scope, &query)
         });
         leased.await.map_err(LeaseError::Store)?
@@ -181,7 +196,7 @@ impl Store {
     pub async fn renew(&self, query: RenewQuery) -> Result<Vec<RenewedLease>, StoreError> {
         let weight = Weight::rows(query.leases.len());
         let operation = move |scope: &mut WriteScope<'_>| queue::renew(scope, &query);
-        self.database.write(weight, Overload::Wait, operation).await
+        self.database.write(weight, Caller::Pool, operation).await
     }
 
     /// One input of a task, for the worker that holds its lease.
@@ -191,11 +206,23 @@ impl Store {
         lease: LeaseRef,
         index: usize,
     ) -> Result<Payload, LeaseInputError> {
-        let worker = worker.clone();
-        let read = self
-            .database
-            .read(move |connection| queue::lease_input(connection, &worker, lease, index));
-        read.await.map_err(LeaseInputError::Store)?
+        let look = {
+            let worker = worker.clone();
+            move |connection: &Connection| queue::lease_input(connection, &worker, lease, index)
+        };
+        let read = self.database.read(look.clone()).await;
+        match read.map_err(LeaseInputError::Store)? {
+            // A lease that is not on disk yet is known to the writer alone.
+            Err(LeaseInputError::UnknownTask | LeaseInputError::Superseded) => {
+                let written = self
+                    .database
+                    .write(Weight::ROW, Caller::Pool, move |scope| {
+                        look(scope.connection)
+                    });
+                written.await.map_err(LeaseInputError::Store)?
+            }
+            found => found,
+        }
     }
 
     /// Records outputs and receipts. What is accepted is on disk, and is the task's only output for ever.
@@ -209,7 +236,7 @@ impl Store {
             bytes: batch.payload_bytes(),
         };
         let operation = move |scope: &mut WriteScope<'_>| queue::ack(scope, &batch, now_ms);
-        self.database.write(weight, Overload::Wait, operation).await
+        self.database.write(weight, Caller::Pool, operation).await
     }
 
     /// Takes back what a worker gives back.
@@ -222,14 +249,14 @@ impl Store {
         let (weight, worker) = (Weight::rows(nacks.len()), worker.clone());
         let operation =
             move |scope: &mut WriteScope<'_>| queue::nack(scope, &worker, &nacks, now_ms);
-        self.database.write(weight, Overload::Wait, operation).await
+        self.database.write(weight, Caller::Pool, operation).await
     }
 
     /// Takes back leases that ran out and sets aside tasks whose deadline passed. To be called each second.
     pub async fn expire(&self, now_ms: u64) -> Result<Expired, StoreError> {
         let operation = move |scope: &mut WriteScope<'_>| queue::expire(scope, now_ms);
         self.database
-            .write(Weight::ROW, Overload::Wait, operation)
+            .write(Weight::ROW, Caller::Pool, operation)
             .await
     }
 
@@ -237,7 +264,7 @@ impl Store {
     pub async fn prune(&self, finished_before_ms: u64) -> Result<Pruned, StoreError> {
         let operation = move |scope: &mut WriteScope<'_>| queue::prune(scope, finished_before_ms);
         self.database
-            .write(Weight::ROW, Overload::Wait, operation)
+            .write(Weight::ROW, Caller::Pool, operation)
             .await
     }
 
@@ -251,14 +278,14 @@ impl Store {
         let weight = Weight::rows(tasks.len());
         let operation =
             move |scope: &mut WriteScope<'_>| queue::cancel(scope, &whose, &tasks, now_ms);
-        self.database.write(weight, Overload::Wait, operation).await
+        self.database.write(weight, Caller::Pool, operation).await
     }
 
     /// Returns dead letters to the queue.
     pub async fn redrive(&self, tasks: Vec<TaskId>) -> Result<Vec<RedriveOutcome>, StoreError> {
         let weight = Weight::rows(tasks.len());
         let operation = move |scope: &mut WriteScope<'_>| queue::redrive(scope, &tasks);
-        self.database.write(weight, Overload::Wait, operation).await
+        self.database.write(weight, Caller::Pool, operation).await
     }
 
     /// One view for each task, in order.

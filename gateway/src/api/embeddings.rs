@@ -257,7 +257,8 @@ async fn submit(
     // From here on they may be queued, whether or not this request hears of it.
     let ids = tasks.iter().map(|task| task.id).collect();
     let wanted = Wanted::new(gateway, client.own(), ids);
-    let submitted = gateway.timed("submit", gateway.store.submit(tasks)).await?;
+    let submitted = gateway.store.submit_awaited(tasks);
+    let submitted = gateway.timed("submit", submitted).await?;
     if let Some(error) = submitted.iter().find_map(|outcome| outcome.as_ref().err()) {
         gateway.metrics.submitted("refused", 1);
         return Err(submission::refuse_submit(error).into());

@@ -70,9 +70,18 @@ pub(super) async fn submit(
     let queued = submission::queued(&task);
     // From before it is queued, so that its end cannot be missed.
     let watch = wait.map(|_| gateway.store.watch_task(id));
-    let outcomes = gateway
-        .timed("submit", gateway.store.submit(vec![task]))
-        .await?;
+    let outcomes = match wait {
+        None => {
+            gateway
+                .timed("submit", gateway.store.submit(vec![task]))
+                .await?
+        }
+        Some(_) => {
+            gateway
+                .timed("submit", gateway.store.submit_awaited(vec![task]))
+                .await?
+        }
+    };
     let outcome = outcomes.into_iter().next().ok_or_else(lost)?;
     let submitted = outcome.map_err(|error| {
         gateway.metrics.submitted("refused", 1);

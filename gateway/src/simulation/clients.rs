@@ -131,6 +131,9 @@ impl Simulation {
         if sabotage == Some(Sabotage::ForgetsKey) {
             task.idempotency_key = None;
         }
+        if !self.is_calm && self.dice.in_1000(self.plan.dies_before_flush) {
+            return self.dies_before_its_flush(order, &task).await;
+        }
         let answer = self.sends(user, "/v1/tasks", &task).await;
         ensure(matches!(answer.status.as_u16(), 200 | 201), || {
             format!("order {order} was refused: {}", answer.text())
@@ -152,6 +155,20 @@ impl Simulation {
             return Ok(());
         }
         self.is_told(order, view.id);
+        Ok(())
+    }
+
+    /// Workers were told of a new task, and the gateway dies before it is on disk: then there never was one.
+    async fn dies_before_its_flush(&mut self, order: usize, task: &SubmitTask) -> Checked {
+        let image = self.pool.image();
+        let user = self.orders[order].user;
+        let answer = self.sends(user, "/v1/tasks", task).await;
+        ensure(answer.status.is_success(), || {
+            format!("order {order} was refused: {}", answer.text())
+        })?;
+        self.is_told_of(answer.json::<TaskView>().id).await;
+        self.forget(&image);
+        self.submits_again(order);
         Ok(())
     }
 

@@ -259,7 +259,12 @@ impl Ledger {
     ) -> Checked {
         for renewed in leases {
             let name = self.name(renewed.lease.task);
-            let entry = self.entry(renewed.lease.task)?;
+            let Some(entry) = self.tasks.get_mut(&renewed.lease.task) else {
+                ensure(renewed.lease_duration_ms.is_none(), || {
+                    format!("{worker} may keep {name}")
+                })?;
+                continue;
+            };
             let is_held = entry.is_held_by(worker, renewed.lease);
             ensure(is_held == renewed.lease_duration_ms.is_some(), || {
                 format!(
@@ -322,7 +327,12 @@ impl Ledger {
     ) -> Checked {
         for (nack, outcome) in nacks.iter().zip(outcomes) {
             let name = self.name(nack.lease.task);
-            let entry = self.entry(nack.lease.task)?;
+            let Some(entry) = self.tasks.get_mut(&nack.lease.task) else {
+                ensure(*outcome == NackOutcome::UnknownTask, || {
+                    format!("{worker} gave {name} back: {outcome:?}")
+                })?;
+                continue;
+            };
             let right = if entry.is_held_by(worker, nack.lease) {
                 NackOutcome::Returned
             } else {

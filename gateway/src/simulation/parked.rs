@@ -1,10 +1,12 @@
 //! Requests for tasks that wait for some: what `worker::leases` does with a connection, this does without one. Each parks its
-//! lease with the store, so that the commit that queues something leases it, and the gateway may die of that very commit. A session
-//! that becomes stale between such a commit and its answer is not part of it: here both are one moment.
+//! lease with the store, so that the commit that queues something leases it. The gateway may die of that very commit, or when it has
+//! told a worker of a new task and before the flush. A session that becomes stale between such a commit and its answer is not part
+//! of it: here both are one moment.
 
 use std::sync::Arc;
 
 use agent::machine::Event;
+use protocol::TaskId;
 use protocol::lease::{Lease, LeaseRequest, LeaseResponse, OperationId};
 use protocol::limits::LONG_POLL_MS_MAX;
 
@@ -116,6 +118,20 @@ impl Simulation {
             self.goes_on(parked.post, parked.until_ms, leases);
         }
         Ok(())
+    }
+
+    /// Those who wait and have got this task alone have heard of it before the flush.
+    pub(super) async fn is_told_of(&mut self, task: TaskId) {
+        let parked = std::mem::take(&mut self.parked).into_iter();
+        for mut served in parked.filter(|parked| !parked.lease.is_in_line()) {
+            let ParkEnd::Leased(Ok(leases)) = served.lease.ended().await else {
+                continue;
+            };
+            if !leases.is_empty() && leases.iter().all(|lease| lease.task == task) {
+                self.tally.told_in_vain += 1;
+                self.answer(&served.post, read_leases(leases));
+            }
+        }
     }
 
     /// Requests whose time is over, and all of them while there is something that nobody took, look again.

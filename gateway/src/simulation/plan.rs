@@ -21,6 +21,8 @@ pub(super) struct Plan {
     pub(super) fault_ms: RangeInclusive<u64>,
     /// The gateway dies right after its write of each of these numbers, before anybody hears of it.
     pub(super) crash_after_writes: Vec<u64>,
+    /// It dies when a worker has been told of a new task and nothing of that is on disk: at so many submissions in a thousand.
+    pub(super) dies_before_flush: u64,
     /// The executor runs works one after another, as on the CPU.
     pub(super) in_order: bool,
     /// Workers show (simulated) evidence, and the real relying party appraises it. Elsewhere sessions are simply opened, which
@@ -67,6 +69,7 @@ impl Plan {
             late: dice.between(0..=80),
             fault_ms: 1_000..=dice.between(3_000..=12_000),
             crash_after_writes,
+            dies_before_flush: dice.between(0..=80),
             in_order: dice.in_1000(700),
             is_attested: seed.is_multiple_of(ATTESTED_EVERY),
             sabotage: None,

@@ -26,8 +26,10 @@ tally!(
     submissions,
     leases,
     leased_by_commit,
+    told_in_vain,
     accepted,
     already_accepted,
+    unknown,
     superseded,
     ran_out,
     lost,
@@ -62,7 +64,8 @@ impl Tally {
                 AckOutcome::AlreadyAccepted => self.already_accepted += 1,
                 AckOutcome::Superseded => self.superseded += 1,
                 AckOutcome::Cancelled => self.acks_cancelled += 1,
-                AckOutcome::UnknownTask | AckOutcome::Refused { .. } => {}
+                AckOutcome::UnknownTask => self.unknown += 1,
+                AckOutcome::Refused { .. } => {}
             }
         }
     }

@@ -99,7 +99,7 @@ fn the_gateway_may_die_at_every_write() {
         plan.crash_after_writes = writes;
         run(plan, dice, false)
     };
-    for seed in [1, 3] {
+    for seed in [3, 5] {
         let writes = dying(seed, Vec::new()).writes;
         assert!(writes > 50, "seed {seed} writes {writes} times");
         for write in 1..=writes {
@@ -138,12 +138,12 @@ fn broken_words_are_noticed() {
         (Sabotage::KeepsLeases, "asked to renew"),
     ];
     for (sabotage, wanted) in cases {
-        let violations = (1..=40).filter_map(|seed| {
+        let violations = (1..=80).filter_map(|seed| {
             let (mut plan, dice) = Plan::draw(seed);
             plan.sabotage = Some(sabotage);
             run(plan, dice, false).verdict.err()
         });
-        let violations: Vec<_> = violations.map(|violation| violation.0).take(10).collect();
+        let violations: Vec<_> = violations.map(|violation| violation.0).take(20).collect();
         assert!(
             violations
                 .iter()

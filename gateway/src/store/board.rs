@@ -53,6 +53,10 @@ impl Operation for Drawn {
         self.lease.execute(connection)
     }
 
+    fn answer_early(&mut self) {
+        self.lease.answer_early();
+    }
+
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
         self.lease.answer(committed);
     }

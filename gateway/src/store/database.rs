@@ -31,7 +31,7 @@ pub(super) use bulk::{Change, Insert};
 pub(super) use connection::{Connection, Many};
 #[cfg(test)]
 pub(super) use flows::{COUNT, COUNT_QUEUED, TAKE_TURN};
-pub(super) use operation::{Answer, Operation, Overload, Weight, pending};
+pub(super) use operation::{Answer, Caller, Operation, Weight, pending};
 pub use postgres::{AddressError, Server};
 pub(super) use scope::{Changes, TaskRow, WriteScope};
 pub(super) use sqlite::Sharing;
@@ -123,14 +123,14 @@ impl Database {
     pub(super) async fn write<T, F>(
         &self,
         weight: Weight,
-        overload: Overload,
+        caller: Caller,
         operation: F,
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: Fn(&mut WriteScope<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.writer.write(weight, overload, operation).await
+        self.writer.write(weight, caller, operation).await
     }
 
     /// Reads one consistent state of the database.

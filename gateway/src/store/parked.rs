@@ -17,7 +17,8 @@ pub struct ParkedLease {
 /// How it ended.
 #[derive(Debug)]
 pub enum ParkEnd {
-    /// Leased, and on disk; none, where others were quicker or what was queued is kept from this worker.
+    /// Leased, and on disk, or of tasks that nobody else has heard of before they are; none, where others were quicker or what was
+    /// queued is kept from this worker.
     Leased(Leased),
     /// Something is queued that no commit of this gateway could give it: its turn to look.
     Look(Wake),

@@ -3,7 +3,7 @@
 use protocol::task::InputDescriptor;
 use protocol::{SessionId, Sha256Digest, UserName, WorkerId};
 
-use super::database::{Overload, Weight, WriteScope};
+use super::database::{Caller, Weight, WriteScope};
 use super::{
     AccessGrant, AccessTokenId, AccessTokenRecord, BlobStanding, ClaimsBefore, CreateWorkerError,
     EnrolmentSecret, NewAccessToken, NewAttestation, NewReappraisal, NewSession, RecordBlobError,
@@ -84,7 +84,7 @@ impl Store {
             bytes: u64::try_from(attestation.record.len()).unwrap_or(u64::MAX),
         };
         let operation = move |scope: &mut WriteScope<'_>| attestations::record(scope, &attestation);
-        self.database.write(weight, Overload::Wait, operation).await
+        self.database.write(weight, Caller::Pool, operation).await
     }
 
     /// Keeps another verdict on recorded evidence. Before anybody relies on it.
@@ -95,7 +95,7 @@ impl Store {
             bytes: u64::try_from(reappraisal.transcript.len()).unwrap_or(u64::MAX),
         };
         let operation = move |scope: &mut WriteScope<'_>| reappraisals::record(scope, &reappraisal);
-        self.database.write(weight, Overload::Wait, operation).await
+        self.database.write(weight, Caller::Pool, operation).await
     }
 
     /// The record as it was made when the evidence came.
@@ -229,7 +229,7 @@ impl Store {
     pub async fn end_blob_claims(&self, stored_before: ClaimsBefore) -> Result<bool, StoreError> {
         let operation = move |scope: &mut WriteScope<'_>| blobs::end_claims(scope, stored_before);
         self.database
-            .write(Weight::ROW, Overload::Wait, operation)
+            .write(Weight::ROW, Caller::Pool, operation)
             .await
     }
 
@@ -261,7 +261,7 @@ impl Store {
         F: Fn(&mut WriteScope<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.database
-            .write(Weight::ROW, Overload::Wait, operation)
+            .write(Weight::ROW, Caller::Pool, operation)
             .await
     }
 }

@@ -2,6 +2,7 @@
 
 mod files;
 pub(crate) mod harness;
+mod lingering;
 #[expect(clippy::duplicate_mod, reason = "one suite, two databases")]
 #[path = "tests/suite/mod.rs"]
 mod on_postgres;

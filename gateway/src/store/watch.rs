@@ -14,7 +14,7 @@ use super::board::Board;
 /// A task went to another state.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
-    task: TaskId,
+    pub(super) task: TaskId,
     pub(super) state: TaskState,
     /// Where it succeeded, and this gateway's writer says so: a server's notification, which may come first, does not say how.
     success: Option<Success>,

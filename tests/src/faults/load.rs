@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use client::task::{Input, PreparedTask, Schedule, SubmitError, Unobserved};
+use protocol::api::TaskView;
 use protocol::limits::ATTEMPTS_MAX;
 use protocol::{Sha256Digest, TaskId};
 use rand::rngs::StdRng;
@@ -22,6 +23,10 @@ const UNCHECKED_MAX: usize = 150;
 const PAUSE: Duration = Duration::from_millis(150);
 /// Before one is sent again that was not confirmed.
 const AGAIN: Duration = Duration::from_millis(300);
+/// One task in so many is sent by a request that waits for its end …
+const WAITS_EVERY: u64 = 3;
+/// … so long.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Side of the product of ones that takes an executor some seconds of a debug build: others last milliseconds.
 const PRODUCT_SIDE: usize = 320;
 
@@ -63,11 +68,12 @@ async fn submit(pool: Pool, quiet: CancellationToken) -> Result<()> {
 
 /// Sends a task until it is confirmed, over any outage.
 async fn confirm(pool: &Pool, number: u64, work: &Work) -> Result<TaskId> {
+    let mut waits = number.is_multiple_of(WAITS_EVERY);
     loop {
-        match work.task.submit(&pool.client, &mut Unobserved).await {
+        match send(pool, work, waits).await {
             Ok(view) => {
                 let is_new = pool.journal.confirmed(number, view.id)?;
-                pool.report.confirmed(is_new);
+                pool.report.confirmed(is_new, view.state);
                 return Ok(view.id);
             }
             Err(SubmitError::Gateway(error)) if error.is_transient() => {
@@ -76,7 +82,23 @@ async fn confirm(pool: &Pool, number: u64, work: &Work) -> Result<TaskId> {
             }
             Err(error) => return Err(error).context("an honest task was refused"),
         }
+        // It may have been confirmed in vain.
+        waits = false;
     }
+}
+
+/// One that waits for the task's end gives up after a while, and asks again without.
+async fn send(pool: &Pool, work: &Work, waits: bool) -> Result<TaskView, SubmitError> {
+    let (task, client) = (&work.task, &pool.client);
+    if waits {
+        let mut unobserved = Unobserved;
+        let run = task.submit_and_wait(client, &mut unobserved);
+        if let Ok(sent) = tokio::time::timeout(PATIENCE, run).await {
+            return sent;
+        }
+        pool.report.repeated();
+    }
+    task.submit(client, &mut Unobserved).await
 }
 
 fn dice(seed: u64, number: u64) -> StdRng {

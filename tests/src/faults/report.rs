@@ -29,6 +29,7 @@ pub(super) enum Hit {
 pub(super) struct Report {
     confirmed: AtomicU64,
     confirmed_again: AtomicU64,
+    confirmed_at_end: AtomicU64,
     repeated: AtomicU64,
     cancelled: AtomicU64,
     succeeded: AtomicU64,
@@ -54,7 +55,10 @@ fn read(count: &AtomicU64) -> u64 {
 }
 
 impl Report {
-    pub(super) fn confirmed(&self, is_new: bool) {
+    pub(super) fn confirmed(&self, is_new: bool, state: TaskState) {
+        if is_new && state.is_finished() {
+            one_more(&self.confirmed_at_end);
+        }
         one_more(if is_new {
             &self.confirmed
         } else {
@@ -124,6 +128,10 @@ impl Report {
     ) -> String {
         let rows = [
             ("tasks confirmed by the API", &self.confirmed),
+            (
+                "of these with their end, to a request that waited for it",
+                &self.confirmed_at_end,
+            ),
             (
                 "confirmed again under the same key, as the same task",
                 &self.confirmed_again,

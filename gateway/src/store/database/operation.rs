@@ -34,19 +34,23 @@ impl Weight {
     }
 }
 
-/// What happens to an operation for which there is no room.
+/// Who asks for an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Overload {
-    /// Fails at once: its sender may come back.
-    Refuse,
-    /// Waits: it ends work that the pool has already taken on.
-    Wait,
+pub(in super::super) enum Caller {
+    /// Brings new work. Where there is no room it is turned away at once: it may come back.
+    Submitter,
+    /// The same, and it waits until that work is done: the answer is of no use to it before.
+    Awaiter,
+    /// Goes on with what the pool has already taken on: it waits for room.
+    Pool,
 }
 
 /// An operation with its caller, whatever it returns.
 pub(in super::super) trait Operation: Send {
     /// Whether it succeeded; of its error it keeps a copy, and what it did is to be undone.
     fn execute(&mut self, connection: &Connection) -> Result<Changes, StoreError>;
+    /// Before the commit, whatever becomes of that. Should it be executed once more, the same must come of it.
+    fn answer_early(&mut self);
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
@@ -66,7 +70,7 @@ where
     let pending = Pending {
         operation,
         outcome: Err(StoreError::Closed),
-        caller,
+        caller: Some(caller),
         _budget: budget,
     };
     (Box::new(pending), answer)
@@ -75,7 +79,8 @@ where
 struct Pending<F, T> {
     operation: F,
     outcome: Result<T, StoreError>,
-    caller: oneshot::Sender<Result<T, StoreError>>,
+    /// Until it has its answer.
+    caller: Option<oneshot::Sender<Result<T, StoreError>>>,
     /// Freed with the operation.
     _budget: Option<OwnedSemaphorePermit>,
 }
@@ -100,8 +105,18 @@ where
         }
     }
 
+    // A caller that went away has no use for the answer; what it asked for is done all the same.
+
+    fn answer_early(&mut self) {
+        let outcome = std::mem::replace(&mut self.outcome, Err(StoreError::Closed));
+        if let Some(caller) = self.caller.take() {
+            let _ = caller.send(outcome);
+        }
+    }
+
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        // A caller that went away has no use for the answer; what it asked for is done all the same.
-        let _ = self.caller.send(committed.and(self.outcome));
+        if let Some(caller) = self.caller {
+            let _ = caller.send(committed.and(self.outcome));
+        }
     }
 }

@@ -28,6 +28,8 @@ pub(in super::super) struct TaskRow {
 pub(in super::super) struct Changes {
     flows: FlowChanges,
     pub(super) moved: Vec<Step>,
+    /// Tasks that there were not before.
+    pub(super) made: Vec<TaskId>,
     /// Flows that are no more; another may get the number of one.
     pub(super) ended_flows: Vec<i64>,
     /// For the gateway that holds the session, if it is another one.
@@ -66,8 +68,9 @@ impl WriteScope<'_> {
 
     /// Every change of a task's state goes through here: the kept counts and the watchers depend on it.
     fn step(&mut self, task: TaskRow, from: Option<TaskState>, step: Step) {
-        if let Some(from) = from {
-            self.changes.flows.count(task.flow, from, -1);
+        match from {
+            Some(from) => self.changes.flows.count(task.flow, from, -1),
+            None => self.changes.made.push(task.id),
         }
         self.changes.flows.count(task.flow, step.state, 1);
         self.changes.moved.push(step);

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use protocol::TaskId;
-use protocol::requirements::WorkerTraits;
+use protocol::lease::AckOutcome;
 use protocol::task::TaskState;
 
 use super::harness::{NOW_MS, Pool, task};
-use crate::store::database::{Overload, Weight, WriteScope};
+use crate::store::database::{Caller, Weight, WriteScope};
 use crate::store::{
     InputBytes, LeaseError, OpenError, ParkEnd, Store, StoreError, TaskScope, queue,
 };
@@ -35,50 +35,69 @@ async fn one_gateway_at_a_time_and_a_command_beside_it() {
     assert_eq!(pool.state(task).await, TaskState::Cancelled);
 }
 
-/// A reference that nothing holds is found at the commit, when the worker that waits has been given the task.
+/// A reference that nothing holds: it is found at the commit, when the worker that waits has been given the task.
+fn dangles(scope: &WriteScope<'_>) -> Result<(), StoreError> {
+    let connection = scope.connection;
+    connection.execute("PRAGMA defer_foreign_keys = ON", &[])?;
+    let sql = "INSERT INTO task_faults (task, message) VALUES (777, 'no such task')";
+    connection.execute(sql, &[]).map(|_| ())
+}
+
 #[tokio::test]
-async fn a_worker_whose_commit_fails_has_nothing_and_nothing_is_leased() {
-    let pool = Pool::new().await;
-    let worker = pool.worker("worker-1").await;
-    let park = || {
-        let query = worker.query(1, NOW_MS);
-        let traits = WorkerTraits::default();
-        let watch = pool.store.watch_work(&query.operations, &traits);
-        pool.store.park(watch, move |_| Some(query.clone()))
-    };
-    let (mut drawn, task) = (
-        park(),
-        task(
-            TaskId::from_parts(NOW_MS, 1),
-            vec![InputBytes::Inline(b"a"[..].into())],
-        ),
-    );
-    let (id, again) = (task.id, task.clone());
-    let dangling = move |scope: &mut WriteScope<'_>| {
-        let submitted = queue::submit(scope, std::slice::from_ref(&task), 1)?;
-        let connection = scope.connection;
-        connection.execute("PRAGMA defer_foreign_keys = ON", &[])?;
-        let sql = "INSERT INTO task_faults (task, message) VALUES (777, 'no such task')";
-        connection.execute(sql, &[])?;
-        Ok(submitted)
+async fn a_worker_whose_commit_fails_has_nothing() {
+    let mut pool = Pool::new().await;
+    let [holder, worker] = [pool.worker("worker-1").await, pool.worker("worker-2").await];
+    let task = pool.submit().await;
+    let lease = pool.lease_one(&holder).await;
+    let mut drawn = pool.park(&worker, 1);
+    let id = holder.id.clone();
+    let taken_back = move |scope: &mut WriteScope<'_>| {
+        queue::release_all(scope, &id, NOW_MS)?;
+        dangles(scope)
     };
     let written = pool
         .store
         .database
-        .write(Weight::ROW, Overload::Wait, dangling)
-        .await;
-    assert!(
-        matches!(written, Err(StoreError::Database(_))),
-        "{written:?}"
-    );
+        .write(Weight::ROW, Caller::Pool, taken_back);
+    let failed = written.await.unwrap_err();
+    assert!(matches!(failed, StoreError::Database(_)), "{failed:?}");
     let ended = drawn.ended().await;
-    let failed = ParkEnd::Leased(Err(LeaseError::Store(written.unwrap_err())));
+    let failed = ParkEnd::Leased(Err(LeaseError::Store(failed)));
     assert_eq!(format!("{ended:?}"), format!("{failed:?}"));
+    assert_eq!(pool.state(task).await, TaskState::Running);
+    // Nothing of the failed commit is left.
+    assert_eq!(pool.ack_one(&holder, &lease).await, AckOutcome::Accepted);
+}
+
+/// Nobody else has heard of such a task, so there never was one.
+#[tokio::test]
+async fn a_task_whose_commit_fails_is_unknown_though_a_worker_was_told_of_it() {
+    let mut pool = Pool::new().await;
+    let worker = pool.worker("worker-1").await;
+    let mut drawn = pool.park(&worker, 1);
+    let task = pool.task();
+    let (id, again) = (task.id, task.clone());
+    let submitted = move |scope: &mut WriteScope<'_>| {
+        queue::submit(scope, std::slice::from_ref(&task), 1)?
+            .remove(0)
+            .unwrap();
+        dangles(scope)
+    };
+    let written = pool
+        .store
+        .database
+        .write(Weight::ROW, Caller::Awaiter, submitted);
+    let failed = written.await.unwrap_err();
+    assert!(matches!(failed, StoreError::Database(_)), "{failed:?}");
+    let ParkEnd::Leased(Ok(leases)) = drawn.ended().await else {
+        panic!("not told");
+    };
     let seen = pool.store.tasks(TaskScope::All, vec![id]).await.unwrap();
     assert_eq!(seen, [None]);
+    assert_eq!(pool.ack(&worker, &leases).await, [AckOutcome::UnknownTask]);
     // Nothing of the failed commit is left that would keep the next one from the worker.
-    let mut parked = park();
-    pool.store.submit(vec![again]).await.unwrap();
+    let mut parked = pool.park(&worker, 1);
+    pool.submit_task(again).await;
     let ParkEnd::Leased(Ok(leases)) = parked.ended().await else {
         panic!("not served");
     };

@@ -18,8 +18,8 @@ use serde_json::Map;
 
 use crate::receipts::{self, AttestedKey, Signatory, VerifiedBatch};
 use crate::store::{
-    EnrolmentSecret, InputBytes, LeaseQuery, NewAttestation, NewTask, Store, TaskScope,
-    TaskSpecification,
+    EnrolmentSecret, InputBytes, LeaseQuery, NewAttestation, NewTask, ParkedLease, Store,
+    TaskScope, TaskSpecification,
 };
 
 pub(crate) use place::{Kind, Place};
@@ -116,6 +116,13 @@ impl Pool {
             .lease(worker.query(tasks_max, now_ms))
             .await
             .unwrap()
+    }
+
+    /// A worker that waits for tasks of the one operation.
+    pub(crate) fn park(&self, worker: &Worker, tasks_max: usize) -> ParkedLease {
+        let query = worker.query(tasks_max, NOW_MS);
+        let watch = self.store.watch_work(&query.operations, &query.traits);
+        self.store.park(watch, move |_| Some(query.clone()))
     }
 
     /// Leases the one task there is.

@@ -183,7 +183,7 @@ async fn a_store_goes_on_when_its_connections_were_cut() {
     pool.place.run(CUT).await;
     let cut = other.database.write(
         crate::store::database::Weight::ROW,
-        crate::store::database::Overload::Wait,
+        crate::store::database::Caller::Pool,
         |scope| {
             scope
                 .connection
@@ -236,7 +236,7 @@ async fn a_gateway_that_waited_in_vain_for_the_lock_writes_again() {
     let mut pool = Pool::on(Kind::Postgres).await;
     let cut_short = pool.store.database.write(
         crate::store::database::Weight::ROW,
-        crate::store::database::Overload::Wait,
+        crate::store::database::Caller::Pool,
         |scope| scope.connection.execute("SET lock_timeout = '50ms'", &[]),
     );
     cut_short.await.unwrap();

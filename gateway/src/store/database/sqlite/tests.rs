@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::super::super::StoreError;
 use super::super::super::notice::Notices;
 use super::super::super::watch::Watchers;
-use super::super::{Connection, Database, Insert, Overload, Sharing, Weight, WriteScope, values};
+use super::super::{Caller, Connection, Database, Insert, Sharing, Weight, WriteScope, values};
 
 fn open() -> (TempDir, Database) {
     let folder = tempfile::tempdir().unwrap();
@@ -28,7 +28,7 @@ async fn write<F>(database: &Database, operation: F) -> Result<usize, StoreError
 where
     F: Fn(&mut WriteScope<'_>) -> Result<usize, StoreError> + Send + 'static,
 {
-    database.write(Weight::ROW, Overload::Wait, operation).await
+    database.write(Weight::ROW, Caller::Pool, operation).await
 }
 
 /// Statements that are SQLite's own.

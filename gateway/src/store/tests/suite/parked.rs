@@ -3,17 +3,9 @@
 use protocol::requirements::{Requirements, WorkerTraits};
 use protocol::task::TaskState;
 
-use super::harness::{NOW_MS, Pool, Worker, operation};
+use super::harness::{Pool, Worker, operation};
 use super::pool;
 use crate::store::{LeaseError, ParkEnd, ParkedLease};
-
-fn park(pool: &Pool, worker: &Worker, tasks_max: usize) -> ParkedLease {
-    let query = worker.query(tasks_max, NOW_MS);
-    let watch = pool
-        .store
-        .watch_work(&[operation()], &WorkerTraits::default());
-    pool.store.park(watch, move |_| Some(query.clone()))
-}
 
 async fn leased(mut parked: ParkedLease) -> usize {
     match parked.ended().await {
@@ -33,7 +25,7 @@ async fn submit_many(pool: &mut Pool, count: usize) {
 async fn the_commit_that_queues_a_task_leases_it() {
     let mut pool = pool().await;
     let worker = pool.worker("worker-1").await;
-    let parked = park(&pool, &worker, 10);
+    let parked = pool.park(&worker, 10);
     let before = pool.store.write_statistics();
     let task = pool.submit().await;
     assert_eq!(leased(parked).await, 1);
@@ -54,7 +46,7 @@ async fn the_commit_that_queues_a_task_leases_it() {
 async fn those_who_came_first_are_served_and_what_is_left_waits() {
     let mut pool = pool().await;
     let (first, second) = (pool.worker("worker-1").await, pool.worker("worker-2").await);
-    let (first, second) = (park(&pool, &first, 2), park(&pool, &second, 1));
+    let (first, second) = (pool.park(&first, 2), pool.park(&second, 1));
     submit_many(&mut pool, 5).await;
     assert_eq!((leased(first).await, leased(second).await), (2, 1));
     assert_eq!(pool.store.counts().await.unwrap().tasks.queued, 2);
@@ -66,7 +58,7 @@ async fn a_task_that_comes_back_is_served_too() {
     let (first, second) = (pool.worker("worker-1").await, pool.worker("worker-2").await);
     pool.submit().await;
     let lease = pool.lease_one(&first).await;
-    let parked = park(&pool, &second, 1);
+    let parked = pool.park(&second, 1);
     pool.nack(&first, &lease, protocol::lease::FaultKind::Released)
         .await;
     assert_eq!(leased(parked).await, 1);
@@ -76,13 +68,13 @@ async fn a_task_that_comes_back_is_served_too() {
 async fn who_left_is_not_served_and_who_is_served_in_that_moment_hears_of_it() {
     let mut pool = pool().await;
     let worker = pool.worker("worker-1").await;
-    assert!(park(&pool, &worker, 1).leave().await.is_none());
-    drop(park(&pool, &worker, 1));
+    assert!(pool.park(&worker, 1).leave().await.is_none());
+    drop(pool.park(&worker, 1));
     let task = pool.submit().await;
     assert_eq!(pool.state(task).await, TaskState::Queued);
     let lease = pool.lease_one(&worker).await;
     pool.ack_one(&worker, &lease).await;
-    let parked = park(&pool, &worker, 1);
+    let parked = pool.park(&worker, 1);
     pool.submit().await;
     let Some(ParkEnd::Leased(leased)) = parked.leave().await else {
         panic!("not served");
@@ -100,9 +92,9 @@ async fn who_may_have_nothing_leaves_it_to_the_next() {
         .store
         .watch_work(&[operation()], &WorkerTraits::default());
     let stale_park = pool.store.park(watch, |_| None);
-    let mut drained = park(&pool, &draining, 1);
-    let mut removed = park(&pool, &gone, 1);
-    let ready = park(&pool, &ready, 1);
+    let mut drained = pool.park(&draining, 1);
+    let mut removed = pool.park(&gone, 1);
+    let ready = pool.park(&ready, 1);
     pool.submit().await;
     assert_eq!(leased(ready).await, 1);
     assert_eq!(leased(stale_park).await, 0);
@@ -123,7 +115,7 @@ async fn who_may_have_nothing_leaves_it_to_the_next() {
 async fn what_a_worker_may_not_have_does_not_take_it_out_of_the_line() {
     let mut pool = pool().await;
     let worker = pool.worker("worker-1").await;
-    let parked = park(&pool, &worker, 1);
+    let parked = pool.park(&worker, 1);
     let mut demanding = pool.task();
     demanding.requirements = Requirements {
         gpu_attested: true,
