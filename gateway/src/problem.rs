@@ -79,6 +79,11 @@ impl From<StoreError> for ApiProblem {
                 "the gateway is stopping; come back",
             )
             .into(),
+            StoreError::Undone => Problem::new(
+                ProblemCode::Overloaded,
+                "it was undone with another write that failed; come back",
+            )
+            .into(),
             other => Self::internal(&other),
         }
     }

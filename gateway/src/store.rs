@@ -1,7 +1,7 @@
 //! Everything that must survive: tasks and their queue, outputs and receipts, workers, attestations, access tokens.
 //!
 //! Every method takes many or joins many: writes that wait share one transaction and one flush, and a method returns once
-//! its effect is on disk. `now_ms` is an argument everywhere. [`Store`] is the only door; the database behind it is SQLite or
+//! its effect is on disk; only a parked lease may be told of before. `now_ms` is an argument everywhere. [`Store`] is the only door; the database behind it is SQLite or
 //! PostgreSQL (`database`), each held to the same conformance suite (`store/tests`).
 
 mod access;
@@ -212,8 +212,8 @@ impl Store {
         };
         let read = self.database.read(look.clone()).await;
         match read.map_err(LeaseInputError::Store)? {
-            // A lease that is not on disk yet is known to the writer alone.
-            Err(LeaseInputError::UnknownTask | LeaseInputError::Superseded) => {
+            // A task that is not on disk yet is known to the writer alone.
+            Err(LeaseInputError::UnknownTask) => {
                 let written = self
                     .database
                     .write(Weight::ROW, Caller::Pool, move |scope| {

@@ -258,7 +258,7 @@ async fn submit(
     let ids = tasks.iter().map(|task| task.id).collect();
     let wanted = Wanted::new(gateway, client.own(), ids);
     let submitted = gateway.store.submit_awaited(tasks);
-    let submitted = gateway.timed("submit", submitted).await?;
+    let submitted = gateway.timed("submit-awaited", submitted).await?;
     if let Some(error) = submitted.iter().find_map(|outcome| outcome.as_ref().err()) {
         gateway.metrics.submitted("refused", 1);
         return Err(submission::refuse_submit(error).into());

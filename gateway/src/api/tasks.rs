@@ -78,7 +78,7 @@ pub(super) async fn submit(
         }
         Some(_) => {
             gateway
-                .timed("submit", gateway.store.submit_awaited(vec![task]))
+                .timed("submit-awaited", gateway.store.submit_awaited(vec![task]))
                 .await?
         }
     };

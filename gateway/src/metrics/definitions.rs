@@ -127,7 +127,7 @@ pub const DEFINITIONS: &[Definition] = &[
     histogram(
         "cocoon_gateway_store_call_seconds",
         STORE_SECONDS,
-        "From a call of the store until its answer is durable.",
+        "From a call of the store until its answer is durable; `submit-awaited` may wait some milliseconds for the tasks' ends.",
     ),
     gauge(
         "cocoon_gateway_collateral_next_update_seconds",

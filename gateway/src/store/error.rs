@@ -12,6 +12,9 @@ pub enum StoreError {
     Overloaded,
     #[error("the store is closed")]
     Closed,
+    /// Something beside it failed, and what a worker had been told by then would not have come of it again.
+    #[error("the write was undone with another that failed")]
+    Undone,
     #[error("the disk that holds the store is full")]
     DiskFull,
     #[error("the database failed")]

@@ -12,6 +12,7 @@ use channel::{
     WorkerMessage,
 };
 use protocol::control::{Heartbeat, Renew};
+use protocol::limits::BATCH_TASKS_MAX;
 use protocol::limits::HEARTBEAT_INTERVAL_S;
 use protocol::telemetry::{GpuTelemetry, Telemetry};
 use protocol::wire;
@@ -94,9 +95,8 @@ pub(super) async fn keep(worker: &Arc<Worker>, connected: Connected) -> Result<(
                 sequence += 1;
                 say(&sender, &worker.heartbeat(sequence, &held), WorkerMessage::Heartbeat)?;
                 worker.shared.counts.heartbeats.fetch_add(1, Ordering::Relaxed);
-                let leases = held.leases();
-                if !leases.is_empty() {
-                    say(&sender, &Renew { leases }, WorkerMessage::Renew)?;
+                for leases in held.leases().chunks(BATCH_TASKS_MAX) {
+                    say(&sender, &Renew { leases: leases.to_vec() }, WorkerMessage::Renew)?;
                 }
             }
             message = receiver.recv() => match message? {

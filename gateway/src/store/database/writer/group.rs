@@ -12,7 +12,7 @@ use super::inbox::{Inbox, Waiting};
 
 /// Operations in one commit: as many callers share a flush.
 const OPERATIONS_MAX: usize = 512;
-/// Rows in one commit: bounds how long the first caller of a group waits for the last, some 100 ms.
+/// Rows in one commit: bounds how long its execution takes, some 100 ms.
 const ROWS_MAX: usize = 4_096;
 
 /// In order.
@@ -85,4 +85,76 @@ impl Group {
 
 fn tasks(leased: &Changes) -> Vec<TaskId> {
     leased.moved.iter().map(|step| step.task).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::task::TaskState;
+
+    use super::super::super::super::watch::Step;
+    use super::super::super::pending;
+    use super::super::super::sqlite;
+    use super::*;
+
+    /// Leases these.
+    struct Leases(Vec<TaskId>, std::sync::mpsc::Sender<()>);
+
+    impl Operation for Leases {
+        fn execute(&mut self, _: &Connection) -> Result<Changes, StoreError> {
+            let step = |task: &TaskId| Step::to(*task, TaskState::Running);
+            let mut changes = Changes::default();
+            changes.moved = self.0.iter().map(step).collect();
+            Ok(changes)
+        }
+
+        fn answer_early(&mut self) {
+            self.1.send(()).unwrap();
+        }
+
+        fn answer(self: Box<Self>, _: Result<(), StoreError>) {}
+    }
+
+    fn submission(caller: Caller) -> Waiting {
+        let (operation, _) = pending(|_| Ok(()), None);
+        Waiting {
+            operation,
+            rows: 1,
+            caller,
+        }
+    }
+
+    /// One that has brought tasks 1 and 2 into being, and a worker that leases: whether that is told, and the flush can wait.
+    fn served(callers: &[Caller], leased: &[u128]) -> (bool, bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.sqlite");
+        let connection = Connection::Sqlite(sqlite::open(&file, sqlite::Sharing::Beside).unwrap());
+        let task = |number: &u128| TaskId::from_parts(1, *number);
+        let mut group = Group::default();
+        for caller in callers {
+            group.push(submission(*caller));
+        }
+        let (told, is_told) = std::sync::mpsc::channel();
+        let lease = Box::new(Leases(leased.iter().map(task).collect(), told));
+        let made = [1, 2].iter().map(task).collect();
+        group.serve(lease, &connection, &made).unwrap();
+        (is_told.try_recv().is_ok(), group.can_linger())
+    }
+
+    #[test]
+    fn a_worker_is_told_early_of_tasks_that_nobody_knows_and_of_no_others() {
+        let callers = [Caller::Awaiter];
+        assert_eq!(served(&callers, &[1]), (true, true));
+        assert_eq!(served(&callers, &[1, 2]), (true, true));
+        assert_eq!(served(&callers, &[1, 3]), (false, false));
+        assert_eq!(served(&callers, &[3]), (false, false));
+        assert_eq!(served(&callers, &[]), (false, false));
+    }
+
+    #[test]
+    fn a_flush_that_somebody_waits_for_does_not_wait() {
+        for caller in [Caller::Submitter, Caller::Pool] {
+            let callers = [Caller::Awaiter, caller];
+            assert_eq!(served(&callers, &[1]), (true, false), "{caller:?}");
+        }
+    }
 }

@@ -30,8 +30,10 @@ impl Inbox {
         self.0.try_recv().ok()
     }
 
-    /// Waits so long for the next one. It may give up early.
+    /// Waits so long for the next one.
     pub(super) fn next_within(&mut self, length: Duration) -> Option<Waiting> {
+        // Somebody may have called when nobody waited any more: that would end this wait at once.
+        std::thread::park_timeout(Duration::ZERO);
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
         let mut context = Context::from_waker(&waker);
         if let Poll::Ready(next) = self.0.poll_recv(&mut context) {
@@ -69,6 +71,7 @@ mod tests {
         let (sender, receiver) = mpsc::channel(1);
         let mut inbox = Inbox(receiver);
         assert!(inbox.next_within(Duration::from_millis(1)).is_none());
+        std::thread::current().unpark();
         let later = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(5));
             assert!(sender.blocking_send(waiting()).is_ok());

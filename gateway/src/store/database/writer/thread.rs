@@ -23,10 +23,10 @@ use super::Statistics;
 use super::group::Group;
 use super::inbox::Inbox;
 
-/// Workers that one commit serves beside; those behind them look for what is left.
+/// Workers that a group serves beside each time that it grows; those behind them look for what is left.
 const SERVED_MAX: usize = 64;
-/// How long a flush waits for the end of what is under way. A small task comes back within it; a longer one is not held up by
-/// it, for the flush is done before its ack.
+/// How long a flush waits for the end of what is under way, each time that somebody joins. A small task comes back within it; one that
+/// comes back a little later waits for the flush, and a long one does not notice.
 const LINGER: Duration = Duration::from_millis(1);
 /// So often a flush waits for others that will wait too.
 const LINGERS_MAX: usize = 8;
@@ -110,7 +110,8 @@ impl WriterThread {
     }
 
     /// What each operation did. One that fails takes those beside it along, so they all run again, each apart: none has to be apart
-    /// in the run of things. What workers have been told must come of it once more, which it does: they run in the same order.
+    /// in the run of things. What workers have been told must come of it once more, which it does, as they run in the same order, unless a
+    /// session became stale or a deadline passed in between.
     fn execute(&mut self, group: &mut Group) -> Result<Vec<Changes>, StoreError> {
         self.connection.begin(Access::Write)?;
         let error = match self.execute_together(group) {
@@ -126,7 +127,7 @@ impl WriterThread {
         if group.keeps_its_word(&changes) {
             Ok(changes)
         } else {
-            Err(error)
+            Err(StoreError::Undone)
         }
     }
 

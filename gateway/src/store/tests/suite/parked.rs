@@ -1,15 +1,20 @@
 //! Leases that wait, and the commits that serve them.
 
+use protocol::lease::Lease;
 use protocol::requirements::{Requirements, WorkerTraits};
 use protocol::task::TaskState;
 
 use super::harness::{Pool, Worker, operation};
 use super::pool;
-use crate::store::{LeaseError, ParkEnd, ParkedLease};
+use crate::store::{LeaseError, ParkEnd, ParkedLease, StoreError};
 
-async fn leased(mut parked: ParkedLease) -> usize {
+async fn leased(parked: ParkedLease) -> usize {
+    leases(parked).await.len()
+}
+
+async fn leases(mut parked: ParkedLease) -> Vec<Lease> {
     match parked.ended().await {
-        ParkEnd::Leased(leased) => leased.unwrap().len(),
+        ParkEnd::Leased(leased) => leased.unwrap(),
         ParkEnd::Look(_) => panic!("it is to look by itself"),
     }
 }
@@ -109,6 +114,29 @@ async fn who_may_have_nothing_leaves_it_to_the_next() {
         "{ended:?}"
     );
     drop(stale);
+}
+
+#[tokio::test]
+async fn a_lease_that_fails_takes_along_none_that_was_told() {
+    let mut pool = pool().await;
+    let worker = pool.worker("worker-1").await;
+    let told = pool.park(&worker, 1);
+    let watch = pool
+        .store
+        .watch_work(&[operation()], &WorkerTraits::default());
+    let mut failing = ParkedLease::new(watch, |_| Err(StoreError::Unreadable { what: "a row" }));
+    submit_many(&mut pool, 2).await;
+    let ended = failing.ended().await;
+    assert!(
+        matches!(ended, ParkEnd::Leased(Err(LeaseError::Store(_)))),
+        "{ended:?}"
+    );
+    let leases = leases(told).await;
+    assert_eq!(
+        pool.ack(&worker, &leases).await,
+        [protocol::lease::AckOutcome::Accepted]
+    );
+    assert_eq!(pool.store.counts().await.unwrap().tasks.queued, 1);
 }
 
 #[tokio::test]
