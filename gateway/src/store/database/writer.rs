@@ -51,7 +51,7 @@ impl Writer {
         let (queue, waiting) = mpsc::channel(OPERATIONS_WAITING_MAX);
         let statistics = Arc::new(Statistics::default());
         let statistics_kept = Arc::clone(&statistics);
-        let thread = WriterThread::new(connection, Inbox(waiting), notices, statistics_kept);
+        let thread = WriterThread::new(connection, Inbox::new(waiting), notices, statistics_kept);
         let builder = std::thread::Builder::new().name("store-writer".to_owned());
         let thread = builder.spawn(move || thread.run())?;
         let permits = usize::try_from(PERMITS).unwrap_or(Semaphore::MAX_PERMITS);
