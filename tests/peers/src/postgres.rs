@@ -20,6 +20,8 @@ const BINARIES: [&str; 4] = [
     "/usr/lib/postgresql/17/bin/postgres",
     "postgres",
 ];
+/// That of this program itself, and those that a server keeps for its administrators.
+const CONNECTIONS_BESIDE: u32 = 10;
 /// Between two tries to connect to a server that starts.
 const STARTING: Duration = Duration::from_millis(200);
 const STARTING_TRIES: u32 = 100;
@@ -47,7 +49,8 @@ const ACK: &str = "
 
 pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Result<Row> {
     let program = installed(&BINARIES.map(Path::new), "postgresql")?;
-    let (mut server, config) = start(&program, certificates, folder)?;
+    let connections = u32::from(plan.producers) + u32::from(plan.consumers);
+    let (mut server, config) = start(&program, certificates, folder, connections)?;
     server.wait_listening(address(&config)?).await?;
     let tls = MakeRustlsConnect::new(certificates.client_config()?);
     let mut connections = JoinSet::new();
@@ -88,7 +91,13 @@ fn address(config: &Config) -> Result<std::net::SocketAddr> {
 }
 
 /// A cluster of its own. The server refuses to run as root, so it then runs as the package's user.
-fn start(program: &Path, certificates: &Certificates, folder: &Path) -> Result<(Server, Config)> {
+/// For so many connections, and its own.
+fn start(
+    program: &Path,
+    certificates: &Certificates,
+    folder: &Path,
+    connections: u32,
+) -> Result<(Server, Config)> {
     let user = unprivileged()?;
     let data = folder.join("data");
     let tls = folder.join("tls");
@@ -126,6 +135,10 @@ fn start(program: &Path, certificates: &Certificates, folder: &Path) -> Result<(
     let folder_text = folder.display().to_string();
     for setting in [
         format!("unix_socket_directories={folder_text}"),
+        format!(
+            "max_connections={}",
+            connections.saturating_add(CONNECTIONS_BESIDE)
+        ),
         "ssl=on".to_owned(),
         format!("ssl_ca_file={folder_text}/tls/ca.pem"),
         format!("ssl_cert_file={folder_text}/tls/server.pem"),
