@@ -99,9 +99,10 @@ fn the_gateway_may_die_at_every_write() {
         plan.crash_after_writes = writes;
         run(plan, dice, false)
     };
-    for seed in [3, 5] {
-        let writes = dying(seed, Vec::new()).writes;
-        assert!(writes > 50, "seed {seed} writes {writes} times");
+    let runs = (1..100).map(|seed| (seed, dying(seed, Vec::new()).writes));
+    let busy: Vec<_> = runs.filter(|(_, writes)| *writes > 60).take(2).collect();
+    assert_eq!(busy.len(), 2, "a hundred seeds write little");
+    for (seed, writes) in busy {
         for write in 1..=writes {
             let outcome = dying(seed, vec![write]);
             if let Err(violation) = outcome.verdict {
