@@ -1,8 +1,8 @@
 //! Everything that must survive: tasks and their queue, outputs and receipts, workers, attestations, access tokens.
 //!
 //! Every method takes many or joins many: writes that wait share one transaction and one flush, and a method returns once
-//! its effect is on disk; only a parked lease may be told of before. `now_ms` is an argument everywhere. [`Store`] is the only door; the database behind it is SQLite or
-//! PostgreSQL (`database`), each held to the same conformance suite (`store/tests`).
+//! its effect is on disk; only a parked lease may be told of before. `now_ms` is an argument everywhere. [`Store`] is the only
+//! door; the database behind it is SQLite or PostgreSQL (`database`), each held to the same conformance suite (`store/tests`).
 
 mod access;
 mod attestations;

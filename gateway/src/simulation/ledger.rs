@@ -259,19 +259,18 @@ impl Ledger {
     ) -> Checked {
         for renewed in leases {
             let name = self.name(renewed.lease.task);
-            let Some(entry) = self.tasks.get_mut(&renewed.lease.task) else {
-                ensure(renewed.lease_duration_ms.is_none(), || {
-                    format!("{worker} may keep {name}")
-                })?;
-                continue;
-            };
-            let is_held = entry.is_held_by(worker, renewed.lease);
+            // A task of which a worker alone has heard is held by nobody.
+            let entry = self.tasks.get_mut(&renewed.lease.task);
+            let is_held = entry
+                .as_ref()
+                .is_some_and(|entry| entry.is_held_by(worker, renewed.lease));
             ensure(is_held == renewed.lease_duration_ms.is_some(), || {
                 format!(
                     "{worker} asked to renew {name}, which it holds ({is_held}), and was told {renewed:?}: {entry:?}"
                 )
             })?;
-            if let Some((newest, duration_ms)) = entry.newest().zip(renewed.lease_duration_ms) {
+            let newest = entry.and_then(Entry::newest);
+            if let Some((newest, duration_ms)) = newest.zip(renewed.lease_duration_ms) {
                 newest.expires_ms = now_ms + duration_ms;
             }
         }
@@ -327,23 +326,18 @@ impl Ledger {
     ) -> Checked {
         for (nack, outcome) in nacks.iter().zip(outcomes) {
             let name = self.name(nack.lease.task);
-            let Some(entry) = self.tasks.get_mut(&nack.lease.task) else {
-                ensure(*outcome == NackOutcome::UnknownTask, || {
-                    format!("{worker} gave {name} back: {outcome:?}")
-                })?;
-                continue;
-            };
-            let right = if entry.is_held_by(worker, nack.lease) {
-                NackOutcome::Returned
-            } else {
-                NackOutcome::Superseded
+            let entry = self.tasks.get_mut(&nack.lease.task);
+            let right = match &entry {
+                None => NackOutcome::UnknownTask,
+                Some(entry) if entry.is_held_by(worker, nack.lease) => NackOutcome::Returned,
+                Some(_) => NackOutcome::Superseded,
             };
             ensure(*outcome == right, || {
                 format!(
                     "{worker}'s nack of {name} was answered with {outcome:?}, not {right:?}: {entry:?}"
                 )
             })?;
-            if right == NackOutcome::Returned {
+            if let (NackOutcome::Returned, Some(entry)) = (right, entry) {
                 entry.give_back(nack.fault.kind, End::Returned);
             }
         }

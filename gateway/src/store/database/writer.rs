@@ -1,6 +1,6 @@
 //! The one writer. It takes everything that waits, up to a limit, into one transaction with one flush, and answers once
-//! that is on disk, but for a worker that hears of tasks which nobody else has heard of. An operation that fails is undone alone; a commit that fails
-//! fails all of its operations.
+//! that is on disk, but for a worker that hears of tasks which nobody else has heard of. An operation that fails is undone
+//! alone; a commit that fails fails all of its operations.
 //!
 //! | module | what it holds |
 //! |---|---|

@@ -10,7 +10,7 @@ use protocol::TaskId;
 use protocol::lease::AckOutcome;
 use protocol::task::TaskState;
 
-use super::harness::{NOW_MS, Pool, task};
+use super::harness::{NOW_MS, Pool, served, task};
 use crate::store::database::{Caller, Weight, WriteScope};
 use crate::store::{
     InputBytes, LeaseError, OpenError, ParkEnd, Store, StoreError, TaskScope, queue,
@@ -74,7 +74,7 @@ async fn a_worker_whose_commit_fails_has_nothing() {
 async fn a_task_whose_commit_fails_is_unknown_though_a_worker_was_told_of_it() {
     let mut pool = Pool::new().await;
     let worker = pool.worker("worker-1").await;
-    let mut drawn = pool.park(&worker, 1);
+    let drawn = pool.park(&worker, 1);
     let task = pool.task();
     let (id, again) = (task.id, task.clone());
     let submitted = move |scope: &mut WriteScope<'_>| {
@@ -89,18 +89,14 @@ async fn a_task_whose_commit_fails_is_unknown_though_a_worker_was_told_of_it() {
         .write(Weight::ROW, Caller::Awaiter, submitted);
     let failed = written.await.unwrap_err();
     assert!(matches!(failed, StoreError::Database(_)), "{failed:?}");
-    let ParkEnd::Leased(Ok(leases)) = drawn.ended().await else {
-        panic!("not told");
-    };
+    let leases = served(drawn).await;
     let seen = pool.store.tasks(TaskScope::All, vec![id]).await.unwrap();
     assert_eq!(seen, [None]);
     assert_eq!(pool.ack(&worker, &leases).await, [AckOutcome::UnknownTask]);
     // Nothing of the failed commit is left that would keep the next one from the worker.
-    let mut parked = pool.park(&worker, 1);
+    let parked = pool.park(&worker, 1);
     pool.submit_task(again).await;
-    let ParkEnd::Leased(Ok(leases)) = parked.ended().await else {
-        panic!("not served");
-    };
+    let leases = served(parked).await;
     assert_eq!((leases[0].task, leases[0].fencing_token.0), (id, 1));
 }
 

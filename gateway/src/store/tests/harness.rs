@@ -18,7 +18,7 @@ use serde_json::Map;
 
 use crate::receipts::{self, AttestedKey, Signatory, VerifiedBatch};
 use crate::store::{
-    EnrolmentSecret, InputBytes, LeaseQuery, NewAttestation, NewTask, ParkedLease, Store,
+    EnrolmentSecret, InputBytes, LeaseQuery, NewAttestation, NewTask, ParkEnd, ParkedLease, Store,
     TaskScope, TaskSpecification,
 };
 
@@ -255,6 +255,14 @@ impl Worker {
     pub(crate) fn sign(&self, acks: Vec<Ack>) -> VerifiedBatch {
         let request = self.request(&self.statement(&acks), acks);
         receipts::verify(request, &self.signatory()).unwrap()
+    }
+}
+
+/// What a commit has leased to one that waited.
+pub(crate) async fn served(mut parked: ParkedLease) -> Vec<Lease> {
+    match parked.ended().await {
+        ParkEnd::Leased(leased) => leased.unwrap(),
+        ParkEnd::Look(_) => panic!("it is to look by itself"),
     }
 }
 

@@ -9,11 +9,10 @@ use protocol::lease::{AckOutcome, Lease, LeaseRef};
 use protocol::task::TaskState;
 use tokio::sync::Notify;
 
-use super::harness::{NOW_MS, Pool, Worker, reference};
+use super::harness::{NOW_MS, Pool, Worker, reference, served};
 use crate::store::database::{Caller, Weight, WriteScope};
 use crate::store::{
-    NewTask, ParkEnd, ParkedLease, Payload, Store, StoreError, SubmitError, Submitted, TaskScope,
-    queue,
+    NewTask, ParkedLease, Payload, Store, StoreError, SubmitError, Submitted, TaskScope, queue,
 };
 
 /// Under way, and not yet answered.
@@ -92,10 +91,8 @@ async fn writes<T: Send + 'static>(
     written
 }
 
-async fn told(mut parked: ParkedLease) -> Lease {
-    let ParkEnd::Leased(Ok(mut leases)) = parked.ended().await else {
-        panic!("not served");
-    };
+async fn told(parked: ParkedLease) -> Lease {
+    let mut leases = served(parked).await;
     assert_eq!(leases.len(), 1);
     leases.remove(0)
 }

@@ -92,7 +92,6 @@ mod tests {
     use protocol::task::TaskState;
 
     use super::super::super::super::watch::Step;
-    use super::super::super::pending;
     use super::super::super::sqlite;
     use super::*;
 
@@ -114,15 +113,6 @@ mod tests {
         fn answer(self: Box<Self>, _: Result<(), StoreError>) {}
     }
 
-    fn submission(caller: Caller) -> Waiting {
-        let (operation, _) = pending(|_| Ok(()), None);
-        Waiting {
-            operation,
-            rows: 1,
-            caller,
-        }
-    }
-
     /// One that has brought tasks 1 and 2 into being, and a worker that leases: whether that is told, and the flush can wait.
     fn served(callers: &[Caller], leased: &[u128]) -> (bool, bool) {
         let folder = tempfile::tempdir().unwrap();
@@ -131,7 +121,7 @@ mod tests {
         let task = |number: &u128| TaskId::from_parts(1, *number);
         let mut group = Group::default();
         for caller in callers {
-            group.push(submission(*caller));
+            group.push(Waiting::idle(*caller));
         }
         let (told, is_told) = std::sync::mpsc::channel();
         let lease = Box::new(Leases(leased.iter().map(task).collect(), told));

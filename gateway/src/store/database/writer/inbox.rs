@@ -84,18 +84,21 @@ impl Wake for Bell {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::database::pending;
-
-    fn waiting() -> Waiting {
-        let (operation, _) = pending(|_| Ok(()), None);
-        Waiting {
+impl Waiting {
+    /// For an operation that does nothing.
+    pub(super) fn idle(caller: Caller) -> Self {
+        let (operation, _) = super::pending(|_| Ok(()), None);
+        Self {
             operation,
             rows: 1,
-            caller: Caller::Pool,
+            caller,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn it_waits_as_long_as_it_is_told() {
@@ -105,7 +108,7 @@ mod tests {
         Arc::clone(&inbox.bell).wake();
         let later = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(5));
-            assert!(sender.blocking_send(waiting()).is_ok());
+            assert!(sender.blocking_send(Waiting::idle(Caller::Pool)).is_ok());
         });
         // It would be a failed test's length.
         let long = Duration::from_mins(10);

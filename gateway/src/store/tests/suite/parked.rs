@@ -1,22 +1,14 @@
 //! Leases that wait, and the commits that serve them.
 
-use protocol::lease::Lease;
 use protocol::requirements::{Requirements, WorkerTraits};
 use protocol::task::TaskState;
 
-use super::harness::{Pool, Worker, operation};
+use super::harness::{Pool, Worker, operation, served};
 use super::pool;
 use crate::store::{LeaseError, ParkEnd, ParkedLease, StoreError};
 
 async fn leased(parked: ParkedLease) -> usize {
-    leases(parked).await.len()
-}
-
-async fn leases(mut parked: ParkedLease) -> Vec<Lease> {
-    match parked.ended().await {
-        ParkEnd::Leased(leased) => leased.unwrap(),
-        ParkEnd::Look(_) => panic!("it is to look by itself"),
-    }
+    served(parked).await.len()
 }
 
 async fn submit_many(pool: &mut Pool, count: usize) {
@@ -131,7 +123,7 @@ async fn a_lease_that_fails_takes_along_none_that_was_told() {
         matches!(ended, ParkEnd::Leased(Err(LeaseError::Store(_)))),
         "{ended:?}"
     );
-    let leases = leases(told).await;
+    let leases = served(told).await;
     assert_eq!(
         pool.ack(&worker, &leases).await,
         [protocol::lease::AckOutcome::Accepted]
