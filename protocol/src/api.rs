@@ -373,20 +373,19 @@ pub struct WorkerCounts {
 
 /// Bytes in standard base64 with padding (RFC 4648, section 4), which every language's library writes by default.
 mod base64_standard {
-    use base64::Engine;
-    use base64::engine::general_purpose::STANDARD;
-    use serde::{Deserialize, Deserializer, Serializer};
+    use base64_simd::STANDARD;
+    use serde::{Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(bytes))
+        serializer.serialize_str(&STANDARD.encode_to_string(bytes))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<u8>, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        STANDARD
-            .decode(text.as_bytes())
-            .map_err(|_| serde::de::Error::custom("expected standard base64"))
+        crate::text::read(deserializer, |text| {
+            let bytes = STANDARD.decode_to_vec(text);
+            bytes.map_err(|_| "expected standard base64")
+        })
     }
 }

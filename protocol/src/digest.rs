@@ -35,6 +35,12 @@ impl Sha256Digest {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// In lower-case hexadecimal.
+    fn write(self, text: &mut [u8; 64]) -> &str {
+        // Two digits a byte, for which there is room.
+        faster_hex::hex_encode(&self.0, text).map_or("", |text| text)
+    }
 }
 
 crate::schema::described_text!(
@@ -82,16 +88,20 @@ impl FromStr for Sha256Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = || DigestError(text.chars().take(80).collect());
         let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes)
-            .map_err(|_| DigestError(text.chars().take(80).collect()))?;
+        // A shorter text would fill less of them.
+        if text.len() != 64 {
+            return Err(refused());
+        }
+        faster_hex::hex_decode(text.as_bytes(), &mut bytes).map_err(|_| refused())?;
         Ok(Self(bytes))
     }
 }
 
 impl fmt::Display for Sha256Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&hex::encode(self.0))
+        formatter.write_str(self.write(&mut [0; 64]))
     }
 }
 
@@ -104,7 +114,7 @@ impl fmt::Debug for Sha256Digest {
 impl Serialize for Sha256Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.collect_str(self)
+            serializer.serialize_str(self.write(&mut [0; 64]))
         } else {
             serde_bytes::Bytes::new(&self.0).serialize(serializer)
         }
@@ -114,9 +124,7 @@ impl Serialize for Sha256Digest {
 impl<'de> Deserialize<'de> for Sha256Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            String::deserialize(deserializer)?
-                .parse()
-                .map_err(serde::de::Error::custom)
+            crate::text::deserialize(deserializer)
         } else {
             let bytes = serde_bytes::ByteArray::<32>::deserialize(deserializer)?;
             Ok(Self(bytes.into_array()))
@@ -137,12 +145,23 @@ mod tests {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!(digest.to_string().to_uppercase().parse(), Ok(digest));
         assert_eq!(Sha256Digest::of_parts(&[b"a", b"bc"]), digest);
     }
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "abc", &"g".repeat(64), &"a".repeat(66)] {
+        let prefixed = format!("0x{}", "a".repeat(62));
+        let mixed = format!("{}ä", "a".repeat(62));
+        for text in [
+            "",
+            "abc",
+            &"g".repeat(64),
+            &"a".repeat(62),
+            &"a".repeat(66),
+            &prefixed,
+            &mixed,
+        ] {
             assert!(text.parse::<Sha256Digest>().is_err(), "{text}");
         }
     }

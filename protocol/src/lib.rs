@@ -9,7 +9,7 @@
 //! | [`requirements`] | what a task demands of its worker |
 //! | [`catalogue`] | the operations: parameters, inputs, output sizes, tolerance |
 //! | [`lease`], [`control`], [`telemetry`] | worker ↔ gateway, CBOR ([`wire`]) |
-//! | [`api`], [`problem`] | client and admin ↔ gateway, JSON |
+//! | [`api`], [`problem`], [`ndjson`] | client and admin ↔ gateway, JSON |
 //! | [`receipt`] | leaf, Merkle tree, signed statement, offline verification |
 #![forbid(unsafe_code)]
 
@@ -20,12 +20,14 @@ pub mod digest;
 pub mod ids;
 pub mod lease;
 pub mod limits;
+pub mod ndjson;
 pub mod problem;
 pub mod receipt;
 pub mod requirements;
 mod schema;
 pub mod task;
 pub mod telemetry;
+mod text;
 pub mod wire;
 
 pub use digest::Sha256Digest;

@@ -75,12 +75,18 @@ impl TaskBody {
             .iter()
             .map(|&InputDescriptor { sha256, bytes }| Input { bytes, sha256 })
             .collect();
-        let mut json = br#"{"inputs":"#.to_vec();
+        // As long as most are.
+        let mut json = Vec::with_capacity(256);
+        json.extend_from_slice(br#"{"inputs":"#);
         serde_json::to_writer(&mut json, &inputs)?;
         json.extend_from_slice(br#","operation":"#);
         serde_json::to_writer(&mut json, &self.operation)?;
         json.extend_from_slice(br#","parameters":"#);
-        serde_json_canonicalizer::to_writer(&self.parameters, &mut json)?;
+        if self.parameters.is_empty() {
+            json.extend_from_slice(b"{}");
+        } else {
+            serde_json_canonicalizer::to_writer(&self.parameters, &mut json)?;
+        }
         json.extend_from_slice(br#","version":"#);
         serde_json::to_writer(&mut json, &self.version)?;
         json.push(b'}');

@@ -213,3 +213,17 @@ proptest! {
         let _ = decode::<AckRequest>(&bytes, WORKER_BODY_BYTES_MAX);
     }
 }
+
+proptest! {
+    /// The base64 that reads inputs is another than the one that reads everything else: they agree on what is none.
+    #[test]
+    fn an_input_is_standard_base64_or_refused(text in "[A-Za-z0-9+/=_ \\n-]{0,40}|([A-Za-z0-9+/]{4}){0,12}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?") {
+        use base64::Engine;
+        let wanted = base64::engine::general_purpose::STANDARD.decode(&text).ok();
+        let read: Option<InputSource> = serde_json::from_value(serde_json::json!({"data": text})).ok();
+        prop_assert_eq!(read.clone(), wanted.map(|data| InputSource::Inline { data }));
+        if let Some(read) = read {
+            prop_assert_eq!(serde_json::to_value(read).unwrap(), serde_json::json!({"data": text}));
+        }
+    }
+}

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use channel::WorkerHttp;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use kernels::executor::Work;
 use protocol::lease::{
     AckOutcome, AckRequest, AckResponse, LeaseRequest, LeaseResponse, Nack, NackRequest,
@@ -271,8 +271,9 @@ impl Requests {
 
 /// Reads a body of at most `bytes_max` bytes.
 async fn collect(body: Incoming, bytes_max: usize) -> Result<Bytes, RequestError> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(bytes_max);
+    let mut collected = BytesMut::with_capacity(announced.min(bytes_max));
     let mut body = std::pin::pin!(Limited::new(body, bytes_max));
-    let mut collected = BytesMut::new();
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(RequestError::Body)?.into_data() {
             collected.extend_from_slice(&data);

@@ -29,7 +29,8 @@ pub(super) fn json_object(bytes: &[u8]) -> Result<String, AnswerError> {
 /// The whole body, up to the interface's limit.
 pub(super) async fn read(mut response: Response) -> Result<Bytes, AnswerError> {
     let limit = u64::try_from(API_BODY_BYTES_MAX).unwrap_or(u64::MAX);
-    let mut body = BytesMut::new();
+    let announced = response.content_length().unwrap_or(0).min(limit);
+    let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
     while let Some(chunk) = response.chunk().await.map_err(AnswerError::BrokenOff)? {
         if body.len().saturating_add(chunk.len()) > API_BODY_BYTES_MAX {
             return Err(AnswerError::TooLong { limit });

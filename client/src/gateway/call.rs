@@ -82,8 +82,14 @@ impl Call {
 
 /// The interface's types as JSON.
 pub(super) fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
-    match serde_json::to_vec(value) {
-        Ok(bytes) => bytes,
+    let mut bytes = Vec::new();
+    write_json(&mut bytes, value);
+    bytes
+}
+
+pub(super) fn write_json<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
+    match serde_json::to_writer(bytes, value) {
+        Ok(()) => {}
         // Structs of strings, numbers and JSON values always serialise.
         Err(error) => unreachable!("{error}"),
     }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use protocol::TaskId;
 use protocol::api::{BatchOutcome, Explanation, OperationView, SubmitTask, TaskList, TaskView};
 use protocol::limits::LONG_POLL_MS_MAX;
 use protocol::receipt::Receipt;
 use protocol::task::TaskState;
+use protocol::{TaskId, ndjson};
 use reqwest::Method;
 
-use super::call::{Call, to_json};
+use super::call::{Call, write_json};
 use super::retry::{Repeat, Retries};
 use super::{AnswerError, Gateway, GatewayError, answer};
 
@@ -74,12 +74,12 @@ impl Gateway {
     ) -> Result<Vec<BatchOutcome>, GatewayError> {
         let mut lines = Vec::new();
         for task in tasks {
-            lines.extend(to_json(task));
+            write_json(&mut lines, task);
             lines.push(b'\n');
         }
         let repeat = repeat_of(&tasks.iter().collect::<Vec<_>>());
         let call = Call::new("queue the batch", Method::POST, "/v1/tasks:batch", repeat)
-            .with_body("application/x-ndjson", lines);
+            .with_body(ndjson::MEDIA_TYPE, lines);
         let bytes = self.bytes(&call).await?;
         let outcomes = batch_outcomes(&bytes, tasks.len());
         outcomes.map_err(|source| self.bad_answer(&call, source))
@@ -236,10 +236,8 @@ fn repeat_of(tasks: &[&SubmitTask]) -> Repeat {
 }
 
 fn batch_outcomes(bytes: &[u8], wanted: usize) -> Result<Vec<BatchOutcome>, AnswerError> {
-    let lines = bytes
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
-    let outcomes: Vec<BatchOutcome> = lines.map(answer::json).collect::<Result<_, _>>()?;
+    let outcomes = ndjson::lines(bytes).map(answer::json);
+    let outcomes: Vec<BatchOutcome> = outcomes.collect::<Result<_, _>>()?;
     if outcomes.len() == wanted {
         Ok(outcomes)
     } else {

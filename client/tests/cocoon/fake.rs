@@ -242,7 +242,8 @@ fn accept(pool: &mut Pool, task: SubmitTask) -> Result<TaskView, ProblemCode> {
     }
     body.call().map_err(|_| ProblemCode::InvalidTask)?;
     let digest = task_digest(&body.canonical().unwrap());
-    let key = task.idempotency_key.map(String::from).unwrap_or_default();
+    let key = task.idempotency_key;
+    let key = key.map_or_else(String::new, |key| key.as_str().to_owned());
     if let Some(id) = pool.keys.get(&key) {
         let known = &pool.tasks[id].view;
         return if known.digest == digest {

@@ -10,7 +10,7 @@ use http::header::CONTENT_TYPE;
 use protocol::api::{BatchOutcome, SubmitTask, TaskView};
 use protocol::limits::BATCH_TASKS_MAX;
 use protocol::problem::{Problem, ProblemCode};
-use protocol::{TaskId, UserName};
+use protocol::{TaskId, UserName, ndjson};
 
 use super::access::Client;
 use super::json::{parse, take_body};
@@ -19,9 +19,6 @@ use crate::computing;
 use crate::gateway::Gateway;
 use crate::problem::ApiProblem;
 use crate::store::{NewTask, SubmitError, Submitted};
-
-/// Newline-delimited JSON.
-const MEDIA_TYPE: &str = "application/x-ndjson";
 
 /// Submit up to 1,000 tasks.
 ///
@@ -42,7 +39,7 @@ pub(super) async fn submit_batch(
     client: Client,
     request: Request,
 ) -> Result<Response, ApiProblem> {
-    let (body, _memory) = take_body(request, MEDIA_TYPE).await?;
+    let (body, _memory) = take_body(request, ndjson::MEDIA_TYPE).await?;
     let ids = gateway
         .new_task_ids()
         .map_err(|_| ApiProblem::internal(&std::io::Error::other("no randomness")))?;
@@ -55,6 +52,9 @@ pub(super) async fn submit_batch(
     Ok(answer(&outcomes))
 }
 
+/// As long as an outcome is, about.
+const OUTCOME_BYTES: usize = 384;
+
 /// One line: a task to queue, or why not.
 type Line = Result<NewTask, ApiProblem>;
 
@@ -64,10 +64,8 @@ fn parse_lines(
     user: &UserName,
     now_ms: u64,
 ) -> Result<Vec<Line>, ApiProblem> {
-    let lines = body
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty());
-    let lines: Vec<_> = lines.take(BATCH_TASKS_MAX.saturating_add(1)).collect();
+    let most = BATCH_TASKS_MAX.saturating_add(1);
+    let lines: Vec<_> = ndjson::lines(body).take(most).collect();
     if lines.len() > BATCH_TASKS_MAX {
         let detail = format!("a batch has up to {BATCH_TASKS_MAX} tasks");
         return Err(Problem::new(ProblemCode::LimitExceeded, detail)
@@ -170,7 +168,7 @@ fn missing() -> BatchOutcome {
 }
 
 fn answer(outcomes: &[BatchOutcome]) -> Response {
-    let mut body = Vec::new();
+    let mut body = Vec::with_capacity(outcomes.len().saturating_mul(OUTCOME_BYTES));
     for outcome in outcomes {
         // Writing JSON of these types into memory cannot fail.
         let _ = serde_json::to_writer(&mut body, outcome);
@@ -179,6 +177,6 @@ fn answer(outcomes: &[BatchOutcome]) -> Response {
     let mut response = Response::new(Body::from(body));
     response
         .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        .insert(CONTENT_TYPE, HeaderValue::from_static(ndjson::MEDIA_TYPE));
     response
 }

@@ -51,7 +51,7 @@ impl ParkedLease {
         tokio::select! {
             wake = self.watch.woken() => ParkEnd::Look(wake),
             leased = &mut self.answer, if !self.answer.is_terminated() => match leased {
-                Ok(leased) => ParkEnd::Leased(leased.unwrap_or_else(|error| Err(LeaseError::Store(error)))),
+                Ok(leased) => ParkEnd::Leased(leased.result.unwrap_or_else(|error| Err(LeaseError::Store(error)))),
                 // It is to look; or the writer is gone, with the lease and the wish to wake it.
                 Err(_) => match self.watch.called().await {
                     Some(wake) => ParkEnd::Look(wake),

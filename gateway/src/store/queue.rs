@@ -15,7 +15,7 @@
 //! out: while nobody else took the task, the late ack of work that was done is welcome.
 
 mod ack;
-mod inputs;
+pub(super) mod inputs;
 mod intervene;
 mod lease;
 mod pick;

@@ -9,6 +9,8 @@ use protocol::task::{InputDescriptor, TaskBody, TaskBodyError, task_digest};
 use protocol::{IdempotencyKey, Sha256Digest, TaskId, UserName};
 use serde_json::{Map, Value};
 
+use super::queue::inputs;
+
 /// The bytes of one input, or the blob that holds them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InputBytes {
@@ -17,19 +19,33 @@ pub enum InputBytes {
 }
 
 impl InputBytes {
-    fn descriptor(&self) -> InputDescriptor {
+    fn stored(&self) -> StoredInput {
         match self {
-            Self::Inline(bytes) => InputDescriptor::of(bytes),
-            Self::Blob(descriptor) => *descriptor,
+            Self::Inline(bytes) => StoredInput {
+                descriptor: InputDescriptor::of(bytes),
+                is_inline: true,
+            },
+            Self::Blob(descriptor) => StoredInput {
+                descriptor: *descriptor,
+                is_inline: false,
+            },
+        }
+    }
+
+    fn inline(self) -> Option<Bytes> {
+        match self {
+            Self::Inline(bytes) => Some(bytes),
+            Self::Blob(_) => None,
         }
     }
 }
 
-/// One input as it is stored: its description, and its bytes unless they are a blob.
-#[derive(Debug, Clone)]
+/// One input as it is stored.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct StoredInput {
     pub(super) descriptor: InputDescriptor,
-    pub(super) data: Option<Bytes>,
+    /// Otherwise it is a blob.
+    pub(super) is_inline: bool,
 }
 
 /// Why a task is not queued.
@@ -53,6 +69,10 @@ pub struct TaskSpecification {
     pub(super) canonical: Vec<u8>,
     pub(super) digest: Sha256Digest,
     pub(super) inputs: Vec<StoredInput>,
+    /// The same as one column.
+    pub(super) records: Vec<u8>,
+    /// Of those that are inline, end to end.
+    pub(super) data: Bytes,
     pub(super) output_bytes: u64,
 }
 
@@ -67,12 +87,12 @@ impl TaskSpecification {
         for (index, input) in inputs.iter().enumerate() {
             refuse_large_inline(index, input)?;
         }
-        let inputs: Vec<_> = inputs.into_iter().map(stored_input).collect();
+        let stored: Vec<_> = inputs.iter().map(InputBytes::stored).collect();
         let body = TaskBody {
             operation: operation.to_owned(),
             version,
             parameters,
-            inputs: inputs.iter().map(|input| input.descriptor).collect(),
+            inputs: stored.iter().map(|input| input.descriptor).collect(),
         };
         let call: Call = body.call().map_err(SpecificationError::Fault)?;
         let canonical = body.canonical().map_err(SpecificationError::Body)?;
@@ -83,7 +103,9 @@ impl TaskSpecification {
             },
             digest: task_digest(&canonical),
             canonical,
-            inputs,
+            records: inputs::write(&stored),
+            inputs: stored,
+            data: end_to_end(inputs),
             output_bytes: call.output_bytes(),
         })
     }
@@ -106,10 +128,7 @@ impl TaskSpecification {
 
     /// Body and inline inputs: what a lease carries, and what waits in memory until it is written.
     pub(super) fn payload_bytes(&self) -> u64 {
-        let inline = self.inputs.iter().filter_map(|input| input.data.as_ref());
-        let bytes = inline
-            .map(Bytes::len)
-            .fold(self.canonical.len(), usize::saturating_add);
+        let bytes = self.canonical.len().saturating_add(self.data.len());
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
@@ -128,14 +147,13 @@ fn refuse_large_inline(index: usize, input: &InputBytes) -> Result<(), Specifica
     }
 }
 
-fn stored_input(input: InputBytes) -> StoredInput {
-    StoredInput {
-        descriptor: input.descriptor(),
-        data: match input {
-            InputBytes::Inline(bytes) => Some(bytes),
-            InputBytes::Blob(_) => None,
-        },
+/// Most tasks have one, which stays where it is.
+fn end_to_end(inputs: Vec<InputBytes>) -> Bytes {
+    let mut inline: Vec<_> = inputs.into_iter().filter_map(InputBytes::inline).collect();
+    if inline.len() > 1 {
+        return inline.concat().into();
     }
+    inline.pop().unwrap_or_default()
 }
 
 /// One task to be queued.

@@ -53,8 +53,7 @@ pub(super) fn tasks(
         .iter()
         .map(|task| values![*task, whose.user()])
         .collect();
-    let views = connection.query_many(&VIEWS, &arguments, view)?;
-    Ok(views.into_iter().map(|mut view| view.pop()).collect())
+    connection.first_many(&VIEWS, &arguments, view)
 }
 
 /// How far a task has come: a look at its own row alone.

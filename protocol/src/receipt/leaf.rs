@@ -75,7 +75,8 @@ impl Leaf {
     /// The deterministic bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        // Most have some 300.
+        let mut bytes = Vec::with_capacity(512);
         match minicbor::encode(self, &mut bytes) {
             Ok(()) => bytes,
             // Writing to a Vec is infallible, and so is every field's encoder.
@@ -105,8 +106,9 @@ impl Leaf {
 
     /// Leaves end up in terminals and logs before anyone knows whose key signed them.
     fn texts(&self) -> Result<(), LeafError> {
-        let task = self.task.parse::<TaskId>().ok();
-        if task.is_none_or(|task| task.to_string() != self.task) {
+        // An id has one text but for its case.
+        let has_small = self.task.bytes().any(|byte| byte.is_ascii_lowercase());
+        if has_small || self.task.parse::<TaskId>().is_err() {
             return Err(LeafError::Task);
         }
         name("operation", &self.operation)?;

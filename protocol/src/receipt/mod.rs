@@ -101,7 +101,7 @@ impl Receipt {
 pub(crate) mod base64url {
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::{Deserializer, Serializer};
 
     pub(crate) fn encode(bytes: &[u8]) -> String {
         URL_SAFE_NO_PAD.encode(bytes)
@@ -118,7 +118,8 @@ pub(crate) mod base64url {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        decode(&text).ok_or_else(|| serde::de::Error::custom("expected base64url without padding"))
+        crate::text::read(deserializer, |text| {
+            decode(text).ok_or("expected base64url without padding")
+        })
     }
 }

@@ -158,6 +158,24 @@ impl Connection {
         }
     }
 
+    /// The first row that it answers for each row of arguments, if there is one.
+    pub(in super::super) fn first_many<T, const N: usize>(
+        &self,
+        statement: &Many,
+        rows: &[[Value<'_>; N]],
+        read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<Option<T>>, StoreError> {
+        match (self, rows) {
+            (_, []) => Ok(Vec::new()),
+            (Self::Sqlite(sqlite), rows) => sqlite.first_many(statement.each, rows, read),
+            (Self::Postgres(postgres), rows) => {
+                let found = postgres.query_many(statement.all, rows, read)?;
+                let first = |found: Vec<T>| found.into_iter().next();
+                Ok(found.into_iter().map(first).collect())
+            }
+        }
+    }
+
     /// Begins a transaction; a connection that was lost while it was idle is made again.
     pub(super) fn begin(&mut self, access: Access) -> Result<(), StoreError> {
         match self {
@@ -178,7 +196,10 @@ impl Connection {
     }
 
     pub(super) fn commit(&self) -> Result<(), StoreError> {
-        self.run("COMMIT")
+        match self {
+            Self::Sqlite(sqlite) => sqlite.commit(),
+            Self::Postgres(postgres) => postgres.run("COMMIT"),
+        }
     }
 
     /// Leaves nothing of the transaction.

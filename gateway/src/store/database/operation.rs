@@ -1,5 +1,7 @@
 //! What the writer is asked to do, with whoever asked.
 
+use std::fmt;
+
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::super::StoreError;
@@ -54,8 +56,21 @@ pub(in super::super) trait Operation: Send {
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
+/// What came of an operation, and what is left of it: whoever asked for it drops that, for the writer's time is everybody's.
+pub(in super::super) struct Outcome<T> {
+    pub(in super::super) result: Result<T, StoreError>,
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    left: Option<Box<dyn Send>>,
+}
+
+impl<T> fmt::Debug for Outcome<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Outcome(..)")
+    }
+}
+
 /// Where an operation's outcome arrives.
-pub(in super::super) type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
+pub(in super::super) type Answer<T> = oneshot::Receiver<Outcome<T>>;
 
 /// An operation that waits, and where its outcome arrives. It may run more than once: what it did before is undone then.
 pub(in super::super) fn pending<T, F>(
@@ -69,7 +84,7 @@ where
     let (caller, answer) = oneshot::channel();
     let pending = Pending {
         operation,
-        outcome: Err(StoreError::Closed),
+        result: Err(StoreError::Closed),
         caller: Some(caller),
         _budget: budget,
     };
@@ -78,16 +93,16 @@ where
 
 struct Pending<F, T> {
     operation: F,
-    outcome: Result<T, StoreError>,
+    result: Result<T, StoreError>,
     /// Until it has its answer.
-    caller: Option<oneshot::Sender<Result<T, StoreError>>>,
+    caller: Option<oneshot::Sender<Outcome<T>>>,
     /// Freed with the operation.
     _budget: Option<OwnedSemaphorePermit>,
 }
 
 impl<F, T> Operation for Pending<F, T>
 where
-    F: Fn(&mut WriteScope<'_>) -> Result<T, StoreError> + Send,
+    F: Fn(&mut WriteScope<'_>) -> Result<T, StoreError> + Send + 'static,
     T: Send,
 {
     fn execute(&mut self, connection: &Connection) -> Result<Changes, StoreError> {
@@ -95,11 +110,11 @@ where
             connection,
             changes: Changes::default(),
         };
-        self.outcome = (self.operation)(&mut scope).and_then(|value| {
+        self.result = (self.operation)(&mut scope).and_then(|value| {
             scope.keep_flows()?;
             Ok(value)
         });
-        match &self.outcome {
+        match &self.result {
             Ok(_) => Ok(scope.changes),
             Err(error) => Err(error.clone()),
         }
@@ -108,15 +123,20 @@ where
     // A caller that went away has no use for the answer; what it asked for is done all the same.
 
     fn answer_early(&mut self) {
-        let outcome = std::mem::replace(&mut self.outcome, Err(StoreError::Closed));
+        let result = std::mem::replace(&mut self.result, Err(StoreError::Closed));
         if let Some(caller) = self.caller.take() {
-            let _ = caller.send(outcome);
+            // It may have to be executed again.
+            let left = None;
+            let _ = caller.send(Outcome { result, left });
         }
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
         if let Some(caller) = self.caller {
-            let _ = caller.send(committed.and(self.outcome));
+            let _ = caller.send(Outcome {
+                result: committed.and(self.result),
+                left: Some(Box::new(self.operation)),
+            });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! SQLite: one file, one process that writes it.
 
+mod checkpoints;
 mod open;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use super::super::StoreError;
 use super::bulk::{SOME, Texts};
 use super::value::{Row, Value};
+use checkpoints::Checkpoints;
 
 pub(in super::super) use open::Sharing;
 #[cfg(test)]
@@ -21,6 +23,8 @@ pub(super) use open::{open, reader};
 /// One connection, and for the writer's the lock that lives as long.
 #[derive(Debug)]
 pub(in super::super) struct Sqlite {
+    /// Only of the gateway's own: an administrative command writes little.
+    checkpoints: Option<Checkpoints>,
     connection: rusqlite::Connection,
     /// Held, not read: it goes after the connection.
     _lock: Option<File>,
@@ -117,8 +121,32 @@ impl Sqlite {
         Ok(answers)
     }
 
+    pub(super) fn first_many<T, const N: usize>(
+        &self,
+        sql: &str,
+        rows: &[[Value<'_>; N]],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<Option<T>>, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut answers = Vec::with_capacity(rows.len());
+        for values in rows {
+            let mut found = statement.query(rusqlite::params_from_iter(values))?;
+            let first = found.next()?.map(|row| read(&Row::Sqlite(row)));
+            answers.push(first.transpose()?);
+        }
+        Ok(answers)
+    }
+
     pub(super) fn run(&self, sql: &str) -> Result<(), StoreError> {
         self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    pub(super) fn commit(&self) -> Result<(), StoreError> {
+        self.run("COMMIT")?;
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.committed(&self.connection);
+        }
         Ok(())
     }
 

@@ -80,7 +80,8 @@ impl Writer {
             rows: weight.rows,
             caller,
         });
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        let outcome = answer.await.map_err(|_| StoreError::Closed)?;
+        outcome.result
     }
 
     async fn admit(

@@ -65,7 +65,7 @@ pub(in super::super) fn ack(
         .iter()
         .map(|(lease, _)| values![lease.task])
         .collect();
-    let standings = scope.connection.query_many(&STANDING, &tasks, standing)?;
+    let standings = scope.connection.first_many(&STANDING, &tasks, standing)?;
     let mut recording = Recording {
         connection: scope.connection,
         batch,
@@ -75,9 +75,9 @@ pub(in super::super) fn ack(
         outputs: HashMap::new(),
     };
     let mut outcomes = Vec::with_capacity(batch.acks().len());
-    for (position, ((lease, ack), mut standing)) in batch.acks().iter().zip(standings).enumerate() {
+    for (position, ((lease, ack), standing)) in batch.acks().iter().zip(standings).enumerate() {
         outcomes.push(match ack {
-            Ok(ack) => recording.decide(*lease, ack, standing.pop(), position)?,
+            Ok(ack) => recording.decide(*lease, ack, standing, position)?,
             Err(refusal) => refused(refusal),
         });
     }

@@ -23,17 +23,15 @@ pub(super) struct InputRecord {
     pub(super) inline: Option<Range<usize>>,
 }
 
-/// Records and inline bytes of a task's inputs.
-pub(super) fn write(inputs: &[StoredInput]) -> (Vec<u8>, Vec<u8>) {
+/// Records of a task's inputs.
+pub(in super::super) fn write(inputs: &[StoredInput]) -> Vec<u8> {
     let mut records = Vec::with_capacity(inputs.len().saturating_mul(RECORD_BYTES));
-    let mut data = Vec::new();
     for input in inputs {
         records.extend_from_slice(input.descriptor.sha256.as_bytes());
         records.extend_from_slice(&input.descriptor.bytes.to_be_bytes());
-        records.push(u8::from(input.data.is_some()));
-        data.extend_from_slice(input.data.as_deref().unwrap_or_default());
+        records.push(u8::from(input.is_inline));
     }
-    (records, data)
+    records
 }
 
 /// `None` where these are no records.
@@ -73,19 +71,17 @@ mod tests {
     fn what_is_written_is_read() {
         let inline = |text: &'static str| StoredInput {
             descriptor: InputDescriptor::of(text.as_bytes()),
-            data: Some(text.into()),
+            is_inline: true,
         };
         let blob = StoredInput {
             descriptor: InputDescriptor {
                 sha256: Sha256Digest::of(b"large"),
                 bytes: 1 << 40,
             },
-            data: None,
+            is_inline: false,
         };
         let inputs = [inline("one"), blob, inline(""), inline("three")];
-        let (records, data) = write(&inputs);
-        assert_eq!(data, b"onethree");
-        let read = read(&records).unwrap();
+        let read = read(&write(&inputs)).unwrap();
         let inline: Vec<_> = read.iter().map(|input| input.inline.clone()).collect();
         assert_eq!(inline, [Some(0..3), None, Some(3..3), Some(3..8)]);
         for (input, written) in read.iter().zip(&inputs) {

@@ -1,5 +1,7 @@
 //! Leasing and renewing.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use protocol::control::RenewedLease;
 use protocol::lease::{Lease, LeaseInput, LeaseRef};
@@ -49,11 +51,7 @@ pub(in super::super) fn lease(
         .iter()
         .map(|queued| values![queued.row.number])
         .collect();
-    let payloads = scope
-        .connection
-        .query_many(&PAYLOAD, &numbers, payload)?
-        .into_iter()
-        .map(|mut payload| payload.pop());
+    let payloads = scope.connection.first_many(&PAYLOAD, &numbers, payload)?;
     let mut bytes_left = query.payload_bytes_max;
     let leases = picked.iter().zip(payloads).map(|(queued, payload)| {
         let payload = payload.ok_or(StoreError::Unreadable {
@@ -121,12 +119,13 @@ fn leased(
 ) -> Lease {
     *bytes_left = bytes_left.saturating_sub(length(&payload.body));
     let mut inputs = Vec::with_capacity(payload.inputs.len());
+    let mut data = payload.data;
     for input in payload.inputs {
-        let data = input.inline.and_then(|inline| payload.data.get(inline));
-        inputs.push(match data {
-            Some(data) if length(data) <= *bytes_left => {
-                *bytes_left = bytes_left.saturating_sub(length(data));
-                LeaseInput::Inline(ByteBuf::from(data))
+        let bytes = input.inline.and_then(|inline| part(&mut data, inline));
+        inputs.push(match bytes {
+            Some(bytes) if length(&bytes) <= *bytes_left => {
+                *bytes_left = bytes_left.saturating_sub(length(&bytes));
+                LeaseInput::Inline(ByteBuf::from(bytes))
             }
             _ => LeaseInput::Fetch,
         });
@@ -139,6 +138,14 @@ fn leased(
         body: ByteBuf::from(payload.body),
         inputs,
     }
+}
+
+/// Most tasks have one input, which is the whole: it is not copied.
+fn part(data: &mut Vec<u8>, range: Range<usize>) -> Option<Vec<u8>> {
+    if range == (0..data.len()) {
+        return Some(std::mem::take(data));
+    }
+    data.get(range).map(<[u8]>::to_vec)
 }
 
 fn length(bytes: &[u8]) -> u64 {

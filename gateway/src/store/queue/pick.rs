@@ -282,12 +282,12 @@ fn demands(
         .iter()
         .map(|(name, version)| values![*name, *version])
         .collect();
-    let outer = connection.query_many(&OUTER_DEMANDS, &arguments, |row| {
+    let outer = connection.first_many(&OUTER_DEMANDS, &arguments, |row| {
         Ok((demand(row, 0)?, row.get::<Option<String>>(1)?))
     })?;
     let (mut demands, mut differing) = (Vec::with_capacity(operations.len()), Vec::new());
     for (outer, arguments) in outer.into_iter().zip(arguments) {
-        demands.push(match outer.into_iter().next() {
+        demands.push(match outer {
             Some((Some(least), greatest)) if Some(&least.text) == greatest.as_ref() => vec![least],
             Some((Some(_), _)) => {
                 differing.push((demands.len(), arguments));

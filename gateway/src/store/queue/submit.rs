@@ -8,9 +8,8 @@ use protocol::task::TaskState;
 use protocol::{IdempotencyKey, Sha256Digest, TaskId, UserName};
 
 use super::super::database::{Connection, Insert, Many, TaskRow, Value, WriteScope, values};
-use super::super::submission::StoredInput;
 use super::super::{NewTask, StoreError, SubmitError, Submitted};
-use super::{inputs, rank};
+use super::rank;
 
 pub(super) static INSERT_TASK: Insert = Insert::new(
     "tasks",
@@ -135,10 +134,8 @@ impl<'s> Keys<'s> {
             .map(|(user, key)| values![*user, key.as_str()])
             .collect();
         let known =
-            connection.query_many(&BY_KEY, &arguments, |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let known = keys
-            .into_iter()
-            .zip(known.into_iter().map(|mut known| known.pop()));
+            connection.first_many(&BY_KEY, &arguments, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let known = keys.into_iter().zip(known);
         Ok(Self(
             known
                 .filter_map(|(name, known)| Some((name, known?)))
@@ -178,7 +175,7 @@ fn missing_blobs<'s>(
 ) -> Result<Vec<Option<SubmitError>>, StoreError> {
     let blobs_of = |task: &'s NewTask| {
         let inputs = task.specification.inputs.iter();
-        inputs.filter(|input| input.data.is_none())
+        inputs.filter(|input| !input.is_inline)
     };
     let arguments: Vec<_> = tasks
         .iter()
@@ -190,17 +187,15 @@ fn missing_blobs<'s>(
         return Ok(missing);
     }
     let mut owned = connection
-        .query_many(&OWNED, &arguments, |_| Ok(()))?
+        .first_many(&OWNED, &arguments, |_| Ok(()))?
         .into_iter();
     for (task, missing) in tasks.iter().zip(&mut missing) {
-        for (index, StoredInput { descriptor, data }) in
-            task.specification.inputs.iter().enumerate()
-        {
-            let is_owned = data.is_some() || owned.next().is_some_and(|found| !found.is_empty());
+        for (index, input) in task.specification.inputs.iter().enumerate() {
+            let is_owned = input.is_inline || owned.next().flatten().is_some();
             if !is_owned && missing.is_none() {
                 *missing = Some(SubmitError::MissingBlob {
                     index,
-                    sha256: descriptor.sha256,
+                    sha256: input.descriptor.sha256,
                 });
             }
         }
@@ -339,21 +334,16 @@ fn insert(scope: &mut WriteScope<'_>, tasks: &[(&NewTask, i64)]) -> Result<(), S
         .map(|(number, (task, flow))| row(number, task, *flow))
         .collect();
     scope.connection.insert_many(&INSERT_TASK, &rows)?;
-    let inputs: Vec<_> = tasks
-        .iter()
-        .map(|(task, _)| inputs::write(&task.specification.inputs))
-        .collect();
     let payloads: Vec<_> = numbered()
-        .zip(&inputs)
-        .map(|((number, (task, _)), (records, data))| {
+        .map(|(number, (task, _))| {
             let specification = &task.specification;
             values![
                 number,
                 &specification.digest,
                 specification.output_bytes,
-                records,
+                &specification.records,
                 &specification.canonical,
-                data
+                &*specification.data
             ]
         })
         .collect();
@@ -361,7 +351,7 @@ fn insert(scope: &mut WriteScope<'_>, tasks: &[(&NewTask, i64)]) -> Result<(), S
     let blobs: Vec<_> = numbered()
         .flat_map(|(number, (task, _))| {
             let inputs = task.specification.inputs.iter();
-            let blobs = inputs.filter(|input| input.data.is_none());
+            let blobs = inputs.filter(|input| !input.is_inline);
             blobs.map(move |input| values![number, &input.descriptor.sha256])
         })
         .collect();

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::super::super::{OpenError, StoreError};
 use super::super::schema::{self, SQLITE};
 use super::Sqlite;
+use super::checkpoints::Checkpoints;
 
 /// `ccnG`: tells a gateway's database from any other SQLite file.
 const APPLICATION_ID: i64 = 0x6363_6e47;
@@ -23,15 +24,16 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENTS_CACHED_MAX: usize = 128;
 
 /// For the writer. WAL with `synchronous=FULL` flushes once for each commit, so what is answered is on disk. 32 MiB of
-/// cache hold the indexes of some hundred thousand queued tasks; a checkpoint every 16 MiB of log keeps recovery short.
-const WRITER_SETTINGS: &str = "
+/// cache hold the indexes of some hundred thousand queued tasks. A gateway sees to checkpoints itself (`checkpoints`), others have
+/// one every 16 MiB of log, which keeps the length that a gateway may let it have.
+pub(super) const WRITER_SETTINGS: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
     PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -32768;
     PRAGMA wal_autocheckpoint = 4096;
-    PRAGMA journal_size_limit = 67108864;";
+    PRAGMA journal_size_limit = 268435456;";
 
 const READER_SETTINGS: &str = "
     PRAGMA query_only = ON;
@@ -58,7 +60,7 @@ pub(in super::super) fn open(database: &Path, sharing: Sharing) -> Result<Sqlite
         (Sharing::Beside, Err(OpenError::InUse { .. })) => None,
         (_, Err(error)) => return Err(error),
     };
-    let connection = connect(database, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITER_SETTINGS)?;
+    let mut connection = connect(database, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITER_SETTINGS)?;
     if lock.is_some() {
         migrate(&connection, database)?;
     } else {
@@ -66,7 +68,13 @@ pub(in super::super) fn open(database: &Path, sharing: Sharing) -> Result<Sqlite
     }
     // A command beside a gateway needed the lock for its migrations alone: a gateway may start while it works.
     let lock = lock.filter(|_| sharing == Sharing::Exclusive);
+    let failed = |error: rusqlite::Error| OpenError::Store(StoreError::from(error));
+    let checkpoints = match sharing {
+        Sharing::Exclusive => Some(Checkpoints::of(&mut connection, database).map_err(failed)?),
+        Sharing::Beside => None,
+    };
     Ok(Sqlite {
+        checkpoints,
         connection,
         _lock: lock,
     })
@@ -75,6 +83,7 @@ pub(in super::super) fn open(database: &Path, sharing: Sharing) -> Result<Sqlite
 /// A connection that reads.
 pub(in super::super) fn reader(database: &Path) -> Result<Sqlite, OpenError> {
     Ok(Sqlite {
+        checkpoints: None,
         connection: connect(database, OpenFlags::SQLITE_OPEN_READ_ONLY, READER_SETTINGS)?,
         _lock: None,
     })
@@ -129,7 +138,11 @@ fn take_lock(database: &Path) -> Result<File, OpenError> {
     })
 }
 
-fn connect(database: &Path, access: OpenFlags, settings: &str) -> Result<Connection, OpenError> {
+pub(super) fn connect(
+    database: &Path,
+    access: OpenFlags,
+    settings: &str,
+) -> Result<Connection, OpenError> {
     let connect = || -> rusqlite::Result<Connection> {
         // Each connection is used by one thread at a time, so SQLite need not lock it.
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
