@@ -56,7 +56,8 @@ pub(in super::super) trait Operation: Send {
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
-/// What came of an operation, and what is left of it: whoever asked for it drops that, for the writer's time is everybody's.
+/// What came of an operation, and what is left of it with the budget that it takes: whoever asked for it drops that, for the writer's
+/// time is everybody's.
 pub(in super::super) struct Outcome<T> {
     pub(in super::super) result: Result<T, StoreError>,
     #[expect(dead_code, reason = "it is there to be dropped")]
@@ -86,7 +87,7 @@ where
         operation,
         result: Err(StoreError::Closed),
         caller: Some(caller),
-        _budget: budget,
+        budget,
     };
     (Box::new(pending), answer)
 }
@@ -97,7 +98,7 @@ struct Pending<F, T> {
     /// Until it has its answer.
     caller: Option<oneshot::Sender<Outcome<T>>>,
     /// Freed with the operation.
-    _budget: Option<OwnedSemaphorePermit>,
+    budget: Option<OwnedSemaphorePermit>,
 }
 
 impl<F, T> Operation for Pending<F, T>
@@ -135,7 +136,7 @@ where
         if let Some(caller) = self.caller {
             let _ = caller.send(Outcome {
                 result: committed.and(self.result),
-                left: Some(Box::new(self.operation)),
+                left: Some(Box::new((self.operation, self.budget))),
             });
         }
     }

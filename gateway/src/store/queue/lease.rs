@@ -140,8 +140,11 @@ fn leased(
     }
 }
 
-/// Most tasks have one input, which is the whole: it is not copied.
+/// Most tasks have one input, which is the whole: it is not copied. Behind it there may be empty ones.
 fn part(data: &mut Vec<u8>, range: Range<usize>) -> Option<Vec<u8>> {
+    if range.is_empty() {
+        return Some(Vec::new());
+    }
     if range == (0..data.len()) {
         return Some(std::mem::take(data));
     }

@@ -18,9 +18,10 @@ use super::open::connect;
 
 /// Pages of the log for each checkpoint: 16 MiB, which are read again after a crash in some 20 ms.
 const PAGES: u32 = 4_096;
-/// At so many the one who writes does it: 256 MiB, some seconds of the highest load.
-const PAGES_MAX: u32 = 16 * PAGES;
-/// A checkpoint behind another has what was written meanwhile, and so on: at a moderate load the last comes to the end.
+/// At so many the one who writes does it: some 200 MiB, seconds of the highest load.
+const PAGES_MAX: u32 = 12 * PAGES;
+/// A checkpoint has what was written when it began, and the one behind it what was written meanwhile: at a moderate load one of so many
+/// comes to the end.
 const IN_A_ROW_MAX: usize = 4;
 
 /// Pages of the log.
@@ -94,9 +95,8 @@ impl Checkpoints {
     }
 
     fn ask(&self) {
-        let started = self
-            .thread
-            .get_or_init(|| Thread::start(self.database.clone()));
+        let start = || Thread::start(self.database.clone(), Arc::clone(&self.pages));
+        let started = self.thread.get_or_init(start);
         if let Some(thread) = started {
             // One that waits already has this too.
             let _ = thread.requests.try_send(());
@@ -121,10 +121,10 @@ struct Thread {
 }
 
 impl Thread {
-    fn start(database: PathBuf) -> Option<Self> {
+    fn start(database: PathBuf, pages: Arc<AtomicU32>) -> Option<Self> {
         let (requests, asked) = sync_channel(1);
         let builder = std::thread::Builder::new().name("store-checkpoint".to_owned());
-        match builder.spawn(move || run(&database, &asked)) {
+        match builder.spawn(move || run(&database, &asked, &pages)) {
             Ok(handle) => Some(Self { requests, handle }),
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "no thread for checkpoints: {LATER}");
@@ -134,36 +134,39 @@ impl Thread {
     }
 }
 
-fn run(database: &Path, asked: &Receiver<()>) {
+fn run(database: &Path, asked: &Receiver<()>, pages: &AtomicU32) {
     let connection = match connect(database, OpenFlags::SQLITE_OPEN_READ_WRITE, SETTINGS) {
         Ok(connection) => connection,
         Err(error) => return not_opened(&error),
     };
     while asked.recv().is_ok() {
-        for _ in 0..IN_A_ROW_MAX {
-            if checkpoint(&connection) {
-                break;
-            }
+        catch_up(&connection, pages);
+    }
+}
+
+/// Checkpoints until all that is in the log is in the database; how many that took.
+fn catch_up(connection: &Connection, pages: &AtomicU32) -> usize {
+    for count in 1..=IN_A_ROW_MAX {
+        let done = checkpoint(connection);
+        if done.is_none_or(|done| done >= i64::from(pages.load(Ordering::Relaxed))) {
+            return count;
         }
     }
+    IN_A_ROW_MAX
 }
 
 fn not_opened(error: &OpenError) {
     tracing::warn!(error = %Chain(error), "no connection for checkpoints: {LATER}");
 }
 
-/// Whether there is no more to do; nor is there anything to be done about one that failed, until the next.
-fn checkpoint(connection: &Connection) -> bool {
-    let done = connection.query_row(CHECKPOINT, [], |row| {
-        Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-    });
-    match done {
-        Ok((in_log, done)) => done >= in_log,
-        Err(error) => {
-            tracing::warn!(error = %Chain(&error), "a checkpoint failed: the log grows");
-            true
-        }
-    }
+/// How many pages of the log the database has; below 0 where another checkpoint is under way. About one that failed nothing is to be done until
+/// the next.
+fn checkpoint(connection: &Connection) -> Option<i64> {
+    let done = connection.query_row(CHECKPOINT, [], |row| row.get(2));
+    done.inspect_err(|error| {
+        tracing::warn!(error = %Chain(error), "a checkpoint failed: the log grows");
+    })
+    .ok()
 }
 
 #[cfg(test)]
@@ -175,8 +178,8 @@ mod tests {
 
     /// A connection that writes, and its checkpoints.
     struct Written {
-        connection: Connection,
         checkpoints: Checkpoints,
+        connection: Connection,
         database: PathBuf,
         rows: i64,
     }
@@ -206,16 +209,17 @@ mod tests {
             self.checkpoints.pages.load(Ordering::Relaxed)
         }
 
-        /// Commits until the log begins anew; how long it was before.
+        /// Commits until the log begins anew; how long it was before. Less and less often, so that a checkpoint comes to its end on
+        /// any disk.
         fn until_anew(&mut self) -> u32 {
             let mut before = 0;
-            for _ in 0..10_000 {
+            for count in 0..2_000 {
                 let pages = self.commit();
                 if pages < before {
                     return before;
                 }
                 before = pages;
-                std::thread::sleep(Duration::from_millis(1));
+                std::thread::sleep(Duration::from_millis(1 + count / 20));
             }
             panic!("{before} pages are in the log");
         }
@@ -244,6 +248,23 @@ mod tests {
             written.check();
         }
         assert!(written.database.metadata().unwrap().len() > 3 * 200 * 4_096);
+    }
+
+    /// What is committed while one is under way is left to the next.
+    #[test]
+    fn one_checkpoint_follows_another_until_all_is_in_the_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits {
+            each: u32::MAX,
+            max: u32::MAX,
+        };
+        let mut written = Written::new(folder.path(), limits);
+        let pages = AtomicU32::new(written.commit());
+        assert_eq!(catch_up(&written.connection, &pages), 1);
+        // As if there were always more by then.
+        pages.store(u32::MAX, Ordering::Relaxed);
+        assert_eq!(catch_up(&written.connection, &pages), IN_A_ROW_MAX);
+        written.check();
     }
 
     #[test]

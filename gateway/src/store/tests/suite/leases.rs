@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use protocol::lease::{FaultKind, LeaseInput, OperationId};
+use serde_bytes::ByteBuf;
 
 use super::harness::{LEASE_MS, NOW_MS, Worker, operation, reference, specification};
 use super::pool;
@@ -33,6 +34,29 @@ async fn two_workers_never_lease_the_same_task() {
     let leased = workers.join_all().await.concat();
     assert_eq!(leased.len(), 300);
     assert_eq!(leased.into_iter().collect::<HashSet<_>>().len(), 300);
+}
+
+#[tokio::test]
+async fn each_input_is_leased_as_it_was_submitted() {
+    let mut pool = pool().await;
+    let worker = pool.worker("worker-1").await;
+    let cases: [&[&str]; 5] = [
+        &["abc"],
+        &["abc", ""],
+        &["", "abc", ""],
+        &["a", "", "bc"],
+        &[""],
+    ];
+    for texts in cases {
+        let inline = |text: &&'static str| InputBytes::Inline(text.as_bytes().into());
+        let mut task = pool.task();
+        task.specification = specification(texts.iter().map(inline).collect());
+        pool.submit_task(task).await;
+        let lease = pool.lease_one(&worker).await;
+        let inline = |text: &&str| LeaseInput::Inline(ByteBuf::from(text.as_bytes()));
+        let wanted: Vec<_> = texts.iter().map(inline).collect();
+        assert_eq!(lease.inputs, wanted);
+    }
 }
 
 #[tokio::test]
