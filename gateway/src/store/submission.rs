@@ -197,3 +197,18 @@ pub enum SubmitError {
     )]
     TooManyRequirementsKept { requirements_max: u64 },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inline_inputs_stand_end_to_end_without_blobs() {
+        let inline = |text: &'static str| InputBytes::Inline(text.into());
+        let blob = InputBytes::Blob(InputDescriptor::of(b"large"));
+        let several = vec![inline("one"), blob.clone(), inline(""), inline("three")];
+        assert_eq!(end_to_end(several), "onethree");
+        assert_eq!(end_to_end(vec![blob.clone(), inline("one")]), "one");
+        assert_eq!(end_to_end(vec![blob]), "");
+    }
+}

@@ -112,13 +112,7 @@ impl Sqlite {
         rows: &[[Value<'_>; N]],
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<Vec<T>>, StoreError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut answers = Vec::with_capacity(rows.len());
-        for values in rows {
-            let found = statement.query(rusqlite::params_from_iter(values))?;
-            answers.push(collect(found, &mut read)?);
-        }
-        Ok(answers)
+        self.answers(sql, rows, |found| collect(found, &mut read))
     }
 
     pub(super) fn first_many<T, const N: usize>(
@@ -127,12 +121,25 @@ impl Sqlite {
         rows: &[[Value<'_>; N]],
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<Option<T>>, StoreError> {
+        self.answers(sql, rows, |mut found| {
+            let first = found.next()?.map(|row| read(&Row::Sqlite(row)));
+            first.transpose()
+        })
+    }
+
+    /// What is made of the answer to each row of arguments.
+    fn answers<T, const N: usize>(
+        &self,
+        sql: &str,
+        rows: &[[Value<'_>; N]],
+        mut answer: impl FnMut(rusqlite::Rows<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut answers = Vec::with_capacity(rows.len());
         for values in rows {
-            let mut found = statement.query(rusqlite::params_from_iter(values))?;
-            let first = found.next()?.map(|row| read(&Row::Sqlite(row)));
-            answers.push(first.transpose()?);
+            answers.push(answer(
+                statement.query(rusqlite::params_from_iter(values))?,
+            )?);
         }
         Ok(answers)
     }

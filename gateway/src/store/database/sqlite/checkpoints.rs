@@ -12,7 +12,6 @@ use std::thread::JoinHandle;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::super::super::OpenError;
 use super::super::connection::Chain;
 use super::open::connect;
 
@@ -137,7 +136,10 @@ impl Thread {
 fn run(database: &Path, asked: &Receiver<()>, pages: &AtomicU32) {
     let connection = match connect(database, OpenFlags::SQLITE_OPEN_READ_WRITE, SETTINGS) {
         Ok(connection) => connection,
-        Err(error) => return not_opened(&error),
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "no connection for checkpoints: {LATER}");
+            return;
+        }
     };
     while asked.recv().is_ok() {
         catch_up(&connection, pages);
@@ -153,10 +155,6 @@ fn catch_up(connection: &Connection, pages: &AtomicU32) -> usize {
         }
     }
     IN_A_ROW_MAX
-}
-
-fn not_opened(error: &OpenError) {
-    tracing::warn!(error = %Chain(error), "no connection for checkpoints: {LATER}");
 }
 
 /// How many pages of the log the database has; below 0 where another checkpoint is under way. About one that failed nothing is to be done until
