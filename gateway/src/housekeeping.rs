@@ -17,7 +17,7 @@ use crate::limits::{
 use crate::policy_file;
 use crate::problem::chain;
 use crate::references;
-use crate::store::{ClaimsBefore, StoreError};
+use crate::store::{Age, ClaimsBefore, PrunePlace, StoreError};
 use crate::world::CollateralSource;
 
 /// Starts all of it; each part ends when the gateway stops.
@@ -98,13 +98,19 @@ async fn cancel_abandoned(gateway: Arc<Gateway>) {
 
 async fn prune(gateway: Arc<Gateway>) {
     let mut forgotten = 0_u64;
-    loop {
-        let before_ms = gateway.now_ms().saturating_sub(gateway.retention_ms);
-        match gateway.store.prune(before_ms).await {
+    let mut place = PrunePlace::START;
+    while !gateway.stopping.is_cancelled() {
+        let now_ms = gateway.now_ms();
+        let age = Age {
+            before_ms: now_ms.saturating_sub(gateway.retention_ms),
+            now_ms,
+        };
+        match gateway.store.prune(place, age).await {
             Ok(pruned) => {
                 forgotten = forgotten.saturating_add(pruned.tasks);
-                if !pruned.more || gateway.stopping.is_cancelled() {
-                    break;
+                match pruned.next {
+                    Some(next) => place = next,
+                    None => break,
                 }
             }
             Err(error) => {

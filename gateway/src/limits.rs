@@ -98,7 +98,7 @@ pub const COLLECT_INTERVAL: Duration = Duration::from_hours(1);
 /// An output that a worker uploaded waits so long for its ack: longer than any lease.
 pub const WORKER_CLAIM: Duration = Duration::from_hours(24);
 const _: () = assert!(WORKER_CLAIM.as_secs() > 2 * widen(protocol::limits::LEASE_DURATION_S_MAX));
-/// Between two passes over them, each of some 10 ms: the queue comes first.
+/// Between two steps through what is old, each of some 10 ms: the queue comes first.
 pub const PRUNE_PAUSE: Duration = Duration::from_millis(50);
 /// How often collateral files are read again; a refresh is a file put in place, and must count within minutes.
 pub const COLLATERAL_INTERVAL: Duration = Duration::from_mins(1);

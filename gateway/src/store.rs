@@ -46,10 +46,10 @@ pub use records::{
     RefusalRecord, StoredAttestation, WorkerRecord,
 };
 pub use requests::{
-    BlobExcess, BlobStanding, CancelOutcome, ClaimsBefore, Class, Counts, Expired, LeaseError,
-    LeaseInputError, LeaseQuery, ListQuery, LookupError, Payload, Pruned, RecordBlobError,
-    RedriveOutcome, RenewQuery, RunningLease, StoredOutput, Success, TaskScope, TaskStanding,
-    WriteStatistics,
+    Age, BlobExcess, BlobStanding, CancelOutcome, ClaimsBefore, Class, Counts, Expired, LeaseError,
+    LeaseInputError, LeaseQuery, ListQuery, LookupError, Payload, PrunePlace, Pruned,
+    RecordBlobError, RedriveOutcome, RenewQuery, RunningLease, StoredOutput, Success, TaskScope,
+    TaskStanding, WriteStatistics,
 };
 pub use submission::{
     InputBytes, NewTask, SpecificationError, SubmitError, Submitted, TaskSpecification,
@@ -260,9 +260,9 @@ impl Store {
             .await
     }
 
-    /// Forgets tasks that finished before then, with their outputs and receipts; a bounded number of them.
-    pub async fn prune(&self, finished_before_ms: u64) -> Result<Pruned, StoreError> {
-        let operation = move |scope: &mut WriteScope<'_>| queue::prune(scope, finished_before_ms);
+    /// Forgets old tasks with their outputs and receipts: one step of a pass, from there on.
+    pub async fn prune(&self, from: PrunePlace, age: Age) -> Result<Pruned, StoreError> {
+        let operation = move |scope: &mut WriteScope<'_>| queue::prune(scope, from, age);
         self.database
             .write(Weight::ROW, Caller::Pool, operation)
             .await

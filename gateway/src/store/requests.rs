@@ -200,12 +200,44 @@ pub struct ClaimsBefore {
     pub workers_ms: u64,
 }
 
-/// What one pass over old tasks did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What is old: whatever ended before a time in the past.
+#[derive(Debug, Clone, Copy)]
+pub struct Age {
+    pub before_ms: u64,
+    pub now_ms: u64,
+}
+
+impl Age {
+    /// Whether what was made then cannot have ended before. A clock that was ahead once says nothing of that, or for as long
+    /// nothing that was made later would be old.
+    #[must_use]
+    pub fn is_too_young(self, made_ms: u64) -> bool {
+        (self.before_ms..=self.now_ms).contains(&made_ms)
+    }
+}
+
+/// Where a pass over what is old goes on: behind the one with this number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrunePlace {
+    Tasks {
+        behind: i64,
+    },
+    /// Of receipts.
+    Batches {
+        behind: i64,
+    },
+}
+
+impl PrunePlace {
+    pub const START: Self = Self::Tasks { behind: 0 };
+}
+
+/// What one step of a pass over old tasks did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pruned {
     pub tasks: u64,
-    /// The pass was bounded; another one has work to do.
-    pub more: bool,
+    /// Where to go on, until the pass is over.
+    pub next: Option<PrunePlace>,
 }
 
 /// An output: what it is, and where.

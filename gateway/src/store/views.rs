@@ -88,7 +88,8 @@ pub(super) fn standing(
     };
     let ahead = connection.get(
         "SELECT count(*) FROM (SELECT 1 FROM tasks
-         WHERE flow = ?1 AND state = 'queued' AND (rank, number) < (?2, ?3) LIMIT ?4) AS ahead",
+         WHERE finished_ms IS NULL AND lease_expires_ms IS NULL AND flow = ?1 AND (rank, number) < (?2, ?3)
+         LIMIT ?4) AS ahead",
         &values![flow, rank, number, TaskStanding::COUNT_MAX],
     )?;
     let flows = connection.get(

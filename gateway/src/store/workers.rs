@@ -7,11 +7,12 @@ use super::{
     CreateWorkerError, EnrolmentSecret, Order, RefusalRecord, StoreError, WorkerRecord, queue,
 };
 
-/// A worker with what it holds: the index of leases covers the count, and leases are few beside tasks.
-const RECORD: &str = "
+/// A worker with what it holds: an index finds the leases, which are few beside tasks.
+pub(super) const RECORD: &str = "
     SELECT id, created_ms, draining, coalesce(held.tasks, 0), tasks_succeeded, refusal_code, refusal_ms
     FROM workers
-    LEFT JOIN (SELECT worker, count(*) AS tasks FROM tasks WHERE state = 'running' GROUP BY worker) AS held
+    LEFT JOIN (SELECT worker, count(*) AS tasks FROM tasks
+               WHERE finished_ms IS NULL AND lease_expires_ms > 0 GROUP BY worker) AS held
         ON held.worker = workers.id";
 
 pub(super) fn create(

@@ -79,21 +79,22 @@ pub(super) const WAITING: Many = Many {
           ORDER BY position, turn, number",
 };
 
-/// A flow's tasks, in order, behind a given one. A partial index holds just this.
+/// A flow's tasks that wait, in order, behind a given one. PostgreSQL sees that the index has this order when it is named whole.
 pub(super) const TASKS: Many = Many {
     each: "SELECT number, id, flow, rank, attempts, fencing_token, payload_bytes,
                CASE WHEN deadline_ms <= ?5 OR (worker = ?4 AND avoid_until_ms > ?5) THEN 1 ELSE 0 END
            FROM tasks
-           WHERE flow = ?1 AND state = 'queued' AND (rank, number) > (?2, ?3)
-           ORDER BY rank, number LIMIT ?6",
+           WHERE finished_ms IS NULL AND lease_expires_ms IS NULL AND flow = ?1 AND (rank, number) > (?2, ?3)
+           ORDER BY lease_expires_ms, rank, number LIMIT ?6",
     all: "SELECT position, number, id, flow, rank, attempts, fencing_token, payload_bytes,
               CASE WHEN deadline_ms <= now_ms OR (worker = for_worker AND avoid_until_ms > now_ms) THEN 1 ELSE 0 END
           FROM unnest(?1::bigint[], ?2::bigint[], ?3::bigint[], ?4::text[], ?5::bigint[], ?6::bigint[]) WITH ORDINALITY
               AS given (of_flow, last_rank, last_number, for_worker, now_ms, tasks_max, position),
           LATERAL (
               SELECT * FROM tasks
-              WHERE flow = of_flow AND state = 'queued' AND (rank, number) > (last_rank, last_number)
-              ORDER BY rank, number LIMIT tasks_max) AS task
+              WHERE finished_ms IS NULL AND lease_expires_ms IS NULL AND flow = of_flow
+                  AND (rank, number) > (last_rank, last_number)
+              ORDER BY lease_expires_ms, rank, number LIMIT tasks_max) AS task
           ORDER BY position, rank, number",
 };
 

@@ -3,11 +3,13 @@
 use rusqlite::Connection;
 
 use super::super::database::{COUNT, COUNT_QUEUED, TAKE_TURN, sqlite_migrations};
+use super::super::workers::RECORD;
 use super::END_LEASE;
 use super::ack::{INSERT_BATCH, INSERT_OUTPUT, STANDING, SUCCEED};
 use super::lease::{GRANT, PAYLOAD};
 use super::pick::{CLOCK, DEMANDS, OUTER_DEMANDS, TASKS, WAITING};
-use super::prune::OLD;
+use super::prune::{BATCHES, TASKS as OLD_TASKS};
+use super::release::{HELD_BY, LATE, RUN_OUT};
 use super::submit::{INSERT_PAYLOAD, INSERT_TASK, USERS_QUEUED};
 
 fn plan(statement: &str) -> String {
@@ -61,7 +63,8 @@ fn what_runs_for_every_task_makes_no_table_of_its_own() {
 fn flows_and_their_tasks_are_read_in_the_order_of_their_indexes() {
     let waiting = "SEARCH flows USING INDEX flows_waiting (operation=? AND version=? AND requirements=? AND turn>?)";
     assert_eq!(plan(WAITING.each), waiting);
-    let tasks = "SEARCH tasks USING INDEX tasks_queued (flow=? AND rank>?)";
+    let tasks =
+        "SEARCH tasks USING INDEX tasks_unfinished (lease_expires_ms=? AND flow=? AND rank>?)";
     assert_eq!(plan(TASKS.each), tasks);
     let demands = plan(DEMANDS.each);
     let step =
@@ -76,25 +79,20 @@ fn flows_and_their_tasks_are_read_in_the_order_of_their_indexes() {
 
 #[test]
 fn leases_and_deadlines_are_found_by_their_indexes() {
-    let run_out = "SELECT number FROM tasks WHERE state = 'running' AND lease_expires_ms <= ?1
-                   ORDER BY lease_expires_ms LIMIT ?2";
-    assert!(plan(run_out).contains("tasks_leased"), "{}", plan(run_out));
-    let late = "SELECT number FROM tasks
-                WHERE state = 'queued' AND deadline_ms IS NOT NULL AND deadline_ms <= ?1
-                ORDER BY deadline_ms LIMIT ?2";
-    assert!(plan(late).contains("tasks_deadline"), "{}", plan(late));
-    let held = "SELECT worker, count(*) FROM tasks WHERE state = 'running' GROUP BY worker";
-    assert!(
-        plan(held).contains("COVERING INDEX tasks_leased"),
-        "{}",
-        plan(held)
-    );
+    let leases = "INDEX tasks_unfinished (lease_expires_ms<?)";
+    assert!(plan(RUN_OUT).contains(leases), "{}", plan(RUN_OUT));
+    assert!(plan(LATE).contains("tasks_deadline"), "{}", plan(LATE));
+    let running = "INDEX tasks_unfinished (lease_expires_ms>?)";
+    assert!(plan(RECORD).contains(running), "{}", plan(RECORD));
+    assert!(plan(HELD_BY).contains(running), "{}", plan(HELD_BY));
 }
 
 #[test]
 fn old_tasks_and_known_keys_are_found_by_their_indexes() {
-    let old = "SEARCH tasks USING INDEX tasks_finished (finished_ms<?)";
-    assert_eq!(plan(OLD), old);
+    let old = plan(OLD_TASKS);
+    assert_eq!(old, "SEARCH tasks USING INTEGER PRIMARY KEY (rowid>?)");
+    let batches = "SEARCH receipt_batches USING INTEGER PRIMARY KEY (rowid>?)";
+    assert_eq!(plan(BATCHES), batches);
     let known = plan("SELECT id FROM tasks WHERE user_name = ?1 AND idempotency_key = ?2");
     assert!(known.contains("tasks_idempotency_key"), "{known}");
 }

@@ -1,12 +1,17 @@
-//! Forgetting what finished long ago.
+//! Forgetting what ended long ago: tasks with all that belongs to them, then the batches of their receipts.
+//!
+//! Both have numbers in the order in which they were made, and a pass goes through them in it, some at a time, up to the first
+//! that is too young to have ended long ago. So nothing is written while a task lives for it to be found when it is old.
 
 use protocol::task::TaskState;
 
-use super::super::database::{Change, WriteScope, values};
-use super::super::{Pruned, StoreError};
+use super::super::database::{Change, Connection, Row, WriteScope, values};
+use super::super::{Age, PrunePlace, Pruned, StoreError};
 
-/// Tasks in one pass, some 10 ms of the writer's time: others wait meanwhile.
-const PRUNE_TASKS_MAX: usize = 500;
+/// What one step looks at, some 10 ms of the writer's time if all of it is to go: others wait meanwhile.
+const LOOKED_AT_MAX: usize = 500;
+/// A batch ends in the moment in which its tasks do. It stays longer, lest it go first where clocks disagreed about them.
+const BATCHES_STAY_MS: u64 = 3_600_000;
 
 /// A task with all that belongs to it, by its number.
 static PARTS: [Change; 5] = [
@@ -16,39 +21,109 @@ static PARTS: [Change; 5] = [
     Change::new("DELETE FROM task_payloads WHERE task", 0),
     Change::new("DELETE FROM tasks WHERE number", 0),
 ];
+static BATCH: Change = Change::new("DELETE FROM receipt_batches WHERE number", 0);
 
-pub(super) const OLD: &str =
-    "SELECT number, flow, state FROM tasks WHERE finished_ms < ?1 ORDER BY finished_ms LIMIT ?2";
+pub(super) const TASKS: &str = "SELECT number, submitted_ms, finished_ms, flow, state FROM tasks
+     WHERE number > ?1 ORDER BY number LIMIT ?2";
+pub(super) const BATCHES: &str = "SELECT number, accepted_ms FROM receipt_batches
+     WHERE number > ?1 ORDER BY number LIMIT ?2";
 
-/// Forgets tasks that finished before then, with their outputs and receipts.
+/// One step of a pass: forgets what it finds from there on.
 pub(in super::super) fn prune(
     scope: &mut WriteScope<'_>,
-    finished_before_ms: u64,
+    from: PrunePlace,
+    age: Age,
 ) -> Result<Pruned, StoreError> {
-    let bounds = values![finished_before_ms, PRUNE_TASKS_MAX];
-    let old: Vec<(i64, i64, TaskState)> = scope.connection.query(OLD, &bounds, |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    match from {
+        PrunePlace::Tasks { behind } => prune_tasks(scope, behind, age),
+        PrunePlace::Batches { behind } => prune_batches(scope, behind, age),
+    }
+}
+
+fn prune_tasks(scope: &mut WriteScope<'_>, behind: i64, age: Age) -> Result<Pruned, StoreError> {
+    let page = Page::read(scope.connection, TASKS, behind, age, |row| {
+        Ok((row.get(2)?, row.get(3)?, row.get(4)?))
     })?;
-    let numbers: Vec<_> = old.iter().map(|(number, _, _)| *number).collect();
+    let has_ended = |entry: &&Entry<(Option<u64>, i64, TaskState)>| {
+        entry
+            .what
+            .0
+            .is_some_and(|ended_ms| ended_ms < age.before_ms)
+    };
+    let ended: Vec<_> = page.old.iter().filter(has_ended).collect();
+    let numbers: Vec<_> = ended.iter().map(|task| task.number).collect();
     for part in &PARTS {
         scope.connection.change_many(part, &[], &numbers)?;
     }
-    for (_, flow, state) in &old {
-        scope.forgotten(*flow, *state);
+    for task in &ended {
+        let (_, flow, state) = task.what;
+        scope.forgotten(flow, state);
     }
-    let more = old.len() == PRUNE_TASKS_MAX
-        || prune_batches(scope, finished_before_ms)? == PRUNE_TASKS_MAX;
+    let next = match page.behind {
+        Some(behind) => PrunePlace::Tasks { behind },
+        None => PrunePlace::Batches { behind: 0 },
+    };
     Ok(Pruned {
-        tasks: u64::try_from(old.len()).unwrap_or(u64::MAX),
-        more,
+        tasks: u64::try_from(ended.len()).unwrap_or(u64::MAX),
+        next: Some(next),
     })
 }
 
-/// A batch was accepted when its tasks finished: once none of those is left, none refers to it.
-fn prune_batches(scope: &WriteScope<'_>, before_ms: u64) -> Result<usize, StoreError> {
-    let sql = "DELETE FROM receipt_batches WHERE number IN (
-                   SELECT number FROM receipt_batches WHERE accepted_ms < ?1 ORDER BY accepted_ms LIMIT ?2)";
-    scope
-        .connection
-        .execute(sql, &values![before_ms, PRUNE_TASKS_MAX])
+fn prune_batches(scope: &WriteScope<'_>, behind: i64, age: Age) -> Result<Pruned, StoreError> {
+    let age = Age {
+        before_ms: age.before_ms.saturating_sub(BATCHES_STAY_MS),
+        ..age
+    };
+    let page = Page::read(scope.connection, BATCHES, behind, age, |_| Ok(()))?;
+    // One from a time to come stays until then.
+    let ended = page
+        .old
+        .iter()
+        .filter(|batch| batch.made_ms < age.before_ms);
+    let numbers: Vec<_> = ended.map(|batch| batch.number).collect();
+    scope.connection.change_many(&BATCH, &[], &numbers)?;
+    Ok(Pruned {
+        tasks: 0,
+        next: page.behind.map(|behind| PrunePlace::Batches { behind }),
+    })
+}
+
+/// What one step looks at.
+struct Page<T> {
+    /// In order, up to the first that is too young.
+    old: Vec<Entry<T>>,
+    /// Number of the last one, if some of what is behind it may be old, too.
+    behind: Option<i64>,
+}
+
+struct Entry<T> {
+    number: i64,
+    made_ms: u64,
+    what: T,
+}
+
+impl<T> Page<T> {
+    /// The statement's first columns are the number and the time.
+    fn read(
+        connection: &Connection,
+        sql: &str,
+        behind: i64,
+        age: Age,
+        what: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let mut old = connection.query(sql, &values![behind, LOOKED_AT_MAX], |row| {
+            Ok(Entry {
+                number: row.get(0)?,
+                made_ms: row.get(1)?,
+                what: what(row)?,
+            })
+        })?;
+        let young = old.iter().position(|entry| age.is_too_young(entry.made_ms));
+        let is_last = young.is_some() || old.len() < LOOKED_AT_MAX;
+        old.truncate(young.unwrap_or(old.len()));
+        Ok(Self {
+            behind: old.last().filter(|_| !is_last).map(|entry| entry.number),
+            old,
+        })
+    }
 }

@@ -156,32 +156,36 @@ impl Held {
     }
 }
 
+pub(super) const RUN_OUT: &str =
+    "SELECT number, id, flow, attempts, max_attempts, worker FROM tasks
+     WHERE finished_ms IS NULL AND lease_expires_ms <= ?1
+     ORDER BY lease_expires_ms LIMIT ?2";
+
 fn run_out(scope: &WriteScope<'_>, now_ms: u64) -> Result<Vec<(Held, String)>, StoreError> {
-    scope.connection.query(
-        "SELECT number, id, flow, attempts, max_attempts, worker FROM tasks
-         WHERE state = 'running' AND lease_expires_ms <= ?1
-         ORDER BY lease_expires_ms LIMIT ?2",
-        &values![now_ms, EXPIRE_TASKS_MAX],
-        |row| Ok((held(row)?, row.get(5)?)),
-    )
+    let bounds = values![now_ms, EXPIRE_TASKS_MAX];
+    scope
+        .connection
+        .query(RUN_OUT, &bounds, |row| Ok((held(row)?, row.get(5)?)))
 }
 
+pub(super) const LATE: &str = "UPDATE tasks SET state = 'expired', finished_ms = ?1
+     WHERE number IN (
+         SELECT number FROM tasks
+         WHERE state = 'queued' AND deadline_ms IS NOT NULL AND deadline_ms <= ?1
+         ORDER BY deadline_ms LIMIT ?2)
+     RETURNING number, id, flow";
+
 fn pass_deadlines(scope: &mut WriteScope<'_>, now_ms: u64) -> Result<usize, StoreError> {
-    let late = scope.connection.query(
-        "UPDATE tasks SET state = 'expired', finished_ms = ?1
-         WHERE number IN (
-             SELECT number FROM tasks
-             WHERE state = 'queued' AND deadline_ms IS NOT NULL AND deadline_ms <= ?1
-             ORDER BY deadline_ms LIMIT ?2)
-         RETURNING number, id, flow",
-        &values![now_ms, EXPIRE_TASKS_MAX],
-        task_row,
-    )?;
+    let bounds = values![now_ms, EXPIRE_TASKS_MAX];
+    let late = scope.connection.query(LATE, &bounds, task_row)?;
     for &task in &late {
         scope.moved(task, Some(TaskState::Queued), TaskState::Expired);
     }
     Ok(late.len())
 }
+
+pub(super) const HELD_BY: &str = "SELECT number, id, flow, attempts, max_attempts FROM tasks
+     WHERE finished_ms IS NULL AND lease_expires_ms > 0 AND worker = ?1";
 
 /// Takes every task from a worker that is removed; its attempts do not count, since nothing failed.
 pub(in super::super) fn release_all(
@@ -189,11 +193,7 @@ pub(in super::super) fn release_all(
     worker: &WorkerId,
     now_ms: u64,
 ) -> Result<(), StoreError> {
-    let held = scope.connection.query(
-        "SELECT number, id, flow, attempts, max_attempts FROM tasks WHERE state = 'running' AND worker = ?1",
-        &values![worker],
-        held,
-    )?;
+    let held = scope.connection.query(HELD_BY, &values![worker], held)?;
     let endings: Vec<_> = held
         .iter()
         .map(|held| held.nacked(FaultKind::Released, now_ms))

@@ -18,8 +18,8 @@ use serde_json::Map;
 
 use crate::receipts::{self, AttestedKey, Signatory, VerifiedBatch};
 use crate::store::{
-    EnrolmentSecret, InputBytes, LeaseQuery, NewAttestation, NewTask, ParkEnd, ParkedLease, Store,
-    TaskScope, TaskSpecification,
+    Age, EnrolmentSecret, InputBytes, LeaseQuery, NewAttestation, NewTask, ParkEnd, ParkedLease,
+    PrunePlace, Store, TaskScope, TaskSpecification,
 };
 
 pub(crate) use place::{Kind, Place};
@@ -163,6 +163,21 @@ impl Pool {
             .await
             .unwrap()
             .remove(0)
+    }
+
+    /// A whole pass over what ended before then: how many tasks it forgot.
+    pub(crate) async fn prune(&self, before_ms: u64) -> u64 {
+        let age = Age {
+            before_ms,
+            now_ms: before_ms.max(NOW_MS),
+        };
+        let (mut forgotten, mut place) = (0, Some(PrunePlace::START));
+        while let Some(from) = place {
+            let pruned = self.store.prune(from, age).await.unwrap();
+            forgotten += pruned.tasks;
+            place = pruned.next;
+        }
+        forgotten
     }
 
     pub(crate) async fn state(&self, task: TaskId) -> TaskState {

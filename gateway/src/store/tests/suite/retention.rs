@@ -5,10 +5,25 @@ use protocol::requirements::{Requirements, WorkerTraits};
 use protocol::task::{InputDescriptor, TaskState};
 use protocol::{Sha256Digest, TaskId};
 
-use super::harness::{NOW_MS, Pool, key, operation, task, user};
+use super::harness::{NOW_MS, Pool, ack, key, operation, task, user};
 use super::pool;
 use crate::store::database::Connection;
-use crate::store::{ClaimsBefore, InputBytes, LookupError, ParkEnd, Pruned, TaskScope};
+use crate::store::{
+    Age, ClaimsBefore, InputBytes, LookupError, NewTask, ParkEnd, PrunePlace, TaskScope,
+};
+
+const HOUR_MS: u64 = 3_600_000;
+/// What ended at the time that stands still.
+const AFTER: Age = Age {
+    before_ms: NOW_MS + 1,
+    now_ms: NOW_MS + 1,
+};
+
+async fn batches(pool: &Pool) -> i64 {
+    let sql = "SELECT count(*) FROM receipt_batches";
+    let count = |connection: &Connection| connection.get(sql, &[]);
+    pool.store.database.read(count).await.unwrap()
+}
 
 #[tokio::test]
 async fn a_task_is_forgotten_with_all_that_belongs_to_it() {
@@ -26,15 +41,10 @@ async fn a_task_is_forgotten_with_all_that_belongs_to_it() {
     let (running, queued) = (pool.submit().await, pool.submit().await);
     pool.lease(&worker, 1).await;
 
-    let nothing = Pruned::default();
-    assert_eq!(pool.store.prune(NOW_MS).await.unwrap(), nothing);
+    assert_eq!(pool.prune(NOW_MS).await, 0);
     pool.store.receipt(TaskScope::All, done).await.unwrap();
-    let both = Pruned {
-        tasks: 2,
-        more: false,
-    };
-    assert_eq!(pool.store.prune(NOW_MS + 1).await.unwrap(), both);
-    assert_eq!(pool.store.prune(NOW_MS + 1).await.unwrap(), nothing);
+    assert_eq!(pool.prune(NOW_MS + 1).await, 2);
+    assert_eq!(pool.prune(NOW_MS + 1).await, 0);
 
     let views = pool
         .store
@@ -64,15 +74,16 @@ async fn a_task_is_forgotten_with_all_that_belongs_to_it() {
 }
 
 #[tokio::test]
-async fn a_pass_is_bounded_and_says_so() {
+async fn a_step_is_bounded_and_the_next_one_goes_on() {
     let mut pool = pool().await;
     let worker = pool.worker("worker-1").await;
     let tasks = (0..600).map(|_| pool.task()).collect();
     pool.store.submit(tasks).await.unwrap();
     let leases = pool.lease(&worker, 600).await;
     pool.ack(&worker, &leases).await;
-    let first = pool.store.prune(NOW_MS + 1).await.unwrap();
-    assert_eq!((first.tasks, first.more), (500, true));
+    let first = pool.store.prune(PrunePlace::START, AFTER).await.unwrap();
+    let behind = PrunePlace::Tasks { behind: 500 };
+    assert_eq!((first.tasks, first.next), (500, Some(behind)));
     // The batch of those that are left is there.
     let left = leases.iter().map(|lease| lease.task);
     let views = pool
@@ -86,9 +97,66 @@ async fn a_pass_is_bounded_and_says_so() {
         .receipt(TaskScope::All, left[0].id)
         .await
         .unwrap();
-    let second = pool.store.prune(NOW_MS + 1).await.unwrap();
-    assert_eq!((second.tasks, second.more), (100, false));
+    let second = pool.store.prune(behind, AFTER).await.unwrap();
+    let batches = PrunePlace::Batches { behind: 0 };
+    assert_eq!((second.tasks, second.next), (100, Some(batches)));
     assert_eq!(pool.store.counts().await.unwrap().tasks.succeeded, 0);
+}
+
+/// Tasks that were submitted then, in this order.
+async fn submit_at(pool: &mut Pool, times_ms: impl IntoIterator<Item = u64>) -> Vec<TaskId> {
+    let at = |submitted_ms| NewTask {
+        submitted_ms,
+        ..pool.task()
+    };
+    let tasks: Vec<_> = times_ms.into_iter().map(at).collect();
+    let ids = tasks.iter().map(|task| task.id).collect();
+    pool.store.submit(tasks).await.unwrap();
+    ids
+}
+
+#[tokio::test]
+async fn a_pass_goes_by_what_waits_however_much_it_is() {
+    let mut pool = pool().await;
+    submit_at(&mut pool, [NOW_MS; 501]).await;
+    let behind = submit_at(&mut pool, [NOW_MS]).await;
+    let cancelled = pool.store.cancel(TaskScope::All, behind, NOW_MS).await;
+    cancelled.unwrap();
+    assert_eq!(pool.prune(NOW_MS + 1).await, 1);
+    assert_eq!(pool.store.counts().await.unwrap().tasks.queued, 501);
+}
+
+#[tokio::test]
+async fn a_pass_is_over_where_tasks_are_too_young_to_have_ended() {
+    let mut pool = pool().await;
+    let times_ms = [NOW_MS, NOW_MS + 1].into_iter().chain([NOW_MS; 600]);
+    let tasks = submit_at(&mut pool, times_ms).await;
+    let cancelled = pool.store.cancel(TaskScope::All, tasks, NOW_MS).await;
+    cancelled.unwrap();
+    let step = pool.store.prune(PrunePlace::START, AFTER).await.unwrap();
+    let batches = PrunePlace::Batches { behind: 0 };
+    assert_eq!((step.tasks, step.next), (1, Some(batches)));
+}
+
+/// Once, a clock was ahead by a year.
+#[tokio::test]
+async fn what_is_from_a_time_to_come_keeps_nothing_else() {
+    const YEAR_MS: u64 = 365 * 24 * 3_600_000;
+    let mut pool = pool().await;
+    let worker = pool.worker("worker-1").await;
+    let ahead = submit_at(&mut pool, [NOW_MS + YEAR_MS]).await;
+    let leases = pool.lease_at(&worker, 1, NOW_MS + YEAR_MS).await;
+    let ahead_batch = worker.sign(leases.iter().map(ack).collect());
+    let acked = pool.store.ack(ahead_batch, NOW_MS + YEAR_MS).await;
+    acked.unwrap();
+    pool.submit().await;
+    let lease = pool.lease_one(&worker).await;
+    pool.ack_one(&worker, &lease).await;
+    assert_eq!(pool.prune(NOW_MS + HOUR_MS + 1).await, 1);
+    assert_eq!(batches(&pool).await, 1);
+    pool.store.receipt(TaskScope::All, ahead[0]).await.unwrap();
+    assert_eq!(pool.prune(NOW_MS + YEAR_MS + HOUR_MS + 1).await, 1);
+    assert_eq!(batches(&pool).await, 0);
 }
 
 /// What users once demanded does not add up for ever.
@@ -119,7 +187,7 @@ async fn a_flow_ends_with_its_last_task_and_may_begin_again() {
     let leases = pool.lease(&worker, 1).await;
     assert_eq!(leases[0].task, kept);
     pool.ack(&worker, &leases).await;
-    assert_eq!(pool.store.prune(NOW_MS + 1).await.unwrap().tasks, 4);
+    assert_eq!(pool.prune(NOW_MS + 1).await, 4);
     assert_eq!(flows(&pool).await, 1);
     // The number of an ended flow may be another's now; who waits is told of the right one.
     let mut parked = pool.store.park(
@@ -193,7 +261,7 @@ async fn a_blob_is_needed_as_long_as_a_claim_or_a_task_names_it() {
     assert!(is_needed().await, "a task names it");
     let lease = pool.lease_one(&worker).await;
     pool.nack(&worker, &lease, FaultKind::Invalid).await;
-    pool.store.prune(NOW_MS + 1).await.unwrap();
+    assert_eq!(pool.prune(NOW_MS + 1).await, 1);
     assert!(!is_needed().await);
 
     pool.store
@@ -212,19 +280,17 @@ async fn a_blob_is_needed_as_long_as_a_claim_or_a_task_names_it() {
     assert!(!is_needed().await);
 }
 
+/// A receipt is there as long as its task, whatever clocks say of either.
 #[tokio::test]
-async fn batches_of_receipts_go_with_their_tasks_however_many_there_are() {
+async fn batches_of_receipts_go_an_hour_behind_their_tasks_however_many_there_are() {
     let mut pool = pool().await;
     let worker = pool.worker("worker-1").await;
-    let tasks = (0..501).map(|_| pool.task()).collect();
-    pool.store.submit(tasks).await.unwrap();
+    submit_at(&mut pool, [NOW_MS; 501]).await;
     for lease in pool.lease(&worker, 501).await {
         pool.ack_one(&worker, &lease).await;
     }
-    let mut passes = 0;
-    while pool.store.prune(NOW_MS + 1).await.unwrap().more {
-        passes += 1;
-    }
-    // 500 tasks, then the last one and 500 batches; the last batch is the third pass.
-    assert_eq!(passes, 2);
+    assert_eq!(pool.prune(NOW_MS + HOUR_MS).await, 501);
+    assert_eq!(batches(&pool).await, 501);
+    assert_eq!(pool.prune(NOW_MS + HOUR_MS + 1).await, 0);
+    assert_eq!(batches(&pool).await, 0);
 }

@@ -9,7 +9,7 @@ use protocol::task::TaskState;
 use super::harness::{Place, user};
 use super::kind;
 use crate::store::database::{Connection, earlier};
-use crate::store::{Location, Store};
+use crate::store::{Age, Location, PrunePlace, Store};
 
 fn bytes(location: &Location, bytes: &[u8]) -> String {
     match location {
@@ -42,21 +42,33 @@ fn rows(location: &Location) -> String {
         } else {
             "NULL"
         };
+        let finished = if state.is_finished() { "7" } else { "NULL" };
         write!(
             sql,
             "INSERT INTO tasks (number, id, user_name, flow, state, priority, rank, submitted_ms, attempts, max_attempts,
-                 fencing_token, payload_bytes, lease_expires_ms)
-             VALUES ({number}, {id}, 'ada', 1, '{state}', 5, 0, 0, 0, 3, 0, 0, {expires});"
+                 fencing_token, payload_bytes, worker, lease_expires_ms, finished_ms)
+             VALUES ({number}, {id}, 'ada', 1, '{state}', 5, 0, 0, 0, 3, 0, 0, 'worker-1', {expires}, {finished});"
         )
         .unwrap();
     }
     sql
 }
 
+/// Since so many migrations a flow's row has its counts.
+const COUNTS_OF_FLOWS: usize = 4;
+const COUNTED: &str =
+    "UPDATE flows SET running = 1, succeeded = 1, dead_letter = 2, cancelled = 1, expired = 1
+     WHERE number = 1;";
+
 async fn upgraded(known: usize) -> (Place, Store) {
     let place = Place::new(kind()).await;
     let location = place.location();
-    let sql = format!("{}; {}", earlier(&location, known), rows(&location));
+    let counted = if known < COUNTS_OF_FLOWS { "" } else { COUNTED };
+    let sql = format!(
+        "{}; {} {counted}",
+        earlier(&location, known),
+        rows(&location)
+    );
     place.run(&sql).await;
     let store = Store::open(location).await.unwrap();
     (place, store)
@@ -64,7 +76,7 @@ async fn upgraded(known: usize) -> (Place, Store) {
 
 #[tokio::test]
 async fn tasks_of_every_earlier_gateway_are_counted_by_state() {
-    for known in 1..=3 {
+    for known in 1..=4 {
         let (_place, store) = upgraded(known).await;
         let counted = TaskCounts {
             queued: 1,
@@ -75,6 +87,22 @@ async fn tasks_of_every_earlier_gateway_are_counted_by_state() {
             expired: 1,
         };
         assert_eq!(store.counts().await.unwrap().tasks, counted, "of {known}");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn in_every_earlier_database_leases_run_out_and_what_ended_is_forgotten() {
+    for known in 1..=4 {
+        let (_place, store) = upgraded(known).await;
+        let expired = store.expire(9).await.unwrap();
+        assert_eq!((expired.requeued, expired.more), (1, false), "of {known}");
+        let age = Age {
+            before_ms: 8,
+            now_ms: 9,
+        };
+        let pruned = store.prune(PrunePlace::START, age).await.unwrap();
+        assert_eq!(pruned.tasks, 5, "of {known}");
         store.close().await;
     }
 }
