@@ -94,7 +94,7 @@ pub(super) fn standing(
     )?;
     let flows = connection.get(
         "SELECT count(*) FROM (SELECT 1 FROM flows
-         WHERE operation = ?1 AND version = ?2 AND queued > 0 AND number <> ?3 LIMIT ?4) AS others",
+         WHERE operation = ?1 AND version = ?2 AND sign(queued) = 1 AND number <> ?3 LIMIT ?4) AS others",
         &values![&task.operation, task.version, flow, TaskStanding::COUNT_MAX],
     )?;
     Ok(Some(TaskStanding {
@@ -115,7 +115,7 @@ pub(super) fn queued(
     for operation in operations {
         let of_it = connection.get(
             "SELECT CAST(coalesce(sum(queued), 0) AS BIGINT) FROM flows
-             WHERE operation = ?1 AND version = ?2 AND queued > 0",
+             WHERE operation = ?1 AND version = ?2 AND sign(queued) = 1",
             &values![&operation.name, operation.version],
         )?;
         queued = queued.saturating_add(of_it);

@@ -31,11 +31,11 @@ const PAGE_TASKS_MIN: usize = 4;
 /// The least and the greatest of the demands that an operation's waiting tasks make, in the order of their texts: most often one
 /// and the same.
 pub(super) const OUTER_DEMANDS: Many = Many {
-    each: "SELECT (SELECT min(requirements) FROM flows WHERE operation = ?1 AND version = ?2 AND queued > 0),
-               (SELECT max(requirements) FROM flows WHERE operation = ?1 AND version = ?2 AND queued > 0)",
+    each: "SELECT (SELECT min(requirements) FROM flows WHERE operation = ?1 AND version = ?2 AND sign(queued) = 1),
+               (SELECT max(requirements) FROM flows WHERE operation = ?1 AND version = ?2 AND sign(queued) = 1)",
     all: "SELECT position,
-              (SELECT min(requirements) FROM flows WHERE operation = of_operation AND version = of_version AND queued > 0),
-              (SELECT max(requirements) FROM flows WHERE operation = of_operation AND version = of_version AND queued > 0)
+              (SELECT min(requirements) FROM flows WHERE operation = of_operation AND version = of_version AND sign(queued) = 1),
+              (SELECT max(requirements) FROM flows WHERE operation = of_operation AND version = of_version AND sign(queued) = 1)
           FROM unnest(?1::text[], ?2::bigint[]) WITH ORDINALITY AS given (of_operation, of_version, position)",
 };
 
@@ -43,10 +43,10 @@ pub(super) const OUTER_DEMANDS: Many = Many {
 /// (`queue::submit`).
 pub(super) const DEMANDS: Many = Many {
     each: "WITH RECURSIVE demands (demand) AS (
-               SELECT min(requirements) FROM flows WHERE operation = ?1 AND version = ?2 AND queued > 0
+               SELECT min(requirements) FROM flows WHERE operation = ?1 AND version = ?2 AND sign(queued) = 1
                UNION ALL
                SELECT (SELECT min(requirements) FROM flows
-                       WHERE operation = ?1 AND version = ?2 AND queued > 0 AND requirements > demand)
+                       WHERE operation = ?1 AND version = ?2 AND sign(queued) = 1 AND requirements > demand)
                FROM demands WHERE demand IS NOT NULL)
            SELECT demand FROM demands WHERE demand IS NOT NULL",
     all: "SELECT position, demand
@@ -54,10 +54,10 @@ pub(super) const DEMANDS: Many = Many {
           LATERAL (
               WITH RECURSIVE demands (demand) AS (
                   SELECT min(requirements) FROM flows
-                  WHERE operation = of_operation AND version = of_version AND queued > 0
+                  WHERE operation = of_operation AND version = of_version AND sign(queued) = 1
                   UNION ALL
                   SELECT (SELECT min(requirements) FROM flows
-                          WHERE operation = of_operation AND version = of_version AND queued > 0 AND requirements > demand)
+                          WHERE operation = of_operation AND version = of_version AND sign(queued) = 1 AND requirements > demand)
                   FROM demands WHERE demand IS NOT NULL)
               SELECT demand FROM demands WHERE demand IS NOT NULL) AS demanded
           ORDER BY position, demand",
@@ -66,14 +66,14 @@ pub(super) const DEMANDS: Many = Many {
 /// The flows of a class that have tasks, in the order of their turns, behind a given one.
 pub(super) const WAITING: Many = Many {
     each: "SELECT number, turn FROM flows
-           WHERE operation = ?1 AND version = ?2 AND requirements = ?3 AND queued > 0 AND (turn, number) > (?4, ?5)
+           WHERE operation = ?1 AND version = ?2 AND requirements = ?3 AND sign(queued) = 1 AND (turn, number) > (?4, ?5)
            ORDER BY turn, number LIMIT ?6",
     all: "SELECT position, number, turn
           FROM unnest(?1::text[], ?2::bigint[], ?3::text[], ?4::bigint[], ?5::bigint[], ?6::bigint[]) WITH ORDINALITY
               AS given (of_operation, of_version, demand, last_turn, last_number, flows_max, position),
           LATERAL (
               SELECT number, turn FROM flows
-              WHERE operation = of_operation AND version = of_version AND requirements = demand AND queued > 0
+              WHERE operation = of_operation AND version = of_version AND requirements = demand AND sign(queued) = 1
                   AND (turn, number) > (last_turn, last_number)
               ORDER BY turn, number LIMIT flows_max) AS waiting
           ORDER BY position, turn, number",
@@ -98,8 +98,20 @@ pub(super) const TASKS: Many = Many {
           ORDER BY position, rank, number",
 };
 
-/// The latest turn that anybody took.
-pub(super) const CLOCK: &str = "SELECT coalesce(max(turn), 1) - 1 FROM flows";
+/// The turns furthest ahead in a class: of flows that have tasks, and of those that have none now.
+pub(super) const LATEST: Many = Many {
+    each: "SELECT (SELECT max(turn) FROM flows
+                   WHERE operation = ?1 AND version = ?2 AND sign(queued) = 1 AND requirements = ?3),
+               (SELECT max(turn) FROM flows
+                WHERE operation = ?1 AND version = ?2 AND sign(queued) = 0 AND requirements = ?3)",
+    all: "SELECT position,
+              (SELECT max(turn) FROM flows
+               WHERE operation = of_operation AND version = of_version AND sign(queued) = 1 AND requirements = demand),
+              (SELECT max(turn) FROM flows
+               WHERE operation = of_operation AND version = of_version AND sign(queued) = 0 AND requirements = demand)
+          FROM unnest(?1::text[], ?2::bigint[], ?3::text[]) WITH ORDINALITY
+              AS given (of_operation, of_version, demand, position)",
+};
 
 /// A task that may be leased.
 pub(super) struct Queued {
@@ -119,8 +131,8 @@ pub(super) fn pick(
     query: &LeaseQuery,
 ) -> Result<Vec<Queued>, StoreError> {
     let connection = scope.connection;
-    let mut clock: i64 = connection.get(CLOCK, &[])?;
     let mut waiting = Waiting::begin(connection, query)?;
+    let mut clock = latest_turn(connection, &waiting.classes)?;
     let mut picked = Vec::new();
     let mut payload_bytes = 0_u64;
     while picked.len() < query.tasks_max {
@@ -243,6 +255,19 @@ impl ReadClass<'_> {
         let ((name, version), (turn, number)) = (self.operation, self.last);
         values![name, version, &self.demand, turn, number, flows_max]
     }
+}
+
+/// The latest turn that anybody took of these classes: who wants others competes elsewhere.
+fn latest_turn(connection: &Connection, classes: &[ReadClass<'_>]) -> Result<i64, StoreError> {
+    let arguments: Vec<_> = classes
+        .iter()
+        .map(|class| values![class.operation.0, class.operation.1, &class.demand])
+        .collect();
+    let next = connection.first_many(&LATEST, &arguments, |row| {
+        Ok(row.get::<Option<i64>>(0)?.max(row.get(1)?))
+    })?;
+    let furthest = next.into_iter().flatten().flatten().max();
+    Ok(furthest.unwrap_or(1).saturating_sub(1))
 }
 
 /// What waits that the worker may have.

@@ -7,7 +7,7 @@ use super::super::workers::RECORD;
 use super::END_LEASE;
 use super::ack::{INSERT_BATCH, INSERT_OUTPUT, STANDING, SUCCEED};
 use super::lease::{GRANT, PAYLOAD};
-use super::pick::{CLOCK, DEMANDS, OUTER_DEMANDS, TASKS, WAITING};
+use super::pick::{DEMANDS, LATEST, OUTER_DEMANDS, TASKS, WAITING};
 use super::prune::{BATCHES, TASKS as OLD_TASKS};
 use super::release::{HELD_BY, LATE, RUN_OUT};
 use super::submit::{INSERT_PAYLOAD, INSERT_TASK, USERS_QUEUED};
@@ -36,6 +36,7 @@ fn what_runs_for_every_task_makes_no_table_of_its_own() {
         &INSERT_TASK.texts().some,
         &INSERT_PAYLOAD.texts().some,
         OUTER_DEMANDS.each,
+        LATEST.each,
         WAITING.each,
         TASKS.each,
         COUNT.each,
@@ -61,20 +62,21 @@ fn what_runs_for_every_task_makes_no_table_of_its_own() {
 
 #[test]
 fn flows_and_their_tasks_are_read_in_the_order_of_their_indexes() {
-    let waiting = "SEARCH flows USING INDEX flows_waiting (operation=? AND version=? AND requirements=? AND turn>?)";
+    let waiting = "SEARCH flows USING COVERING INDEX flows_turns (operation=? AND version=? AND <expr>=? AND requirements=? AND turn>?)";
     assert_eq!(plan(WAITING.each), waiting);
     let tasks =
         "SEARCH tasks USING INDEX tasks_unfinished (lease_expires_ms=? AND flow=? AND rank>?)";
     assert_eq!(plan(TASKS.each), tasks);
     let demands = plan(DEMANDS.each);
-    let step =
-        "SEARCH flows USING INDEX flows_waiting (operation=? AND version=? AND requirements>?)";
+    let step = "SEARCH flows USING COVERING INDEX flows_turns (operation=? AND version=? AND <expr>=? AND requirements>?)";
     assert!(demands.contains(step), "{demands}");
     let outer = plan(OUTER_DEMANDS.each);
-    let look = "SEARCH flows USING INDEX flows_waiting (operation=? AND version=?)";
+    let look =
+        "SEARCH flows USING COVERING INDEX flows_turns (operation=? AND version=? AND <expr>=?)";
     assert_eq!(outer.matches(look).count(), 2, "{outer}");
-    let clock = "SEARCH flows USING COVERING INDEX flows_turn";
-    assert_eq!(plan(CLOCK), clock);
+    let latest = plan(LATEST.each);
+    let look = "SEARCH flows USING COVERING INDEX flows_turns (operation=? AND version=? AND <expr>=? AND requirements=?)";
+    assert_eq!(latest.matches(look).count(), 2, "{latest}");
 }
 
 #[test]

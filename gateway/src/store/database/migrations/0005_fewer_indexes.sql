@@ -9,3 +9,7 @@ CREATE INDEX tasks_unfinished ON tasks (lease_expires_ms, flow, rank, number) WH
 -- What waits of a flow changes with each task, its user never.
 DROP INDEX flows_by_user;
 CREATE INDEX flows_by_user ON flows (user_name);
+-- Flows with tasks take turns, and those without were ahead of others or not: one index for both.
+DROP INDEX flows_waiting;
+DROP INDEX flows_turn;
+CREATE INDEX flows_turns ON flows (operation, version, sign(queued), requirements, turn, number);
