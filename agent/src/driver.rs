@@ -1,6 +1,7 @@
 //! Carries out what the [`Machine`] decides: the one `select!`, the one `JoinSet` of the worker.
 
 mod live;
+mod report;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::chain;
 use crate::executor::Executor;
-use crate::health::{Gauges, Health, Shown};
+use crate::health::{Gauges, Health};
 use crate::machine::{Action, Event, Failure, Finished, Machine, Session, Tick};
 use crate::receipts::Receipts;
-use crate::session::{ConnectError, Connected, Connector};
+use crate::session::{ConnectError, Connected, Connector, Leasing};
 use crate::systemd::ServiceManager;
 use crate::telemetry::Telemetry;
 use crate::world::World;
@@ -27,8 +28,6 @@ use live::{Control, Live, open_control};
 
 /// The driver turns at least this often, so that probes and the watchdog can tell that it does.
 const TURN_MAX: Duration = Duration::from_secs(5);
-/// As often as they are read.
-const GPUS_INTERVAL: Duration = Duration::from_secs(1);
 /// A child that was killed is reaped at once, and one that was told to end gets two seconds.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// Executor answers taken in one turn.
@@ -67,6 +66,7 @@ enum What {
     ConnectionEnded(Result<(), HttpError>),
     ControlOpen(Result<Control, ControlError>),
     Evidence(Result<(Answer, String), GateError>),
+    Leased(Event, Option<Leasing>),
     Event(Event),
 }
 
@@ -212,28 +212,10 @@ impl Driver {
         for action in self.machine.poll(tick) {
             self.carry_out(action)?;
         }
-        let shown = Shown {
-            tasks_held: self.machine.tasks_held(),
-            connected: self.machine.is_connected(),
-            ready: self.machine.is_ready(),
-            quarantine: self.machine.quarantine(),
-        };
-        self.parts.health.turned(tick.now, shown);
-        self.parts.gauges.set(shown, self.machine.counts());
-        if tick.now >= self.gpus_at {
-            self.gpus_at = tick.now.saturating_add(GPUS_INTERVAL);
-            self.parts.gauges.set_gpus(&self.parts.telemetry.latest());
+        if let Some(live) = &mut self.live {
+            live.close_unclaimed();
         }
-        self.manager.alive(tick.now);
-        let state = if shown.connected {
-            "connected"
-        } else {
-            "not connected"
-        };
-        self.manager.status(format!(
-            "{state} to {}",
-            self.parts.connector.gateway.address
-        ));
+        self.report(tick);
         ControlFlow::Continue(())
     }
 }
@@ -283,9 +265,12 @@ impl Driver {
             Action::Renew(leases) => live.renew(leases),
             Action::SendEvidence => live.send_evidence(),
             Action::Lease { tasks_max } => {
-                let leasing = self
-                    .tasks
-                    .spawn(async move { event(requests.lease(tasks_max).await) });
+                let open = live.claim();
+                let leasing = self.tasks.spawn(async move {
+                    let (event, open) = requests.lease(tasks_max, open).await;
+                    let what = What::Leased(event, open);
+                    Done { connection, what }
+                });
                 live.leasing(leasing);
             }
             Action::AbandonLease => live.abandon_lease(),
@@ -374,6 +359,12 @@ impl Driver {
             What::ControlOpen(Ok(control)) => self.control_open(control),
             What::ControlOpen(Err(error)) => self.disconnect(&chain(&error), false),
             What::Evidence(evidence) => self.evidence(evidence),
+            What::Leased(event, open) => {
+                if let Some(live) = &mut self.live {
+                    live.leased(open);
+                }
+                self.handle(event);
+            }
             What::Event(event) => self.handle(event),
         }
         Ok(())

@@ -95,7 +95,11 @@ impl Machine {
             Event::Drained => self.drained(tick),
             Event::Renewed(leases) => self.renewed(tick, &leases),
             Event::Cancelled(leases) => self.cancelled(tick, &leases),
-            Event::Leased { offers, refused } => self.leased(tick, offers, refused),
+            Event::Leased {
+                offers,
+                refused,
+                more,
+            } => self.leased(tick, offers, refused, more),
             Event::LeaseFailed => self.link.lease_failed(tick),
             Event::Fetched { lease, result } => self.fetched(tick, &lease, result),
             Event::Uploaded { lease, result } => self.uploaded(tick, &lease, result),
@@ -222,8 +226,8 @@ impl Machine {
         }
     }
 
-    fn leased(&mut self, tick: Tick, offers: Vec<Offer>, refused: Vec<Nack>) {
-        self.link.leased(tick.now, !offers.is_empty());
+    fn leased(&mut self, tick: Tick, offers: Vec<Offer>, refused: Vec<Nack>, more: bool) {
+        self.link.leased(tick.now, !offers.is_empty(), more);
         for nack in refused {
             self.counts.tasks_failed = self.counts.tasks_failed.saturating_add(1);
             self.held.nack(nack);
@@ -478,9 +482,8 @@ impl Machine {
         }
         let worth = self.pace.tasks_worth(self.settings.capacity);
         let free = worth.saturating_sub(self.held.count());
-        // Asking for each single place would be one round trip for each task.
-        let worthwhile = worth.div_ceil(4);
-        (free >= worthwhile).then(|| u16::try_from(free).unwrap_or(u16::MAX))
+        (free >= self.link.places_worthwhile(worth))
+            .then(|| u16::try_from(free).unwrap_or(u16::MAX))
     }
 
     fn telemetry(&self) -> Telemetry {

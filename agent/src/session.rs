@@ -6,7 +6,7 @@ mod requests;
 
 pub use connect::{ConnectError, Connected, Connector};
 pub use offer::{Offer, RefusedLease};
-pub use requests::Requests;
+pub use requests::{Leasing, Requests};
 
 #[cfg(test)]
 pub(crate) use offer::tests;

@@ -6,7 +6,8 @@ use serde_bytes::ByteBuf;
 use crate::digest::Sha256Digest;
 use crate::ids::{FencingToken, TaskId};
 
-/// `POST /v1/lease`: up to `tasks_max` tasks, waiting up to `wait_ms` for the first one.
+/// `POST /v1/lease`: up to `tasks_max` tasks in all, as they come within `wait_ms`. They are answered as [`crate::frames`] of
+/// [`LeaseResponse`], the first when there is something to lease; the body ends when the worker has all or the wait is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseRequest {
     pub tasks_max: u16,
@@ -22,7 +23,7 @@ pub struct OperationId {
     pub version: u32,
 }
 
-/// What was leased; empty when the wait ended without work.
+/// What was leased together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseResponse {
     pub leases: Vec<Lease>,

@@ -8,7 +8,7 @@
 //! | [`task`] | a task's body, its canonical bytes and its digest |
 //! | [`requirements`] | what a task demands of its worker |
 //! | [`catalogue`] | the operations: parameters, inputs, output sizes, tolerance |
-//! | [`lease`], [`control`], [`telemetry`] | worker ↔ gateway, CBOR ([`wire`]) |
+//! | [`lease`], [`control`], [`telemetry`] | worker ↔ gateway, CBOR ([`wire`]; several in one body: [`frames`]) |
 //! | [`api`], [`problem`], [`ndjson`] | client and admin ↔ gateway, JSON |
 //! | [`receipt`] | leaf, Merkle tree, signed statement, offline verification |
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ pub mod api;
 pub mod catalogue;
 pub mod control;
 pub mod digest;
+pub mod frames;
 pub mod ids;
 pub mod lease;
 pub mod limits;

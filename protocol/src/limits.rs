@@ -27,7 +27,7 @@ pub const API_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Body of one worker message (lease, ack, nack). Bounds a batch in bytes as [`BATCH_TASKS_MAX`] does in number.
 pub const WORKER_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Inline payload bytes handed out in one lease response; the rest waits for the next poll.
+/// Inline payload bytes handed out in one lease response; the rest comes in the next one.
 pub const LEASE_PAYLOAD_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// A lease shorter than this cannot outlast a network hiccup.

@@ -24,6 +24,14 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
     minicbor_serde::to_vec(message).map_err(WireError::Encode)
 }
 
+/// Encodes one message behind what is there.
+pub(crate) fn encode_to<T: Serialize>(bytes: &mut Vec<u8>, message: &T) -> Result<(), WireError> {
+    let mut serializer = minicbor_serde::Serializer::new(bytes);
+    message
+        .serialize(&mut serializer)
+        .map_err(WireError::Encode)
+}
+
 /// Decodes exactly one message of at most `bytes_max` bytes.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], bytes_max: usize) -> Result<T, WireError> {
     if bytes.len() > bytes_max {

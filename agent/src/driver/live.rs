@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::machine::{Event, Session};
-use crate::session::Requests;
+use crate::session::{Leasing, Requests};
 
 /// The gateway answers at once or not at all.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
@@ -50,6 +50,8 @@ pub(super) struct Live {
     answer: Option<Answer>,
     attestation: Option<String>,
     leasing: Option<AbortHandle>,
+    /// An answer to a request for tasks that may bring more.
+    open: Option<Leasing>,
     running: AbortHandle,
 }
 
@@ -68,6 +70,7 @@ impl Live {
             answer: None,
             attestation: None,
             leasing: None,
+            open: None,
             running,
         }
     }
@@ -97,6 +100,21 @@ impl Live {
 
     pub(super) fn leasing(&mut self, leasing: AbortHandle) {
         self.leasing = Some(leasing);
+    }
+
+    /// What the request came to. One that was given up meanwhile stays so.
+    pub(super) fn leased(&mut self, open: Option<Leasing>) {
+        self.open = self.leasing.take().and(open);
+    }
+
+    /// The answer that the next request goes on with.
+    pub(super) fn claim(&mut self) -> Option<Leasing> {
+        self.open.take()
+    }
+
+    /// Nobody would take what an answer brings that no request goes on with.
+    pub(super) fn close_unclaimed(&mut self) {
+        self.open = None;
     }
 
     pub(super) fn abandon_lease(&mut self) {

@@ -95,10 +95,12 @@ pub enum Event {
     Drained,
     Renewed(Vec<RenewedLease>),
     Cancelled(Vec<LeaseRef>),
-    /// The gateway's answer to a lease request; `refused` are those that this worker cannot even begin.
+    /// What came of a lease request; `refused` are those that this worker cannot even begin.
     Leased {
         offers: Vec<Offer>,
         refused: Vec<Nack>,
+        /// The gateway's answer is still open: the next request goes on with it, if it is made at once.
+        more: bool,
     },
     LeaseFailed,
     Fetched {

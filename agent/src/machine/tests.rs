@@ -86,6 +86,7 @@ impl Bench {
         self.handle(Event::Leased {
             offers,
             refused: Vec::new(),
+            more: false,
         })
     }
 

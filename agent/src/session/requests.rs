@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use channel::WorkerHttp;
+use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use kernels::executor::Work;
+use protocol::frames::Frames;
 use protocol::lease::{
-    AckOutcome, AckRequest, AckResponse, LeaseRequest, LeaseResponse, Nack, NackRequest,
+    AckOutcome, AckRequest, AckResponse, Lease, LeaseRequest, LeaseResponse, Nack, NackRequest,
     NackResponse, OperationId,
 };
 use protocol::limits::{LONG_POLL_MS_MAX, WORKER_BODY_BYTES_MAX};
@@ -56,6 +58,8 @@ enum RequestError {
     Http(#[source] channel::HttpError),
     #[error("the answer could not be read")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the answer broke off")]
+    BrokenOff,
     #[error("the gateway answered with {status}: {detail}")]
     Status { status: StatusCode, detail: String },
 }
@@ -87,23 +91,45 @@ impl Requests {
         Self { http, operations }
     }
 
-    /// Waits for up to `tasks_max` tasks.
-    pub async fn lease(self, tasks_max: u16) -> Event {
+    /// Waits for up to `tasks_max` tasks: the next ones of an answer that is still open, or else those of a new request.
+    /// Answers what came, and the answer that may bring more.
+    pub async fn lease(self, tasks_max: u16, open: Option<Leasing>) -> (Event, Option<Leasing>) {
+        match self.leases(usize::from(tasks_max), open).await {
+            Ok((leases, open)) => (read_leases(leases, open.is_some()), open),
+            Err(error) => {
+                log_failure("lease", &error);
+                (Event::LeaseFailed, None)
+            }
+        }
+    }
+
+    async fn leases(
+        &self,
+        tasks_max: usize,
+        open: Option<Leasing>,
+    ) -> Result<(Vec<Lease>, Option<Leasing>), RequestError> {
+        // One that may bring more than there is room for is given up.
+        if let Some(open) = open.filter(|open| open.tasks_left <= tasks_max) {
+            let (leases, open) = open.next().await?;
+            if !leases.is_empty() {
+                return Ok((leases, open));
+            }
+        }
         let request = LeaseRequest {
-            tasks_max,
+            tasks_max: u16::try_from(tasks_max).unwrap_or(u16::MAX),
             wait_ms: LONG_POLL_MS_MAX,
             operations: self.operations.to_vec(),
         };
-        match self
-            .post::<_, LeaseResponse>("/v1/lease", &request, LEASE_LIMIT)
+        let answered = Self::message("/v1/lease", &request)?;
+        let answer = timeout(LEASE_LIMIT, self.send(answered))
             .await
-        {
-            Ok(response) => read_leases(response),
-            Err(error) => {
-                log_failure("lease", &error);
-                Event::LeaseFailed
-            }
-        }
+            .map_err(|_| RequestError::TimedOut(LEASE_LIMIT))??;
+        let leasing = Leasing {
+            body: answer.into_body(),
+            frames: Frames::default(),
+            tasks_left: tasks_max,
+        };
+        leasing.next().await
     }
 
     /// Fetches the inputs that did not come inline, and verifies each against the task's body.
@@ -226,14 +252,7 @@ impl Requests {
         message: &T,
         limit: Duration,
     ) -> Result<R, RequestError> {
-        let body = wire::encode(message).map_err(RequestError::Wire)?;
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(path)
-            .header(header::CONTENT_TYPE, wire::MEDIA_TYPE)
-            .header(header::CONTENT_LENGTH, body.len())
-            .body(Full::new(Bytes::from(body)))
-            .map_err(RequestError::Build)?;
+        let request = Self::message(path, message)?;
         let answered = async {
             let response = self.send(request).await?;
             collect(response.into_body(), WORKER_BODY_BYTES_MAX).await
@@ -242,6 +261,20 @@ impl Requests {
             .await
             .map_err(|_| RequestError::TimedOut(limit))??;
         wire::decode(&body, WORKER_BODY_BYTES_MAX).map_err(RequestError::Wire)
+    }
+
+    fn message<T: Serialize>(
+        path: &'static str,
+        message: &T,
+    ) -> Result<Request<Full<Bytes>>, RequestError> {
+        let body = wire::encode(message).map_err(RequestError::Wire)?;
+        Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(header::CONTENT_TYPE, wire::MEDIA_TYPE)
+            .header(header::CONTENT_LENGTH, body.len())
+            .body(Full::new(Bytes::from(body)))
+            .map_err(RequestError::Build)
     }
 
     /// Sends a request; an answer other than success is an error with the gateway's own words.
@@ -269,6 +302,56 @@ impl Requests {
     }
 }
 
+/// The answer to a request for tasks, which brings them as they come.
+#[derive(Debug)]
+pub struct Leasing {
+    body: Incoming,
+    frames: Frames,
+    /// How many may still come.
+    tasks_left: usize,
+}
+
+impl Leasing {
+    /// What comes next, all that is at hand together; nothing when the answer has ended. It stays open while more may come.
+    async fn next(mut self) -> Result<(Vec<Lease>, Option<Self>), RequestError> {
+        let (leases, has_ended) = timeout(LEASE_LIMIT, self.read())
+            .await
+            .map_err(|_| RequestError::TimedOut(LEASE_LIMIT))??;
+        self.tasks_left = self.tasks_left.saturating_sub(leases.len());
+        let open = (!has_ended && self.tasks_left > 0).then_some(self);
+        Ok((leases, open))
+    }
+
+    async fn read(&mut self) -> Result<(Vec<Lease>, bool), RequestError> {
+        let mut leases = Vec::new();
+        loop {
+            while let Some(response) = self.frame()? {
+                leases.extend(response.leases);
+            }
+            let piece = match self.body.frame().now_or_never() {
+                Some(piece) => piece,
+                None if leases.is_empty() => self.body.frame().await,
+                None => return Ok((leases, false)),
+            };
+            match piece {
+                Some(Ok(piece)) => {
+                    if let Ok(data) = piece.into_data() {
+                        self.frames.push(&data);
+                    }
+                }
+                Some(Err(error)) => return Err(RequestError::Body(Box::new(error))),
+                None if self.frames.has_part() => return Err(RequestError::BrokenOff),
+                None => return Ok((leases, true)),
+            }
+        }
+    }
+
+    fn frame(&mut self) -> Result<Option<LeaseResponse>, RequestError> {
+        let frame = self.frames.next(WORKER_BODY_BYTES_MAX);
+        frame.map_err(RequestError::Wire)
+    }
+}
+
 /// Reads a body of at most `bytes_max` bytes.
 async fn collect(body: Incoming, bytes_max: usize) -> Result<Bytes, RequestError> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(bytes_max);
@@ -282,10 +365,10 @@ async fn collect(body: Incoming, bytes_max: usize) -> Result<Bytes, RequestError
     Ok(collected.freeze())
 }
 
-fn read_leases(response: LeaseResponse) -> Event {
-    let mut offers = Vec::with_capacity(response.leases.len());
+fn read_leases(leases: Vec<Lease>, more: bool) -> Event {
+    let mut offers = Vec::with_capacity(leases.len());
     let mut refused = Vec::new();
-    for lease in response.leases {
+    for lease in leases {
         let reference = protocol::lease::LeaseRef {
             task: lease.task,
             fencing_token: lease.fencing_token,
@@ -301,7 +384,11 @@ fn read_leases(response: LeaseResponse) -> Event {
             }
         }
     }
-    Event::Leased { offers, refused }
+    Event::Leased {
+        offers,
+        refused,
+        more,
+    }
 }
 
 fn log_failure(request: &'static str, error: &RequestError) {

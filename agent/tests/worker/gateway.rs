@@ -1,6 +1,7 @@
 //! A gateway of a few handlers: hands out what the test queues, records what the worker says.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,6 +17,7 @@ use channel::{
     Admission, Admitted, ControlSender, GatewayIdentity, GatewayMessage, GatewayTls, Outcome,
     Presented, Refusal, Verdict, WorkerMessage,
 };
+use futures_util::stream;
 use http::StatusCode;
 use hyper_util::service::TowerToHyperService;
 use protocol::control::{Heartbeat, Renew, Renewed, RenewedLease};
@@ -24,10 +26,11 @@ use protocol::lease::{
     NackRequest, NackResponse,
 };
 use protocol::telemetry::Telemetry;
-use protocol::{SessionId, Sha256Digest, wire};
+use protocol::{SessionId, Sha256Digest, frames, wire};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 const BODY_MAX: usize = 64 * 1024 * 1024;
@@ -47,6 +50,7 @@ pub(crate) struct Gateway {
     /// So many acks are read and their connection is then cut.
     pub(crate) cut_acks: AtomicU32,
     pub(crate) attempts: AtomicU32,
+    pub(crate) lease_requests: AtomicU32,
     pub(crate) heartbeats: AtomicU32,
     pub(crate) telemetry: Mutex<Option<Telemetry>>,
     pub(crate) control: Mutex<Option<ControlSender<GatewayMessage>>>,
@@ -262,24 +266,37 @@ async fn control(State(shared): State<Shared>, request: Request) -> Response {
     response.map(Body::new)
 }
 
-async fn lease(State(shared): State<Shared>, body: Bytes) -> Vec<u8> {
+async fn lease(State(shared): State<Shared>, body: Bytes) -> Body {
+    shared.state.lease_requests.fetch_add(1, Ordering::SeqCst);
     let request: LeaseRequest = wire::decode(&body, BODY_MAX).unwrap();
-    let deadline = tokio::time::sleep(Duration::from_millis(u64::from(request.wait_ms)));
-    tokio::pin!(deadline);
+    let wait = Duration::from_millis(u64::from(request.wait_ms));
+    let (ends_at, tasks_left) = (Instant::now() + wait, usize::from(request.tasks_max));
+    let frames = stream::unfold(tasks_left, move |tasks_left| {
+        let state = Arc::clone(&shared.state);
+        async move {
+            let granted = timeout_at(ends_at, granted(&state, tasks_left)).await;
+            let leases = granted.ok().filter(|leases| !leases.is_empty())?;
+            let tasks_left = tasks_left - leases.len();
+            let frame = frames::encode(&LeaseResponse { leases }).unwrap();
+            Some((Ok::<_, Infallible>(frame), tasks_left))
+        }
+    });
+    Body::from_stream(frames)
+}
+
+/// What is queued next.
+async fn granted(state: &Gateway, tasks_left: usize) -> Vec<Lease> {
     loop {
-        let changed = shared.state.changed.notified();
+        let changed = state.changed.notified();
         let leases: Vec<_> = {
-            let mut queue = lock(&shared.state.queue);
-            let count = queue.len().min(usize::from(request.tasks_max));
+            let mut queue = lock(&state.queue);
+            let count = queue.len().min(tasks_left);
             queue.drain(..count).collect()
         };
-        if !leases.is_empty() {
-            return wire::encode(&LeaseResponse { leases }).unwrap();
+        if !leases.is_empty() || tasks_left == 0 {
+            return leases;
         }
-        tokio::select! {
-            () = changed => {}
-            () = &mut deadline => return wire::encode(&LeaseResponse { leases: Vec::new() }).unwrap(),
-        }
+        changed.await;
     }
 }
 

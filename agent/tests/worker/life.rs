@@ -49,6 +49,24 @@ async fn tasks_come_back_with_receipts_that_hold() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_come_one_by_one_come_in_one_answer() {
+    let mut pool = Pool::start().await;
+    for number in 1..=32 {
+        pool.state().queue([hash_task(number, &[b"abc"])]);
+        let acked = usize::try_from(number).unwrap();
+        pool.until("its ack", |gateway| gateway.acked().len() == acked)
+            .await;
+    }
+    let requests = || pool.state().lease_requests.load(Ordering::SeqCst);
+    // All that it had room for; then it asks again.
+    while requests() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(requests(), 2);
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn large_inputs_are_fetched_and_large_outputs_uploaded() {
     let mut pool = Pool::start().await;
     let input: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use agent::machine::Event;
 use protocol::TaskId;
+use protocol::frames::Frames;
 use protocol::lease::{Lease, LeaseRequest, LeaseResponse, OperationId};
-use protocol::limits::LONG_POLL_MS_MAX;
+use protocol::limits::{LONG_POLL_MS_MAX, WORKER_BODY_BYTES_MAX};
 
 use super::Simulation;
 use super::ledger::Checked;
 use super::network::Post;
-use super::sessions::cbor;
 use super::worker::{Connection, Letter, read_leases};
 use crate::store::{LeaseError, ParkEnd, ParkedLease};
 
@@ -62,7 +62,10 @@ impl Simulation {
         if !answer.status.is_success() {
             return Ok(None);
         }
-        let leases = cbor::<LeaseResponse>(&answer).leases;
+        let mut frames = Frames::default();
+        frames.push(&answer.body);
+        let granted: Option<LeaseResponse> = frames.next(WORKER_BODY_BYTES_MAX).unwrap();
+        let leases = granted.map(|granted| granted.leases).unwrap_or_default();
         self.are_leased(post, &leases)?;
         Ok(Some(leases))
     }

@@ -284,5 +284,9 @@ pub(super) fn read_leases(leases: Vec<Lease>) -> Event {
             }),
         }
     }
-    Event::Leased { offers, refused }
+    Event::Leased {
+        offers,
+        refused,
+        more: false,
+    }
 }

@@ -1,7 +1,16 @@
-//! `POST /v1/lease`: tasks for a worker, waiting for the first one when there is none.
+//! `POST /v1/lease`: tasks for a worker, as they come.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use protocol::frames;
 use protocol::lease::{
     Fault, FaultKind, Lease, LeaseRef, LeaseRequest, LeaseResponse, Nack, OperationId,
 };
@@ -18,66 +27,43 @@ use crate::store::{LeaseError, LeaseQuery, ParkEnd, Store, Wake, WorkWatch};
 /// Operations that one request may name: more than the catalogue has, and few enough to look at.
 const OPERATIONS_COUNT_MAX: usize = 256;
 
+/// Answers when there is a first lease. What the worker asked for beyond it follows in the same body as it is queued, so
+/// that no task waits for a worker to ask again.
 pub(super) async fn lease(
     attested: AttestedConnection,
     Cbor(request): Cbor<LeaseRequest>,
-) -> Result<Cbor<LeaseResponse>, ApiProblem> {
-    let tasks_max = parse(&request)?;
-    let gateway = attested.gateway();
-    attested
-        .fresh_session()?
-        .asked(&request.operations, gateway.now_ms());
-    let ends_at = gateway
-        .clock
-        .monotonic()
-        .saturating_add(Duration::from_millis(u64::from(request.wait_ms)));
-    let wish = Wish {
-        attested: &attested,
-        request: &request,
-        tasks_max,
-    };
-    let mut woken: Option<Wake> = None;
-    loop {
-        // Waits before it looks, so that a task queued in between is not missed.
-        let traits = attested.fresh_session()?.traits();
-        let work = gateway.store.watch_work(&request.operations, &traits);
-        let remaining = ends_at.saturating_sub(gateway.clock.monotonic());
-        let is_over = remaining.is_zero() || gateway.stopping.is_cancelled();
-        let mut looks_again = remaining;
-        if is_over || woken.is_some() || work.has_queued() {
-            // On the heap, and gone while the request waits, as ten thousand of them do nearly always.
-            let leases = Box::pin(wish.look()).await?;
-            if is_over || !leases.is_empty() {
-                return Ok(wish.granted(leases));
-            }
-            // Others may have been quicker, or what waits may be kept from this worker for a while.
-            if work.has_queued() {
-                looks_again = looks_again.min(LEASE_POLL);
-            }
-            // Another's turn, if there is more.
-            drop(woken.take());
-        }
-        match wish.wait(work, looks_again).await {
-            None => {}
-            // Somebody else's submission failed with it; it did nothing wrong and waits on.
-            Some(ParkEnd::Leased(Err(LeaseError::Store(_))))
-                if !gateway.stopping.is_cancelled() =>
-            {
-                tokio::time::sleep(LEASE_POLL).await;
-            }
-            Some(ParkEnd::Look(wake)) => woken = Some(wake),
-            Some(ParkEnd::Leased(outcome)) => {
-                let leases = Box::pin(wish.hand_out(outcome)).await?;
-                if !leases.is_empty() {
-                    return Ok(wish.granted(leases));
-                }
-            }
-        }
-        if gateway.stopping.is_cancelled() {
-            // Its session ends in the same moment; a wait that was in order ends in order.
-            return Ok(wish.granted(Vec::new()));
-        }
+) -> Result<Response, ApiProblem> {
+    let mut wish = Wish::new(attested, request)?;
+    let leases = wish.next().await?;
+    if leases.is_empty() {
+        return Ok(framed(Body::empty()));
     }
+    let first = frame(leases)?;
+    if wish.is_granted() || wish.is_over() {
+        return Ok(framed(Body::from(first)));
+    }
+    let frames = stream::unfold((Some(first), wish), |(first, mut wish)| async move {
+        let frame = match first {
+            Some(first) => first,
+            None => wish.next_frame().await?,
+        };
+        Some((Ok::<_, Infallible>(frame), (None, wish)))
+    });
+    Ok(framed(Body::from_stream(frames)))
+}
+
+fn framed(frames: Body) -> Response {
+    let mut response = Response::new(frames);
+    let media_type = HeaderValue::from_static(frames::MEDIA_TYPE);
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
+    response
+}
+
+fn frame(leases: Vec<Lease>) -> Result<Bytes, ApiProblem> {
+    let frame = frames::encode(&LeaseResponse { leases });
+    frame
+        .map(Bytes::from)
+        .map_err(|error| ApiProblem::internal(&error))
 }
 
 fn parse(request: &LeaseRequest) -> Result<usize, ApiProblem> {
@@ -118,18 +104,106 @@ fn limit(detail: String, field: &str, limit: &str) -> ApiProblem {
 }
 
 /// One request for tasks.
-struct Wish<'r> {
-    attested: &'r AttestedConnection,
-    request: &'r LeaseRequest,
-    tasks_max: usize,
+struct Wish {
+    attested: AttestedConnection,
+    request: LeaseRequest,
+    /// How many it has not been given yet.
+    tasks_left: usize,
+    /// On the monotonic clock.
+    ends_at: Duration,
 }
 
-impl Wish<'_> {
+impl Wish {
+    fn new(attested: AttestedConnection, request: LeaseRequest) -> Result<Self, ApiProblem> {
+        let tasks_left = parse(&request)?;
+        let wait = Duration::from_millis(u64::from(request.wait_ms));
+        let now = attested.gateway().clock.monotonic();
+        Ok(Self {
+            attested,
+            request,
+            tasks_left,
+            ends_at: now.saturating_add(wait),
+        })
+    }
+
+    fn is_granted(&self) -> bool {
+        self.tasks_left == 0
+    }
+
+    fn is_over(&self) -> bool {
+        self.remaining().is_zero() || self.attested.gateway().stopping.is_cancelled()
+    }
+
+    fn remaining(&self) -> Duration {
+        let now = self.attested.gateway().clock.monotonic();
+        self.ends_at.saturating_sub(now)
+    }
+
+    /// What is leased next, for an answer that has begun. It ends where there is nothing to lease any more or no right to: the
+    /// worker asks again, and is told why.
+    async fn next_frame(&mut self) -> Option<Bytes> {
+        if self.is_granted() || self.is_over() {
+            return None;
+        }
+        let leases = self.next().await.ok()?;
+        frame((!leases.is_empty()).then_some(leases)?).ok()
+    }
+
+    /// What is leased next; nothing when the wait is over.
+    async fn next(&mut self) -> Result<Vec<Lease>, ApiProblem> {
+        let gateway = Arc::clone(self.attested.gateway());
+        let operations = &self.request.operations;
+        self.attested
+            .fresh_session()?
+            .asked(operations, gateway.now_ms());
+        let mut woken: Option<Wake> = None;
+        loop {
+            // Waits before it looks, so that a task queued in between is not missed.
+            let traits = self.attested.fresh_session()?.traits();
+            let work = gateway.store.watch_work(&self.request.operations, &traits);
+            let mut looks_again = self.remaining();
+            let is_over = self.is_over();
+            if is_over || woken.is_some() || work.has_queued() {
+                // On the heap, and gone while the request waits.
+                let leases = Box::pin(self.look()).await?;
+                if is_over || !leases.is_empty() {
+                    return Ok(self.granted(leases));
+                }
+                // Others may have been quicker, or what waits may be kept from this worker for a while.
+                if work.has_queued() {
+                    looks_again = looks_again.min(LEASE_POLL);
+                }
+                // Another's turn, if there is more.
+                drop(woken.take());
+            }
+            match self.wait(work, looks_again).await {
+                None => {}
+                // Somebody else's submission failed with it; it did nothing wrong and waits on.
+                Some(ParkEnd::Leased(Err(LeaseError::Store(_))))
+                    if !gateway.stopping.is_cancelled() =>
+                {
+                    tokio::time::sleep(LEASE_POLL).await;
+                }
+                Some(ParkEnd::Look(wake)) => woken = Some(wake),
+                Some(ParkEnd::Leased(outcome)) => {
+                    let leases = Box::pin(self.hand_out(outcome)).await?;
+                    if !leases.is_empty() {
+                        return Ok(self.granted(leases));
+                    }
+                }
+            }
+            if gateway.stopping.is_cancelled() {
+                // Its session ends in the same moment; a wait that was in order ends in order.
+                return Ok(Vec::new());
+            }
+        }
+    }
+
     async fn look(&self) -> Result<Vec<Lease>, ApiProblem> {
         // Each time round: the session may have become stale while it waited.
         self.attested.fresh_session()?;
         let gateway = self.attested.gateway();
-        let query = query(self.attested, &self.request.operations, self.tasks_max);
+        let query = query(&self.attested, &self.request.operations, self.tasks_left);
         let outcome = gateway.timed("lease", gateway.store.lease(query)).await;
         self.hand_out(outcome).await
     }
@@ -152,7 +226,7 @@ impl Wish<'_> {
 
     /// What to ask for once something is queued; nothing, if the session is stale by then.
     fn query_later(&self) -> impl Fn(&[OperationId]) -> Option<LeaseQuery> + Send + 'static {
-        let (attested, tasks_max) = (self.attested.clone(), self.tasks_max);
+        let (attested, tasks_max) = (self.attested.clone(), self.tasks_left);
         move |operations| {
             let is_fresh = attested.fresh_session().is_ok();
             is_fresh.then(|| query(&attested, operations, tasks_max))
@@ -179,10 +253,11 @@ impl Wish<'_> {
         }
     }
 
-    fn granted(&self, leases: Vec<Lease>) -> Cbor<LeaseResponse> {
+    fn granted(&mut self, leases: Vec<Lease>) -> Vec<Lease> {
+        self.tasks_left = self.tasks_left.saturating_sub(leases.len());
         let count = u64::try_from(leases.len()).unwrap_or(u64::MAX);
         self.attested.gateway().metrics.leased(count);
-        Cbor(LeaseResponse { leases })
+        leases
     }
 }
 

@@ -4,12 +4,60 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use protocol::Sha256Digest;
-use protocol::lease::{AckOutcome, FaultKind, LeaseInput, NackOutcome, Output};
+use protocol::lease::{AckOutcome, FaultKind, Lease, LeaseInput, NackOutcome, Output};
 use protocol::receipt::Receipt;
 use serde_json::{Value, json};
 
 use crate::pool::{Pool, hash_task, submit};
 use crate::worker::{admitted, cbor, lease_request, reference};
+
+#[tokio::test]
+async fn what_is_queued_later_comes_in_the_same_answer_as_long_as_there_is_room() {
+    let pool = Pool::start().await;
+    let alice = pool.https(&pool.client("alice").await);
+    let worker = admitted(&pool, "worker-1").await;
+    let first = submit(&alice, b"1").await;
+    let mut leasing = worker.leasing(3, 30_000).await;
+    let ids = |leases: Option<Vec<Lease>>| -> Vec<String> {
+        let leases = leases.unwrap_or_default();
+        leases.iter().map(|lease| lease.task.to_string()).collect()
+    };
+    assert_eq!(ids(leasing.next().await), [first]);
+    for bytes in [b"2", b"3"] {
+        let later = submit(&alice, bytes).await;
+        assert_eq!(ids(leasing.next().await), [later]);
+    }
+    assert_eq!(leasing.next().await, None);
+}
+
+#[tokio::test]
+async fn an_answer_ends_with_the_wait_that_the_worker_asked_for() {
+    let pool = Pool::start().await;
+    let alice = pool.https(&pool.client("alice").await);
+    let worker = admitted(&pool, "worker-1").await;
+    submit(&alice, b"abc").await;
+    let mut leasing = worker.leasing(2, 200).await;
+    assert_eq!(leasing.next().await.unwrap().len(), 1);
+    assert_eq!(leasing.next().await, None);
+    let mut nothing = worker.leasing(2, 200).await;
+    assert_eq!(nothing.next().await, None);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_given_up_takes_no_more_tasks() {
+    let pool = Pool::start().await;
+    let alice = pool.https(&pool.client("alice").await);
+    let worker = admitted(&pool, "worker-1").await;
+    submit(&alice, b"1").await;
+    let mut leasing = worker.leasing(2, 30_000).await;
+    assert_eq!(leasing.next().await.unwrap().len(), 1);
+    drop(leasing);
+    // Over the same connection, and so behind that.
+    assert_eq!(worker.lease(1, 0).await, []);
+    let id = submit(&alice, b"2").await;
+    let view = alice.get(&format!("/v1/tasks/{id}")).await.json();
+    assert_eq!(view["state"], "queued");
+}
 
 #[tokio::test]
 async fn a_task_runs_and_leaves_output_and_receipt() {

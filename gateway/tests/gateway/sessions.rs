@@ -144,6 +144,24 @@ async fn a_waiting_lease_gets_nothing_once_its_session_is_refused() {
 }
 
 #[tokio::test]
+async fn an_answer_that_has_begun_ends_once_its_session_is_refused() {
+    let pool = Pool::start_with(soon).await;
+    let alice = pool.https(&pool.client("alice").await);
+    let mut worker = admitted(&pool, "worker-1").await;
+    worker.attester.td.debug = true;
+    submit(&alice, b"1").await;
+    let mut leasing = worker.leasing(2, 30_000).await;
+    assert_eq!(leasing.next().await.unwrap().len(), 1);
+    let mut control = worker.control().await;
+    control.attest(&worker).await;
+    control.refusal().await;
+    let id = submit(&alice, b"2").await;
+    assert_eq!(leasing.next().await, None);
+    let view = alice.get(&format!("/v1/tasks/{id}")).await.json();
+    assert_eq!(view["state"], "queued");
+}
+
+#[tokio::test]
 async fn heartbeats_bring_telemetry() {
     let pool = Pool::start().await;
     let worker = admitted(&pool, "worker-1").await;

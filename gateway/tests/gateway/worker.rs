@@ -14,8 +14,10 @@ use channel::{
 };
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use protocol::catalogue::models::ALL_MINILM_L6_V2;
 use protocol::control::{Renew, Renewed};
+use protocol::frames::{self, Frames};
 use protocol::lease::{
     Ack, AckRequest, AckResponse, Fault, FaultKind, Lease, LeaseInput, LeaseRef, LeaseRequest,
     LeaseResponse, Nack, NackRequest, NackResponse, OperationId, Output,
@@ -210,6 +212,28 @@ async fn connect_to(
     })
 }
 
+/// An answer that brings leases as they come.
+pub(crate) struct Leasing {
+    body: Incoming,
+    frames: Frames,
+}
+
+impl Leasing {
+    /// What was leased together; nothing when the answer has ended.
+    pub(crate) async fn next(&mut self) -> Option<Vec<Lease>> {
+        loop {
+            if let Some(response) = self.frames.next::<LeaseResponse>(1 << 24).unwrap() {
+                return Some(response.leases);
+            }
+            let Some(piece) = self.body.frame().await else {
+                assert!(!self.frames.has_part());
+                return None;
+            };
+            self.frames.push(&piece.unwrap().into_data().unwrap());
+        }
+    }
+}
+
 /// Enrols and connects an honest worker.
 pub(crate) async fn admitted(pool: &Pool, id: &str) -> Worker {
     let secret = pool.enrol(id).await;
@@ -257,11 +281,23 @@ impl Worker {
         .await
     }
 
+    /// What comes first. The rest of the answer is given up.
     pub(crate) async fn lease(&self, tasks_max: u16, wait_ms: u32) -> Vec<Lease> {
-        let answer = self
-            .call("/v1/lease", &lease_request(tasks_max, wait_ms))
-            .await;
-        cbor::<LeaseResponse>(&answer).leases
+        let mut leasing = self.leasing(tasks_max, wait_ms).await;
+        leasing.next().await.unwrap_or_default()
+    }
+
+    pub(crate) async fn leasing(&self, tasks_max: u16, wait_ms: u32) -> Leasing {
+        let message = wire::encode(&lease_request(tasks_max, wait_ms)).unwrap();
+        let request = Request::post("/v1/lease").header("content-type", wire::MEDIA_TYPE);
+        let request = request.body(Full::new(Bytes::from(message))).unwrap();
+        let answer = self.http.request(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], frames::MEDIA_TYPE);
+        Leasing {
+            body: answer.into_body(),
+            frames: Frames::default(),
+        }
     }
 
     pub(crate) async fn ack(&self, leases: &[Lease]) -> AckResponse {

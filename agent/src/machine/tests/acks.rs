@@ -176,6 +176,7 @@ fn refused_leases_are_given_back() {
     let actions = bench.handle(Event::Leased {
         offers: Vec::new(),
         refused,
+        more: false,
     });
     assert_eq!(nacks(&actions), [(lease(9), FaultKind::Invalid)]);
 }

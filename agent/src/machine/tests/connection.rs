@@ -119,6 +119,31 @@ fn one_lease_request_at_a_time_for_what_is_free() {
 }
 
 #[test]
+fn few_free_places_are_asked_for_only_while_the_gateway_still_answers() {
+    for (more, wanted) in [(false, None), (true, Some(2))] {
+        let mut bench = Bench::new();
+        bench.machine = Machine::new(Settings {
+            capacity: 16,
+            drain_limit: DRAIN_LIMIT,
+        });
+        bench.poll();
+        bench.handle(Event::RunnerStarted { in_order: true });
+        assert!(has_lease(&bench.handle(Event::Connected(session("first")))));
+        let offers = (1..=14).map(|number| offer(number, 8)).collect();
+        let actions = bench.handle(Event::Leased {
+            offers,
+            refused: Vec::new(),
+            more,
+        });
+        let asked = actions.iter().find_map(|action| match action {
+            Action::Lease { tasks_max } => Some(*tasks_max),
+            _ => None,
+        });
+        assert_eq!(asked, wanted);
+    }
+}
+
+#[test]
 fn an_empty_answer_that_came_too_soon_is_not_asked_again_at_once() {
     let mut bench = Bench::leasing();
     assert!(!has_lease(&bench.lease(&[])));
@@ -148,6 +173,7 @@ fn a_drained_worker_gives_back_and_asks_again_later() {
         Event::Leased {
             offers: vec![offer(2, 8)],
             refused: Vec::new(),
+            more: false,
         },
     );
     let actions = bench.handle(Event::Drained);

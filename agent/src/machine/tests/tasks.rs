@@ -31,6 +31,7 @@ fn inputs_are_fetched_and_then_run() {
     let actions = bench.handle(Event::Leased {
         offers: vec![offer_to_fetch(1)],
         refused: Vec::new(),
+        more: false,
     });
     assert_eq!((fetches(&actions), runs(&actions).len()), (1, 0));
     let actions = bench.handle(Event::Fetched {
@@ -61,6 +62,7 @@ fn a_fetch_that_fails_is_repeated_given_back_or_forgotten() {
         bench.handle(Event::Leased {
             offers: vec![offer_to_fetch(1)],
             refused: Vec::new(),
+            more: false,
         });
         let mut actions = bench.handle(Event::Fetched {
             lease: lease(1),
@@ -81,6 +83,7 @@ fn inputs_that_the_gateway_cannot_serve_do_not_hold_a_place_for_ever() {
     let mut actions = bench.handle(Event::Leased {
         offers: vec![offer_to_fetch(1)],
         refused: Vec::new(),
+        more: false,
     });
     let mut tries = 0;
     while fetches(&actions) == 1 {
@@ -108,7 +111,8 @@ fn fetches_are_bounded_and_survive_a_disconnect() {
     assert_eq!(
         fetches(&bench.handle(Event::Leased {
             offers,
-            refused: Vec::new()
+            refused: Vec::new(),
+            more: false
         })),
         4
     );
@@ -156,7 +160,8 @@ fn memory_is_shared_out_in_order_and_one_large_task_may_run_alone() {
     assert_eq!(
         fetches(&bench.handle(Event::Leased {
             offers,
-            refused: Vec::new()
+            refused: Vec::new(),
+            more: false
         })),
         2
     );
@@ -350,7 +355,11 @@ fn works_with_a_model_run_apart_where_the_others_run_in_order() {
         bench.handle(Event::Connected(session("a")));
         let offers = vec![offer(1, 8), text(2), offer(3, 8), text(4)];
         let refused = Vec::new();
-        let actions = bench.handle(Event::Leased { offers, refused });
+        let actions = bench.handle(Event::Leased {
+            offers,
+            refused,
+            more: false,
+        });
         (bench, runs(&actions))
     };
     assert_eq!(leased(false).1, [1, 2, 3, 4].map(lease));

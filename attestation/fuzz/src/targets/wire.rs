@@ -1,8 +1,10 @@
-//! Worker messages in CBOR: reading what was read and written again gives the same bytes.
+//! Worker messages in CBOR: reading what was read and written again gives the same bytes, and frames hold the same messages
+//! whatever pieces they arrive in.
 
 use protocol::{
     FencingToken, Sha256Digest, TaskId,
     control::{Cancel, Drain, Heartbeat, Renew, Renewed, RenewedLease},
+    frames::{self, Frames},
     lease::{
         Ack, AckOutcome, AckRequest, AckResponse, Fault, FaultKind, Lease, LeaseInput, LeaseRef,
         LeaseRequest, LeaseResponse, Nack, NackRequest, NackResponse, OperationId, Output,
@@ -49,7 +51,26 @@ fn run(input: &[u8]) {
     if let Some((&first, message)) = input.split_first() {
         READERS[usize::from(first) % READERS.len()](message);
         read::<Drain>(message);
+        let whole = framed(message, message.len().max(1));
+        assert_eq!(framed(message, usize::from(first).max(1)), whole);
     }
+}
+
+/// The messages in front of the first that is none, out of pieces of so many bytes.
+fn framed(bytes: &[u8], piece_bytes: usize) -> Vec<LeaseResponse> {
+    let mut frames = Frames::default();
+    let mut messages = Vec::new();
+    for piece in bytes.chunks(piece_bytes) {
+        frames.push(piece);
+        loop {
+            match frames.next(WORKER_BODY_BYTES_MAX) {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => break,
+                Err(_) => return messages,
+            }
+        }
+    }
+    messages
 }
 
 /// Compared as bytes: a number that is none equals not even itself.
@@ -94,7 +115,10 @@ fn leasing(seeds: &mut Seeds) {
         ],
     };
     let leases = vec![one];
-    add(seeds, 1, &LeaseResponse { leases });
+    let response = LeaseResponse { leases };
+    add(seeds, 1, &response);
+    let frame = frames::encode(&response).expect("a message encodes");
+    seeds.add([&[5], frame.as_slice(), &frame].concat());
 }
 
 fn outcomes(seeds: &mut Seeds) {

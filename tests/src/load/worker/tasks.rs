@@ -75,9 +75,13 @@ impl Work {
     /// For ever. While one batch is on its way back the next is leased and computed.
     pub(super) async fn lease_and_ack(self) {
         let mut acking = JoinSet::new();
+        let mut open = None;
         for batch in 0.. {
             let tasks_max = self.worker.shared.tasks_max;
-            match self.requests.clone().lease(tasks_max).await {
+            let requests = self.requests.clone();
+            let (event, more) = requests.lease(tasks_max, open.take()).await;
+            open = more;
+            match event {
                 Event::Leased { offers, .. } if offers.is_empty() => {}
                 Event::Leased { offers, .. } => {
                     let leases = offers.iter().map(|offer| offer.lease).collect();
