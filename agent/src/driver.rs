@@ -212,9 +212,6 @@ impl Driver {
         for action in self.machine.poll(tick) {
             self.carry_out(action)?;
         }
-        if let Some(live) = &mut self.live {
-            live.close_unclaimed();
-        }
         self.report(tick);
         ControlFlow::Continue(())
     }
@@ -265,9 +262,8 @@ impl Driver {
             Action::Renew(leases) => live.renew(leases),
             Action::SendEvidence => live.send_evidence(),
             Action::Lease { tasks_max } => {
-                let open = live.claim();
                 let leasing = self.tasks.spawn(async move {
-                    let (event, open) = requests.lease(tasks_max, open).await;
+                    let (event, open) = requests.lease(tasks_max).await;
                     let what = What::Leased(event, open);
                     Done { connection, what }
                 });
@@ -360,14 +356,28 @@ impl Driver {
             What::ControlOpen(Err(error)) => self.disconnect(&chain(&error), false),
             What::Evidence(evidence) => self.evidence(evidence),
             What::Leased(event, open) => {
-                if let Some(live) = &mut self.live {
-                    live.leased(open);
-                }
+                self.lease_on(open);
                 self.handle(event);
             }
             What::Event(event) => self.handle(event),
         }
         Ok(())
+    }
+
+    /// Waits for what else comes of a request for tasks, unless it was given up meanwhile.
+    fn lease_on(&mut self, open: Option<Leasing>) {
+        let connection = self.connection;
+        if let Some(live) = &mut self.live
+            && live.is_leasing()
+            && let Some(open) = open
+        {
+            let leasing = self.tasks.spawn(async move {
+                let (event, open) = open.lease().await;
+                let what = What::Leased(event, open);
+                Done { connection, what }
+            });
+            live.leasing(leasing);
+        }
     }
 
     fn connected(&mut self, connected: Result<Connected, ConnectError>) {

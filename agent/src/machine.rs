@@ -482,8 +482,9 @@ impl Machine {
         }
         let worth = self.pace.tasks_worth(self.settings.capacity);
         let free = worth.saturating_sub(self.held.count());
-        (free >= self.link.places_worthwhile(worth))
-            .then(|| u16::try_from(free).unwrap_or(u16::MAX))
+        // Asking for each single place would be one round trip for each task.
+        let worthwhile = worth.div_ceil(4);
+        (free >= worthwhile).then(|| u16::try_from(free).unwrap_or(u16::MAX))
     }
 
     fn telemetry(&self) -> Telemetry {

@@ -99,12 +99,13 @@ async fn cancel_abandoned(gateway: Arc<Gateway>) {
 async fn prune(gateway: Arc<Gateway>) {
     let mut forgotten = 0_u64;
     let mut place = PrunePlace::START;
+    // The same for all of a pass: what its tasks need must not grow old on the way.
+    let now_ms = gateway.now_ms();
+    let age = Age {
+        before_ms: now_ms.saturating_sub(gateway.retention_ms),
+        now_ms,
+    };
     while !gateway.stopping.is_cancelled() {
-        let now_ms = gateway.now_ms();
-        let age = Age {
-            before_ms: now_ms.saturating_sub(gateway.retention_ms),
-            now_ms,
-        };
         match gateway.store.prune(place, age).await {
             Ok(pruned) => {
                 forgotten = forgotten.saturating_add(pruned.tasks);

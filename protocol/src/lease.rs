@@ -6,7 +6,7 @@ use serde_bytes::ByteBuf;
 use crate::digest::Sha256Digest;
 use crate::ids::{FencingToken, TaskId};
 
-/// `POST /v1/lease`: up to `tasks_max` tasks in all, as they come within `wait_ms`. They are answered as [`crate::frames`] of
+/// `POST /v1/leases`: up to `tasks_max` tasks in all, as they come within `wait_ms`. They are answered as [`crate::frames`] of
 /// [`LeaseResponse`], the first when there is something to lease; the body ends when the worker has all or the wait is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseRequest {

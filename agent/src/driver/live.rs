@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::machine::{Event, Session};
-use crate::session::{Leasing, Requests};
+use crate::session::Requests;
 
 /// The gateway answers at once or not at all.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
@@ -50,8 +50,6 @@ pub(super) struct Live {
     answer: Option<Answer>,
     attestation: Option<String>,
     leasing: Option<AbortHandle>,
-    /// An answer to a request for tasks that may bring more.
-    open: Option<Leasing>,
     running: AbortHandle,
 }
 
@@ -70,7 +68,6 @@ impl Live {
             answer: None,
             attestation: None,
             leasing: None,
-            open: None,
             running,
         }
     }
@@ -102,19 +99,9 @@ impl Live {
         self.leasing = Some(leasing);
     }
 
-    /// What the request came to. One that was given up meanwhile stays so.
-    pub(super) fn leased(&mut self, open: Option<Leasing>) {
-        self.open = self.leasing.take().and(open);
-    }
-
-    /// The answer that the next request goes on with.
-    pub(super) fn claim(&mut self) -> Option<Leasing> {
-        self.open.take()
-    }
-
-    /// Nobody would take what an answer brings that no request goes on with.
-    pub(super) fn close_unclaimed(&mut self) {
-        self.open = None;
+    /// Whether the latest request for tasks has not been given up.
+    pub(super) fn is_leasing(&self) -> bool {
+        self.leasing.is_some()
     }
 
     pub(super) fn abandon_lease(&mut self) {

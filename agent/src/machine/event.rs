@@ -99,7 +99,7 @@ pub enum Event {
     Leased {
         offers: Vec<Offer>,
         refused: Vec<Nack>,
-        /// The gateway's answer is still open: the next request goes on with it, if it is made at once.
+        /// More may come of it.
         more: bool,
     },
     LeaseFailed,

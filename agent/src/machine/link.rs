@@ -47,8 +47,6 @@ struct Up {
     since: Duration,
     heartbeat_at: Duration,
     lease_in_flight: bool,
-    /// The gateway has not ended its answer to the latest request.
-    lease_open: bool,
     lease_at: Duration,
     acking: Vec<LeaseRef>,
     nacking: Vec<Nack>,
@@ -98,7 +96,6 @@ impl Link {
             since: now,
             heartbeat_at: now,
             lease_in_flight: false,
-            lease_open: false,
             lease_at: now,
             acking: Vec::new(),
             nacking: Vec::new(),
@@ -238,25 +235,15 @@ impl Link {
     pub(super) fn lease_begun(&mut self, now: Duration) {
         if let Some(up) = self.up_mut() {
             up.lease_in_flight = true;
-            up.lease_open = false;
             up.lease_at = now.saturating_add(EMPTY_LEASE_MIN);
-        }
-    }
-
-    /// How many of so many places must be free for a request. Asking for each single one would be a round trip for each task; not
-    /// so while the gateway has not ended its answer.
-    pub(super) fn places_worthwhile(&self, places: usize) -> usize {
-        match self.up() {
-            Some(up) if up.lease_open => 1,
-            _ => places.div_ceil(4),
         }
     }
 
     /// Leases came, or none did within the wait; more may come.
     pub(super) fn leased(&mut self, now: Duration, any: bool, more: bool) {
         if let Some(up) = self.up_mut() {
-            up.lease_in_flight = false;
-            up.lease_open = more;
+            // One that was given up stays so, whatever has come of it meanwhile.
+            up.lease_in_flight &= more;
             if any {
                 up.lease_at = now;
             }

@@ -60,6 +60,8 @@ enum RequestError {
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the answer broke off")]
     BrokenOff,
+    #[error("the gateway leased {0} tasks at once, none or more than were asked for")]
+    LeaseCount(usize),
     #[error("the gateway answered with {status}: {detail}")]
     Status { status: StatusCode, detail: String },
 }
@@ -91,45 +93,29 @@ impl Requests {
         Self { http, operations }
     }
 
-    /// Waits for up to `tasks_max` tasks: the next ones of an answer that is still open, or else those of a new request.
-    /// Answers what came, and the answer that may bring more.
-    pub async fn lease(self, tasks_max: u16, open: Option<Leasing>) -> (Event, Option<Leasing>) {
-        match self.leases(usize::from(tasks_max), open).await {
-            Ok((leases, open)) => (read_leases(leases, open.is_some()), open),
-            Err(error) => {
-                log_failure("lease", &error);
-                (Event::LeaseFailed, None)
-            }
+    /// Asks for up to `tasks_max` tasks and waits for the first; what follows comes of the answer that is left open.
+    pub async fn lease(self, tasks_max: u16) -> (Event, Option<Leasing>) {
+        match self.ask(tasks_max).await {
+            Ok(leasing) => leasing.lease().await,
+            Err(error) => failed_lease(&error),
         }
     }
 
-    async fn leases(
-        &self,
-        tasks_max: usize,
-        open: Option<Leasing>,
-    ) -> Result<(Vec<Lease>, Option<Leasing>), RequestError> {
-        // One that may bring more than there is room for is given up.
-        if let Some(open) = open.filter(|open| open.tasks_left <= tasks_max) {
-            let (leases, open) = open.next().await?;
-            if !leases.is_empty() {
-                return Ok((leases, open));
-            }
-        }
+    async fn ask(&self, tasks_max: u16) -> Result<Leasing, RequestError> {
         let request = LeaseRequest {
-            tasks_max: u16::try_from(tasks_max).unwrap_or(u16::MAX),
+            tasks_max,
             wait_ms: LONG_POLL_MS_MAX,
             operations: self.operations.to_vec(),
         };
-        let answered = Self::message("/v1/lease", &request)?;
-        let answer = timeout(LEASE_LIMIT, self.send(answered))
+        let answer = self.send(Self::message("/v1/leases", &request)?);
+        let answer = timeout(LEASE_LIMIT, answer)
             .await
             .map_err(|_| RequestError::TimedOut(LEASE_LIMIT))??;
-        let leasing = Leasing {
+        Ok(Leasing {
             body: answer.into_body(),
             frames: Frames::default(),
-            tasks_left: tasks_max,
-        };
-        leasing.next().await
+            tasks_left: usize::from(tasks_max),
+        })
     }
 
     /// Fetches the inputs that did not come inline, and verifies each against the task's body.
@@ -312,44 +298,91 @@ pub struct Leasing {
 }
 
 impl Leasing {
-    /// What comes next, all that is at hand together; nothing when the answer has ended. It stays open while more may come.
-    async fn next(mut self) -> Result<(Vec<Lease>, Option<Self>), RequestError> {
-        let (leases, has_ended) = timeout(LEASE_LIMIT, self.read())
+    /// Waits for what comes next, all of it that is at hand; the answer stays open while more may come.
+    pub async fn lease(mut self) -> (Event, Option<Self>) {
+        let read = timeout(LEASE_LIMIT, self.read())
             .await
-            .map_err(|_| RequestError::TimedOut(LEASE_LIMIT))??;
-        self.tasks_left = self.tasks_left.saturating_sub(leases.len());
-        let open = (!has_ended && self.tasks_left > 0).then_some(self);
-        Ok((leases, open))
+            .unwrap_or(Err(RequestError::TimedOut(LEASE_LIMIT)));
+        match read {
+            Ok((leases, has_ended)) => {
+                let more = !has_ended && self.tasks_left > 0;
+                (read_leases(leases, more), more.then_some(self))
+            }
+            Err(error) => failed_lease(&error),
+        }
     }
 
+    /// What came, and whether that was the end. What came before something that cannot be read counts.
     async fn read(&mut self) -> Result<(Vec<Lease>, bool), RequestError> {
         let mut leases = Vec::new();
         loop {
-            while let Some(response) = self.frame()? {
-                leases.extend(response.leases);
-            }
-            let piece = match self.body.frame().now_or_never() {
-                Some(piece) => piece,
-                None if leases.is_empty() => self.body.frame().await,
-                None => return Ok((leases, false)),
-            };
-            match piece {
-                Some(Ok(piece)) => {
-                    if let Ok(data) = piece.into_data() {
-                        self.frames.push(&data);
-                    }
+            match self.read_on(&mut leases).await {
+                Ok(Read::More) => {}
+                Ok(Read::Nothing) => return Ok((leases, false)),
+                Ok(Read::End) => return Ok((leases, true)),
+                Err(error) if leases.is_empty() => return Err(error),
+                Err(error) => {
+                    log_failure("leases", &error);
+                    return Ok((leases, true));
                 }
-                Some(Err(error)) => return Err(RequestError::Body(Box::new(error))),
-                None if self.frames.has_part() => return Err(RequestError::BrokenOff),
-                None => return Ok((leases, true)),
             }
         }
     }
 
-    fn frame(&mut self) -> Result<Option<LeaseResponse>, RequestError> {
-        let frame = self.frames.next(WORKER_BODY_BYTES_MAX);
-        frame.map_err(RequestError::Wire)
+    /// Waits only while there is nothing at all.
+    async fn read_on(&mut self, leases: &mut Vec<Lease>) -> Result<Read, RequestError> {
+        while let Some(response) = self.frame()? {
+            leases.extend(response.leases);
+        }
+        if self.tasks_left == 0 {
+            return Ok(Read::Nothing);
+        }
+        let piece = match self.body.frame().now_or_never() {
+            Some(piece) => piece,
+            None if leases.is_empty() => self.body.frame().await,
+            None => return Ok(Read::Nothing),
+        };
+        match piece {
+            Some(Ok(piece)) => {
+                if let Ok(data) = piece.into_data() {
+                    self.frames.push(&data);
+                }
+                Ok(Read::More)
+            }
+            Some(Err(error)) => Err(RequestError::Body(Box::new(error))),
+            None if self.frames.has_part() => Err(RequestError::BrokenOff),
+            None => Ok(Read::End),
+        }
     }
+
+    /// The next frame that is at hand. A gateway sends at least one lease in each, and not more than were asked for in all.
+    fn frame(&mut self) -> Result<Option<LeaseResponse>, RequestError> {
+        let frame: Option<LeaseResponse> = self
+            .frames
+            .next(WORKER_BODY_BYTES_MAX)
+            .map_err(RequestError::Wire)?;
+        if let Some(frame) = &frame {
+            let count = frame.leases.len();
+            self.tasks_left = match self.tasks_left.checked_sub(count) {
+                Some(left) if count > 0 => left,
+                _ => return Err(RequestError::LeaseCount(count)),
+            };
+        }
+        Ok(frame)
+    }
+}
+
+/// What reading on came to.
+enum Read {
+    More,
+    /// Nothing more for now.
+    Nothing,
+    End,
+}
+
+fn failed_lease(error: &RequestError) -> (Event, Option<Leasing>) {
+    log_failure("leases", error);
+    (Event::LeaseFailed, None)
 }
 
 /// Reads a body of at most `bytes_max` bytes.

@@ -51,6 +51,8 @@ pub(crate) struct Gateway {
     pub(crate) cut_acks: AtomicU32,
     pub(crate) attempts: AtomicU32,
     pub(crate) lease_requests: AtomicU32,
+    /// The next answer to a request for tasks has this behind its first leases.
+    pub(crate) garbage: Mutex<Vec<u8>>,
     pub(crate) heartbeats: AtomicU32,
     pub(crate) telemetry: Mutex<Option<Telemetry>>,
     pub(crate) control: Mutex<Option<ControlSender<GatewayMessage>>>,
@@ -208,7 +210,7 @@ async fn converse(stream: TcpStream, tls: GatewayTls, state: Arc<Gateway>) {
     };
     let router = Router::new()
         .route("/v1/control", post(control))
-        .route("/v1/lease", post(lease))
+        .route("/v1/leases", post(lease))
         .route("/v1/ack", post(ack))
         .route("/v1/nack", post(nack))
         .route("/v1/tasks/{task}/inputs/{index}", get(input))
@@ -277,7 +279,8 @@ async fn lease(State(shared): State<Shared>, body: Bytes) -> Body {
             let granted = timeout_at(ends_at, granted(&state, tasks_left)).await;
             let leases = granted.ok().filter(|leases| !leases.is_empty())?;
             let tasks_left = tasks_left - leases.len();
-            let frame = frames::encode(&LeaseResponse { leases }).unwrap();
+            let mut frame = frames::encode(&LeaseResponse { leases }).unwrap();
+            frame.append(&mut lock(&state.garbage));
             Some((Ok::<_, Infallible>(frame), tasks_left))
         }
     });

@@ -6,9 +6,9 @@ use std::time::Duration;
 use attestation::ErrorCode;
 use channel::GatewayMessage;
 use protocol::control::Cancel;
-use protocol::lease::{FaultKind, LeaseInput, LeaseRef, Output};
+use protocol::lease::{FaultKind, LeaseInput, LeaseRef, LeaseResponse, Output};
 use protocol::receipt::{Leaf, ReceiptKey, Statement, tree};
-use protocol::{FencingToken, Sha256Digest, TaskId, wire};
+use protocol::{FencingToken, Sha256Digest, TaskId, frames, wire};
 
 use crate::gateway::lock;
 use crate::pool::{Pool, copy_task, hash_task, product_task};
@@ -63,6 +63,21 @@ async fn tasks_that_come_one_by_one_come_in_one_answer() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(requests(), 2);
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_leased_before_an_answer_that_cannot_be_read_is_done() {
+    let mut pool = Pool::start().await;
+    // A length that no message may have; and no lease at all, where one must be.
+    let empty = frames::encode(&LeaseResponse { leases: Vec::new() }).unwrap();
+    for (number, garbage) in [(1, vec![0xff; 4]), (2, empty)] {
+        *lock(&pool.state().garbage) = garbage;
+        pool.state().queue([hash_task(number, &[b"abc"])]);
+        let acked = usize::try_from(number).unwrap();
+        pool.until("its ack", |gateway| gateway.acked().len() == acked)
+            .await;
+    }
     pool.stop().await;
 }
 

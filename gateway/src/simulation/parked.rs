@@ -58,7 +58,7 @@ impl Simulation {
             wait_ms: 0,
             operations: operations(),
         };
-        let answer = self.posts(post, "/v1/lease", &message).await;
+        let answer = self.posts(post, "/v1/leases", &message).await;
         if !answer.status.is_success() {
             return Ok(None);
         }

@@ -47,6 +47,14 @@ impl Store {
             .await
     }
 
+    /// Whether it takes no new tasks; `None` where there is no such worker.
+    pub async fn is_draining(&self, worker: &WorkerId) -> Result<Option<bool>, StoreError> {
+        let worker = worker.clone();
+        self.database
+            .read(move |connection| workers::is_draining(connection, &worker))
+            .await
+    }
+
     /// Starts or ends a drain; `false` where there is no such worker.
     pub async fn set_draining(
         &self,

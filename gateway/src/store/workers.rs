@@ -46,6 +46,15 @@ pub(super) fn is_enrolled(connection: &Connection, worker: &WorkerId) -> Result<
     connection.exists("SELECT 1 FROM workers WHERE id = ?1", &values![worker])
 }
 
+/// Whether it takes no new tasks; `None` where it is not enrolled.
+pub(super) fn is_draining(
+    connection: &Connection,
+    worker: &WorkerId,
+) -> Result<Option<bool>, StoreError> {
+    let sql = "SELECT draining FROM workers WHERE id = ?1";
+    connection.first(sql, &values![worker], |row| row.get(0))
+}
+
 pub(super) fn list(connection: &Connection) -> Result<Vec<WorkerRecord>, StoreError> {
     connection.query(&format!("{RECORD} ORDER BY id"), &[], record)
 }

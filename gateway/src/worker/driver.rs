@@ -295,10 +295,8 @@ impl Driver<'_> {
         if self.life.awaits_evidence() {
             self.request().await?;
         }
-        match self.gateway.store.worker(&self.live.worker).await {
-            Ok(Some(worker)) if worker.draining => {
-                self.drain("the worker was set to drain".to_owned()).await
-            }
+        match self.gateway.store.is_draining(&self.live.worker).await {
+            Ok(Some(true)) => self.drain("the worker was set to drain".to_owned()).await,
             Ok(_) => Ok(()),
             Err(error) => {
                 tracing::warn!(worker = %self.live.worker, %error, "the worker's record cannot be read");

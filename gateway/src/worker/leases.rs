@@ -1,4 +1,4 @@
-//! `POST /v1/lease`: tasks for a worker, as they come.
+//! `POST /v1/leases`: tasks for a worker, as they come.
 
 use std::convert::Infallible;
 use std::sync::Arc;

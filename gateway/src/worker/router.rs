@@ -19,7 +19,7 @@ use crate::problem;
 pub(super) fn router(metrics: Metrics) -> Router {
     Router::new()
         .route("/v1/control", post(control::open))
-        .route("/v1/lease", post(leases::lease))
+        .route("/v1/leases", post(leases::lease))
         .route("/v1/ack", post(acks::ack))
         .route("/v1/nack", post(acks::nack))
         .route("/v1/tasks/{task}/inputs/{index}", get(payloads::input))

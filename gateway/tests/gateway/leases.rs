@@ -350,7 +350,7 @@ async fn messages_outside_their_limits_are_refused() {
         (lease_request(1, 30_001), "wait_ms"),
     ] {
         let problem = worker
-            .call("/v1/lease", &request)
+            .call("/v1/leases", &request)
             .await
             .refuses(413, "limit-exceeded");
         assert_eq!(problem["field"], field);
@@ -363,7 +363,7 @@ async fn messages_outside_their_limits_are_refused() {
         vec![0xbf; 1_000_000],
     ] {
         let answer = worker
-            .request(Method::POST, "/v1/lease", &cbor, body.clone())
+            .request(Method::POST, "/v1/leases", &cbor, body.clone())
             .await;
         answer.refuses(400, "malformed-request");
         worker
@@ -381,11 +381,11 @@ async fn messages_outside_their_limits_are_refused() {
         .await;
     large.refuses(413, "limit-exceeded");
     worker
-        .request(Method::POST, "/v1/lease", &[], Vec::new())
+        .request(Method::POST, "/v1/leases", &[], Vec::new())
         .await
         .refuses(415, "unsupported-media-type");
     worker
-        .request(Method::GET, "/v1/lease", &[], Vec::new())
+        .request(Method::GET, "/v1/leases", &[], Vec::new())
         .await
         .refuses(405, "method-not-allowed");
     worker

@@ -61,7 +61,7 @@ async fn a_worker_that_does_not_attest_again_is_stale_and_then_closed() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     worker
-        .call("/v1/lease", &lease_request(1, 0))
+        .call("/v1/leases", &lease_request(1, 0))
         .await
         .refuses(503, "session-stale");
     worker
@@ -104,7 +104,7 @@ async fn a_worker_that_reads_nothing_cannot_outlive_its_deadline() {
         "stale"
     );
     worker
-        .call("/v1/lease", &lease_request(1, 0))
+        .call("/v1/leases", &lease_request(1, 0))
         .await
         .refuses(503, "session-stale");
     while !worker.http.is_closed() {
@@ -137,7 +137,7 @@ async fn a_waiting_lease_gets_nothing_once_its_session_is_refused() {
         submit(&alice, b"abc").await
     };
     let request = lease_request(1, 30_000);
-    let (answer, id) = tokio::join!(worker.call("/v1/lease", &request), refusal);
+    let (answer, id) = tokio::join!(worker.call("/v1/leases", &request), refusal);
     answer.refuses(503, "session-stale");
     let view = alice.get(&format!("/v1/tasks/{id}")).await.json();
     assert_eq!(view["state"], "queued");

@@ -289,7 +289,7 @@ impl Worker {
 
     pub(crate) async fn leasing(&self, tasks_max: u16, wait_ms: u32) -> Leasing {
         let message = wire::encode(&lease_request(tasks_max, wait_ms)).unwrap();
-        let request = Request::post("/v1/lease").header("content-type", wire::MEDIA_TYPE);
+        let request = Request::post("/v1/leases").header("content-type", wire::MEDIA_TYPE);
         let request = request.body(Full::new(Bytes::from(message))).unwrap();
         let answer = self.http.request(request).await.unwrap();
         assert_eq!(answer.status(), 200);

@@ -118,29 +118,44 @@ fn one_lease_request_at_a_time_for_what_is_free() {
     assert!(!has_lease(&bench.lease(&[4])), "no place is free");
 }
 
+/// Leases that come of a request of which more may come.
+fn some_of(bench: &mut Bench, numbers: &[u64]) -> Vec<Action> {
+    bench.handle(Event::Leased {
+        offers: numbers.iter().map(|number| offer(*number, 8)).collect(),
+        refused: Vec::new(),
+        more: true,
+    })
+}
+
 #[test]
-fn few_free_places_are_asked_for_only_while_the_gateway_still_answers() {
-    for (more, wanted) in [(false, None), (true, Some(2))] {
-        let mut bench = Bench::new();
-        bench.machine = Machine::new(Settings {
-            capacity: 16,
-            drain_limit: DRAIN_LIMIT,
-        });
-        bench.poll();
-        bench.handle(Event::RunnerStarted { in_order: true });
-        assert!(has_lease(&bench.handle(Event::Connected(session("first")))));
-        let offers = (1..=14).map(|number| offer(number, 8)).collect();
-        let actions = bench.handle(Event::Leased {
-            offers,
-            refused: Vec::new(),
-            more,
-        });
-        let asked = actions.iter().find_map(|action| match action {
-            Action::Lease { tasks_max } => Some(*tasks_max),
-            _ => None,
-        });
-        assert_eq!(asked, wanted);
-    }
+fn nothing_is_asked_for_while_more_may_come_of_the_latest_request() {
+    let mut bench = Bench::leasing();
+    assert!(!has_lease(&some_of(&mut bench, &[1])));
+    assert!(!has_lease(&some_of(&mut bench, &[2])));
+    // The rest of it, and its end.
+    assert!(has_lease(&bench.lease(&[3])));
+    assert!(!has_lease(&some_of(&mut bench, &[])));
+    // An answer that brought something was no empty one, however soon it ends.
+    let mut bench = Bench::leasing();
+    assert!(!has_lease(&some_of(&mut bench, &[1])));
+    assert!(has_lease(&bench.lease(&[])));
+}
+
+#[test]
+fn a_request_that_was_given_up_stays_so_whatever_comes_of_it() {
+    let mut bench = Bench::leasing();
+    assert!(!has_lease(&some_of(&mut bench, &[1])));
+    let actions = bench.handle(Event::StopRequested);
+    assert!(has(&actions, |action| matches!(
+        action,
+        Action::AbandonLease
+    )));
+    let actions = some_of(&mut bench, &[2]);
+    assert_eq!(nacks(&actions), [(lease(2), FaultKind::Released)]);
+    assert!(!has(&bench.poll(), |action| matches!(
+        action,
+        Action::AbandonLease
+    )));
 }
 
 #[test]

@@ -149,7 +149,7 @@ async fn a_lost_workers_handlers_end_with_its_connection() {
     let mut worker_tasks = JoinSet::new();
     let http_of_worker = start(&mut worker_tasks, worker).await;
     worker_tasks.spawn(async move {
-        let request = Request::post("/v1/lease").body(Full::new(Bytes::new()));
+        let request = Request::post("/v1/leases").body(Full::new(Bytes::new()));
         let _ = http_of_worker.request(request.unwrap()).await;
     });
     let served = http.serve(service, std::future::pending());
@@ -199,7 +199,7 @@ async fn requests_of_one_worker_run_side_by_side() {
     let echo = |index: u8| {
         let http = http.clone();
         async move {
-            let request = Request::post("/v1/lease")
+            let request = Request::post("/v1/leases")
                 .body(Full::new(Bytes::from(vec![index; 1000])))
                 .unwrap();
             let body = http

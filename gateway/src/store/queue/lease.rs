@@ -10,7 +10,9 @@ use protocol::{FencingToken, WorkerId};
 use serde_bytes::ByteBuf;
 
 use super::super::database::{Change, Connection, Many, Row, WriteScope, values};
-use super::super::{LeaseError, LeaseInputError, LeaseQuery, Payload, RenewQuery, StoreError};
+use super::super::{
+    LeaseError, LeaseInputError, LeaseQuery, Payload, RenewQuery, StoreError, workers,
+};
 use super::inputs::{self, InputRecord};
 use super::pick::{Queued, pick};
 
@@ -40,7 +42,7 @@ pub(in super::super) fn lease(
     scope: &mut WriteScope<'_>,
     query: &LeaseQuery,
 ) -> Result<Result<Vec<Lease>, LeaseError>, StoreError> {
-    match is_draining(scope.connection, &query.worker)? {
+    match workers::is_draining(scope.connection, &query.worker)? {
         None => return Ok(Err(LeaseError::UnknownWorker)),
         Some(true) => return Ok(Err(LeaseError::Draining)),
         Some(false) => {}
@@ -60,11 +62,6 @@ pub(in super::super) fn lease(
         Ok(leased(query, queued, payload, &mut bytes_left))
     });
     leases.collect::<Result<_, _>>().map(Ok)
-}
-
-fn is_draining(connection: &Connection, worker: &WorkerId) -> Result<Option<bool>, StoreError> {
-    let sql = "SELECT draining FROM workers WHERE id = ?1";
-    connection.first(sql, &values![worker], |row| row.get(0))
 }
 
 fn grant(

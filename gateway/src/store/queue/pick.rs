@@ -3,8 +3,8 @@
 //! Each user's tasks of one operation that demand the same of their worker are a *flow*, in order of [`rank`](super::rank). Flows take turns: the next task is
 //! that of the flow with the smallest *turn*, a virtual time that grows with each task taken (start-time fair queueing;
 //! Goyal, Vin and Cheng, SIGCOMM 1996). A flow that comes to the queue late is not given the turns that it did not want, and
-//! one in a slow operation does not get ahead of others by having waited: a turn counts from the latest that anybody took.
-//! Among flows that are brought up to it together, the one that was behind the others goes first.
+//! one in a slow operation does not get ahead of others by having waited: a turn counts from the latest that anybody took of what
+//! waits that the worker may have. Among flows that are brought up to it together, the one that was behind the others goes first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};

@@ -1,7 +1,7 @@
 //! Forgetting what ended long ago: tasks with all that belongs to them, then the batches of their receipts.
 //!
-//! Both have numbers in the order in which they were made, and a pass goes through them in it, some at a time, up to the first
-//! that is too young to have ended long ago. So nothing is written while a task lives for it to be found when it is old.
+//! Both have numbers in the order in which they were made, and a pass goes through them in it, some at a time, up to where all are too
+//! young to have ended long ago. So nothing is written while a task lives for it to be found when it is old.
 
 use protocol::task::TaskState;
 
@@ -10,8 +10,8 @@ use super::super::{Age, PrunePlace, Pruned, StoreError};
 
 /// What one step looks at, some 10 ms of the writer's time if all of it is to go: others wait meanwhile.
 const LOOKED_AT_MAX: usize = 500;
-/// A batch ends in the moment in which its tasks do. It stays longer, lest it go first where clocks disagreed about them.
-const BATCHES_STAY_MS: u64 = 3_600_000;
+/// A batch ends in the moment in which its tasks do. It stays a day longer, lest it go first where clocks disagreed about them.
+const BATCHES_STAY_MS: u64 = 24 * 3_600_000;
 
 /// A task with all that belongs to it, by its number.
 static PARTS: [Change; 5] = [
@@ -50,7 +50,7 @@ fn prune_tasks(scope: &mut WriteScope<'_>, behind: i64, age: Age) -> Result<Prun
             .0
             .is_some_and(|ended_ms| ended_ms < age.before_ms)
     };
-    let ended: Vec<_> = page.old.iter().filter(has_ended).collect();
+    let ended: Vec<_> = page.entries.iter().filter(has_ended).collect();
     let numbers: Vec<_> = ended.iter().map(|task| task.number).collect();
     for part in &PARTS {
         scope.connection.change_many(part, &[], &numbers)?;
@@ -75,9 +75,8 @@ fn prune_batches(scope: &WriteScope<'_>, behind: i64, age: Age) -> Result<Pruned
         ..age
     };
     let page = Page::read(scope.connection, BATCHES, behind, age, |_| Ok(()))?;
-    // One from a time to come stays until then.
     let ended = page
-        .old
+        .entries
         .iter()
         .filter(|batch| batch.made_ms < age.before_ms);
     let numbers: Vec<_> = ended.map(|batch| batch.number).collect();
@@ -90,9 +89,9 @@ fn prune_batches(scope: &WriteScope<'_>, behind: i64, age: Age) -> Result<Pruned
 
 /// What one step looks at.
 struct Page<T> {
-    /// In order, up to the first that is too young.
-    old: Vec<Entry<T>>,
-    /// Number of the last one, if some of what is behind it may be old, too.
+    /// In order.
+    entries: Vec<Entry<T>>,
+    /// Number of the last one, if some of what is behind it may be old.
     behind: Option<i64>,
 }
 
@@ -111,19 +110,22 @@ impl<T> Page<T> {
         age: Age,
         what: impl Fn(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Self, StoreError> {
-        let mut old = connection.query(sql, &values![behind, LOOKED_AT_MAX], |row| {
+        let entries = connection.query(sql, &values![behind, LOOKED_AT_MAX], |row| {
             Ok(Entry {
                 number: row.get(0)?,
                 made_ms: row.get(1)?,
                 what: what(row)?,
             })
         })?;
-        let young = old.iter().position(|entry| age.is_too_young(entry.made_ms));
-        let is_last = young.is_some() || old.len() < LOOKED_AT_MAX;
-        old.truncate(young.unwrap_or(old.len()));
+        // One alone says little: a clock may have been wrong when it was made.
+        let are_young = entries.iter().all(|entry| age.is_too_young(entry.made_ms));
+        let is_last = are_young || entries.len() < LOOKED_AT_MAX;
         Ok(Self {
-            behind: old.last().filter(|_| !is_last).map(|entry| entry.number),
-            old,
+            behind: entries
+                .last()
+                .filter(|_| !is_last)
+                .map(|entry| entry.number),
+            entries,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agent::machine::{Event, Finished, Session};
-use agent::session::{Offer, Requests};
+use agent::session::{Leasing, Offer, Requests};
 use bytes::Bytes;
 use channel::WorkerHttp;
 use protocol::Sha256Digest;
@@ -78,8 +78,10 @@ impl Work {
         let mut open = None;
         for batch in 0.. {
             let tasks_max = self.worker.shared.tasks_max;
-            let requests = self.requests.clone();
-            let (event, more) = requests.lease(tasks_max, open.take()).await;
+            let (event, more) = match open.take() {
+                Some(open) => Leasing::lease(open).await,
+                None => self.requests.clone().lease(tasks_max).await,
+            };
             open = more;
             match event {
                 Event::Leased { offers, .. } if offers.is_empty() => {}
