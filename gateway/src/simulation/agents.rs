@@ -61,8 +61,11 @@ impl Simulation {
             }
             What::Answered { request, event } => {
                 let process = self.workers[worker].process.as_mut();
-                let pending = process.and_then(|process| process.pending.remove(&request));
-                if pending.is_some() {
+                let is_pending = process.is_some_and(|process| match event {
+                    Event::Leased { more: true, .. } => process.pending.contains_key(&request),
+                    _ => process.pending.remove(&request).is_some(),
+                });
+                if is_pending {
                     self.answered(worker, event);
                 }
             }
@@ -161,10 +164,14 @@ impl Simulation {
                 }
             }
             Action::AbandonLease => {
+                let connection = self.workers[worker].connection(worker);
                 if let Some(process) = &mut self.workers[worker].process
                     && let Some(request) = process.leasing.take()
                 {
                     process.pending.remove(&request);
+                    if let Some(connection) = connection {
+                        self.gives_up(connection, request);
+                    }
                 }
             }
             Action::Fetch(offer) => {

@@ -37,13 +37,13 @@ fn operations() -> Vec<OperationId> {
 impl Simulation {
     /// A request for tasks: it has some at once, or waits.
     pub(super) async fn leases(&mut self, post: &Post) -> Checked<Option<Event>> {
+        let until_ms = self.now_ms + u64::from(LONG_POLL_MS_MAX);
         match self.looks(post).await? {
             Some(leases) if leases.is_empty() => {
-                let until_ms = self.now_ms + u64::from(LONG_POLL_MS_MAX);
                 self.parks(post.clone(), until_ms);
                 Ok(None)
             }
-            leases => Ok(Some(read(leases))),
+            leases => Ok(Some(self.hears(post, until_ms, leases))),
         }
     }
 
@@ -132,7 +132,7 @@ impl Simulation {
             };
             if !leases.is_empty() && leases.iter().all(|lease| lease.task == task) {
                 self.tally.told_in_vain += 1;
-                self.answer(&served.post, read_leases(leases));
+                self.answer(&served.post, read_leases(leases, false));
             }
         }
     }
@@ -163,8 +163,39 @@ impl Simulation {
         } else if is_empty && self.now_ms < until_ms {
             self.parks(post, until_ms);
         } else {
-            self.granted.push((post, read(leases)));
+            let event = self.hears(&post, until_ms, leases);
+            self.granted.push((post, event));
         }
+    }
+
+    /// What the worker hears. Where it asked for more, the answer is left open and waits on.
+    fn hears(&mut self, post: &Post, until_ms: u64, leases: Option<Vec<Lease>>) -> Event {
+        let (Some(leases), Letter::Lease { tasks_max }) = (leases, &post.letter) else {
+            return Event::LeaseFailed;
+        };
+        let tasks_left = usize::from(*tasks_max) - leases.len();
+        let more = !leases.is_empty() && tasks_left > 0 && self.now_ms < until_ms;
+        if more {
+            self.tally.left_open += 1;
+            let letter = Letter::Lease {
+                tasks_max: u16::try_from(tasks_left).unwrap(),
+            };
+            self.parks(
+                Post {
+                    letter,
+                    ..post.clone()
+                },
+                until_ms,
+            );
+        }
+        read_leases(leases, more)
+    }
+
+    /// A worker waits for a request no more.
+    pub(super) fn gives_up(&mut self, connection: Connection, request: u64) {
+        self.parked.retain(|Parked { post, .. }| {
+            post.connection != connection || post.request != Some(request)
+        });
     }
 
     /// Those that waited hear of what they have got.
@@ -179,8 +210,4 @@ impl Simulation {
         self.parked
             .retain(|parked| parked.post.connection != connection);
     }
-}
-
-fn read(leases: Option<Vec<Lease>>) -> Event {
-    leases.map_or(Event::LeaseFailed, read_leases)
 }

@@ -26,6 +26,7 @@ tally!(
     submissions,
     leases,
     leased_by_commit,
+    left_open,
     told_in_vain,
     accepted,
     already_accepted,

@@ -269,7 +269,7 @@ pub(super) fn is_poison(work: &Work) -> bool {
 }
 
 /// As the agent reads leases that arrive.
-pub(super) fn read_leases(leases: Vec<Lease>) -> Event {
+pub(super) fn read_leases(leases: Vec<Lease>, more: bool) -> Event {
     let (mut offers, mut refused) = (Vec::new(), Vec::new());
     for lease in leases {
         let reference = LeaseRef {
@@ -287,6 +287,6 @@ pub(super) fn read_leases(leases: Vec<Lease>) -> Event {
     Event::Leased {
         offers,
         refused,
-        more: false,
+        more,
     }
 }
