@@ -11,7 +11,7 @@ use channel::{Answer, ControlError, GateError, GatewayMessage, HttpError, Outcom
 use protocol::lease::OperationId;
 use protocol::telemetry::Telemetry as Readings;
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -261,14 +261,7 @@ impl Driver {
             Action::Heartbeat(readings) => self.heartbeat(readings),
             Action::Renew(leases) => live.renew(leases),
             Action::SendEvidence => live.send_evidence(),
-            Action::Lease { tasks_max } => {
-                let leasing = self.tasks.spawn(async move {
-                    let (event, open) = requests.lease(tasks_max).await;
-                    let what = What::Leased(event, open);
-                    Done { connection, what }
-                });
-                live.leasing(leasing);
-            }
+            Action::Lease { tasks_max } => self.lease(requests.lease(tasks_max)),
             Action::AbandonLease => live.abandon_lease(),
             Action::Fetch(offer) => {
                 self.tasks
@@ -322,14 +315,25 @@ impl Driver {
         });
     }
 
-    fn spawn(&mut self, task: impl Future<Output = What> + Send + 'static) {
+    /// Waits for what comes next of a request for tasks.
+    fn lease(&mut self, next: impl Future<Output = (Event, Option<Leasing>)> + Send + 'static) {
+        let leasing = self.spawn(async move {
+            let (event, open) = next.await;
+            What::Leased(event, open)
+        });
+        if let Some(live) = &mut self.live {
+            live.leasing(leasing);
+        }
+    }
+
+    fn spawn(&mut self, task: impl Future<Output = What> + Send + 'static) -> AbortHandle {
         let connection = self.connection;
         self.tasks.spawn(async move {
             Done {
                 connection,
                 what: task.await,
             }
-        });
+        })
     }
 }
 
@@ -356,28 +360,17 @@ impl Driver {
             What::ControlOpen(Err(error)) => self.disconnect(&chain(&error), false),
             What::Evidence(evidence) => self.evidence(evidence),
             What::Leased(event, open) => {
-                self.lease_on(open);
+                // It may have been given up meanwhile.
+                if let Some(open) = open
+                    && self.live.as_ref().is_some_and(Live::is_leasing)
+                {
+                    self.lease(open.lease());
+                }
                 self.handle(event);
             }
             What::Event(event) => self.handle(event),
         }
         Ok(())
-    }
-
-    /// Waits for what else comes of a request for tasks, unless it was given up meanwhile.
-    fn lease_on(&mut self, open: Option<Leasing>) {
-        let connection = self.connection;
-        if let Some(live) = &mut self.live
-            && live.is_leasing()
-            && let Some(open) = open
-        {
-            let leasing = self.tasks.spawn(async move {
-                let (event, open) = open.lease().await;
-                let what = What::Leased(event, open);
-                Done { connection, what }
-            });
-            live.leasing(leasing);
-        }
     }
 
     fn connected(&mut self, connected: Result<Connected, ConnectError>) {

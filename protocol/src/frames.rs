@@ -18,8 +18,8 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
     let body = frame.len().saturating_sub(LENGTH_BYTES);
     let length = u32::try_from(body)
         .map_err(|_| WireError::TooLarge(body, usize::try_from(u32::MAX).unwrap_or(usize::MAX)))?;
-    for (place, byte) in frame.iter_mut().zip(length.to_be_bytes()) {
-        *place = byte;
+    if let Some(place) = frame.first_chunk_mut() {
+        *place = length.to_be_bytes();
     }
     Ok(frame)
 }

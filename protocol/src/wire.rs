@@ -21,7 +21,9 @@ pub enum WireError {
 
 /// Encodes one message.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
-    minicbor_serde::to_vec(message).map_err(WireError::Encode)
+    let mut bytes = Vec::new();
+    encode_to(&mut bytes, message)?;
+    Ok(bytes)
 }
 
 /// Encodes one message behind what is there.

@@ -82,11 +82,16 @@ impl Bench {
     }
 
     fn lease(&mut self, numbers: &[u64]) -> Vec<Action> {
+        self.leased(numbers, false)
+    }
+
+    /// Leases that come of a request; `more` may come.
+    fn leased(&mut self, numbers: &[u64], more: bool) -> Vec<Action> {
         let offers = numbers.iter().map(|number| offer(*number, 8)).collect();
         self.handle(Event::Leased {
             offers,
             refused: Vec::new(),
-            more: false,
+            more,
         })
     }
 

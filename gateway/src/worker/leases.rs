@@ -39,7 +39,7 @@ pub(super) async fn lease(
         return Ok(framed(Body::empty()));
     }
     let first = frame(leases)?;
-    if wish.is_granted() || wish.is_over() {
+    if wish.is_done() {
         return Ok(framed(Body::from(first)));
     }
     let frames = stream::unfold((Some(first), wish), |(first, mut wish)| async move {
@@ -126,8 +126,9 @@ impl Wish {
         })
     }
 
-    fn is_granted(&self) -> bool {
-        self.tasks_left == 0
+    /// Whether nothing is to be waited for behind what it was given.
+    fn is_done(&self) -> bool {
+        self.tasks_left == 0 || self.is_over()
     }
 
     fn is_over(&self) -> bool {
@@ -142,7 +143,7 @@ impl Wish {
     /// What is leased next, for an answer that has begun. It ends where there is nothing to lease any more or no right to: the
     /// worker asks again, and is told why.
     async fn next_frame(&mut self) -> Option<Bytes> {
-        if self.is_granted() || self.is_over() {
+        if self.is_done() {
             return None;
         }
         let leases = self.next().await.ok()?;

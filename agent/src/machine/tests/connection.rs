@@ -118,39 +118,30 @@ fn one_lease_request_at_a_time_for_what_is_free() {
     assert!(!has_lease(&bench.lease(&[4])), "no place is free");
 }
 
-/// Leases that come of a request of which more may come.
-fn some_of(bench: &mut Bench, numbers: &[u64]) -> Vec<Action> {
-    bench.handle(Event::Leased {
-        offers: numbers.iter().map(|number| offer(*number, 8)).collect(),
-        refused: Vec::new(),
-        more: true,
-    })
-}
-
 #[test]
 fn nothing_is_asked_for_while_more_may_come_of_the_latest_request() {
     let mut bench = Bench::leasing();
-    assert!(!has_lease(&some_of(&mut bench, &[1])));
-    assert!(!has_lease(&some_of(&mut bench, &[2])));
+    assert!(!has_lease(&bench.leased(&[1], true)));
+    assert!(!has_lease(&bench.leased(&[2], true)));
     // The rest of it, and its end.
     assert!(has_lease(&bench.lease(&[3])));
-    assert!(!has_lease(&some_of(&mut bench, &[])));
+    assert!(!has_lease(&bench.leased(&[], true)));
     // An answer that brought something was no empty one, however soon it ends.
     let mut bench = Bench::leasing();
-    assert!(!has_lease(&some_of(&mut bench, &[1])));
+    assert!(!has_lease(&bench.leased(&[1], true)));
     assert!(has_lease(&bench.lease(&[])));
 }
 
 #[test]
 fn a_request_that_was_given_up_stays_so_whatever_comes_of_it() {
     let mut bench = Bench::leasing();
-    assert!(!has_lease(&some_of(&mut bench, &[1])));
+    assert!(!has_lease(&bench.leased(&[1], true)));
     let actions = bench.handle(Event::StopRequested);
     assert!(has(&actions, |action| matches!(
         action,
         Action::AbandonLease
     )));
-    let actions = some_of(&mut bench, &[2]);
+    let actions = bench.leased(&[2], true);
     assert_eq!(nacks(&actions), [(lease(2), FaultKind::Released)]);
     assert!(!has(&bench.poll(), |action| matches!(
         action,

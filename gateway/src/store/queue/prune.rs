@@ -42,13 +42,15 @@ pub(in super::super) fn prune(
 
 fn prune_tasks(scope: &mut WriteScope<'_>, behind: i64, age: Age) -> Result<Pruned, StoreError> {
     let page = Page::read(scope.connection, TASKS, behind, age, |row| {
-        Ok((row.get(2)?, row.get(3)?, row.get(4)?))
+        Ok(Task {
+            finished_ms: row.get(2)?,
+            flow: row.get(3)?,
+            state: row.get(4)?,
+        })
     })?;
-    let has_ended = |entry: &&Entry<(Option<u64>, i64, TaskState)>| {
-        entry
-            .what
-            .0
-            .is_some_and(|ended_ms| ended_ms < age.before_ms)
+    let has_ended = |entry: &&Entry<Task>| {
+        let finished_ms = entry.what.finished_ms;
+        finished_ms.is_some_and(|finished_ms| finished_ms < age.before_ms)
     };
     let ended: Vec<_> = page.entries.iter().filter(has_ended).collect();
     let numbers: Vec<_> = ended.iter().map(|task| task.number).collect();
@@ -56,8 +58,7 @@ fn prune_tasks(scope: &mut WriteScope<'_>, behind: i64, age: Age) -> Result<Prun
         scope.connection.change_many(part, &[], &numbers)?;
     }
     for task in &ended {
-        let (_, flow, state) = task.what;
-        scope.forgotten(flow, state);
+        scope.forgotten(task.what.flow, task.what.state);
     }
     let next = match page.behind {
         Some(behind) => PrunePlace::Tasks { behind },
@@ -85,6 +86,12 @@ fn prune_batches(scope: &WriteScope<'_>, behind: i64, age: Age) -> Result<Pruned
         tasks: 0,
         next: page.behind.map(|behind| PrunePlace::Batches { behind }),
     })
+}
+
+struct Task {
+    finished_ms: Option<u64>,
+    flow: i64,
+    state: TaskState,
 }
 
 /// What one step looks at.

@@ -75,11 +75,11 @@ impl Work {
     /// For ever. While one batch is on its way back the next is leased and computed.
     pub(super) async fn lease_and_ack(self) {
         let mut acking = JoinSet::new();
-        let mut open = None;
+        let mut open: Option<Leasing> = None;
         for batch in 0.. {
             let tasks_max = self.worker.shared.tasks_max;
             let (event, more) = match open.take() {
-                Some(open) => Leasing::lease(open).await,
+                Some(open) => open.lease().await,
                 None => self.requests.clone().lease(tasks_max).await,
             };
             open = more;
