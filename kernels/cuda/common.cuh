@@ -119,11 +119,11 @@ struct BlockTeam {
 // columns within a row may be a u32.
 __device__ __forceinline__ u32 narrow(u64 columns) { return static_cast<u32>(columns); }
 
-// Groups of four elements that one thread loads before it uses the first: sixteen elements of each thread in flight
-// keep the memory busy. A loop left to the compiler to unroll would wait for each load before it tests for the end
-// again.
+// Elements that one thread loads before it uses the first, four by each load: so many of each thread in flight keep the
+// memory busy. A loop left to the compiler to unroll would wait for each load before it tests for the end again.
 constexpr u32 HELD_FOURS = 4;
 constexpr u32 HELD_MAX = HELD_FOURS * 4;
+using Held = float[HELD_MAX];
 
 // The column at which this thread's group of four begins, in a part of the row that begins at `begin`.
 template <class Team>
@@ -131,15 +131,31 @@ __device__ __forceinline__ u32 column_of(const Team& team, u32 begin, u32 four) 
     return begin + (team.rank + four * team.size()) * 4;
 }
 
-// This thread's share of the columns from `begin` on, `filler` where the row has none. Rows begin at a multiple of
-// four.
+// This thread's share of the columns from `begin` on, `filler` where the row has none; how many the row has. Rows begin
+// at a multiple of four.
 template <class Team>
-__device__ __forceinline__ void hold(
-    const Team& team, const float* elements, u32 begin, u32 columns, float filler, Float4 (&held)[HELD_FOURS]) {
+__device__ __forceinline__ u32 hold(
+    const Team& team, const float* elements, u32 begin, u32 columns, float filler, Held& held) {
+    u32 count = 0;
 #pragma unroll
     for (u32 i = 0; i < HELD_FOURS; i++) {
         const u32 column = column_of(team, begin, i);
-        held[i] = column < columns ? load4(elements + column) : Float4{{filler, filler, filler, filler}};
+        const bool is_there = column < columns;
+        const Float4 four = is_there ? load4(elements + column) : Float4{{filler, filler, filler, filler}};
+#pragma unroll
+        for (u32 j = 0; j < 4; j++) held[i * 4 + j] = four.values[j];
+        count += is_there ? 4 : 0;
+    }
+    return count;
+}
+
+// Stores of(i, column), the four numbers of held[i] and the three behind it, where the row has them.
+template <class Team, class Of>
+__device__ __forceinline__ void store_held(const Team& team, float* out, u32 begin, u32 columns, Of of) {
+#pragma unroll
+    for (u32 i = 0; i < HELD_FOURS; i++) {
+        const u32 column = column_of(team, begin, i);
+        if (column < columns) store4(out + column, of(i * 4, column));
     }
 }
 
@@ -152,31 +168,54 @@ __device__ __forceinline__ void for_each_element(const Team& team, const float* 
         return;
     }
     for (u32 begin = 0; begin < columns; begin += team.size() * HELD_MAX) {
-        Float4 held[HELD_FOURS];
+        Held held;
         hold(team, elements, begin, columns, 0.0f, held);
 #pragma unroll
-        for (u32 i = 0; i < HELD_FOURS; i++) {
-            if (column_of(team, begin, i) >= columns) break;
-#pragma unroll
-            for (u32 j = 0; j < 4; j++) use(held[i].values[j]);
+        for (u32 i = 0; i < HELD_MAX; i++) {
+            if (column_of(team, begin, i / 4) >= columns) break;
+            use(held[i]);
         }
     }
 }
 
-// out[column] = of(elements[column], column) for this thread's share of a row of any length.
+// Calls use(numbers, count) for arrays that together are this thread's share of a row of any length; only the first
+// `count` of each are the row's, one or whole fours, the rest are `filler`.
+template <class Team, class Use>
+__device__ __forceinline__ void for_each_part(
+    const Team& team, const float* elements, u32 columns, float filler, Use use) {
+    if (columns % 4 != 0) {
+#pragma unroll 1
+        for (u32 column = team.rank; column < columns; column += team.size()) {
+            const float one[1] = {elements[column]};
+            use(one, 1u);
+        }
+        return;
+    }
+    for (u32 begin = 0; begin < columns; begin += team.size() * HELD_MAX) {
+        Held held;
+        const u32 count = hold(team, elements, begin, columns, filler, held);
+        if (count > 0) use(held, count);
+    }
+}
+
+// out[column] = of(elements[column], column) for this thread's share of a row of any length; `of` takes one number or four
+// in a row. It goes backwards: what a pass before it read last is in the cache still.
 template <class Team, class Of>
-__device__ __forceinline__ void map_elements(const Team& team, const float* elements, float* out, u32 columns, Of of) {
+__device__ __forceinline__ void map_elements(
+    const Team& team, const float* elements, float* out, u32 columns, const Of& of) {
     if (columns % 4 != 0) {
 #pragma unroll 1
         for (u32 column = team.rank; column < columns; column += team.size())
             out[column] = of(elements[column], column);
         return;
     }
-    for (u32 column = team.rank * 4; column < columns; column += team.size() * 4) {
-        Float4 numbers = load4(elements + column);
-#pragma unroll
-        for (u32 j = 0; j < 4; j++) numbers.values[j] = of(numbers.values[j], column + j);
-        store4(out + column, numbers);
+    const u32 part = team.size() * HELD_MAX;
+    for (u32 end = (columns + part - 1) / part * part; end > 0; end -= part) {
+        Held held;
+        hold(team, elements, end - part, columns, 0.0f, held);
+        store_held(team, out, end - part, columns, [&](u32 i, u32 column) {
+            return of(Float4{{held[i], held[i + 1], held[i + 2], held[i + 3]}}, column);
+        });
     }
 }
 

@@ -4,8 +4,9 @@
 //
 // Launch: one-dimensional, blockDim.x a multiple of 32, at most 512. Rows of at most 512 columns are taken by a warp,
 // longer ones by a block, one after another. A row of a multiple of four and at most 16 * blockDim.x columns is read
-// once and kept in registers: best is the smallest block that can. Others are read three times, the second and third
-// time from the cache; rescaling a running sum instead would add a rounding error with each new largest element.
+// once and kept in registers: best is the smallest block that can. Others are read twice, the second time from its end,
+// of which the cache has a part; until the largest is known, a thread's sum is scaled to the largest that it has seen,
+// once for each 16 elements, so that it is rounded few times more.
 #include "common.cuh"
 
 namespace softmax_rows {
@@ -14,43 +15,58 @@ struct Largest {
     __device__ __forceinline__ float operator()(float a, float b) const { return fmaxf(a, b); }
 };
 
+// What is taken from each element before exp: the largest, or nothing where there is no number above -infinity yet, since
+// -infinity less itself is NaN.
+__device__ __forceinline__ float base_of(float largest) { return largest == -INFINITY ? 0.0f : largest; }
+
+struct Probability {
+    float largest, scale;
+
+    __device__ __forceinline__ float operator()(float x, u32) const { return expf(x - largest) * scale; }
+    __device__ __forceinline__ Float4 operator()(Float4 numbers, u32 column) const {
+#pragma unroll
+        for (u32 j = 0; j < 4; j++) numbers.values[j] = (*this)(numbers.values[j], column + j);
+        return numbers;
+    }
+};
+
 template <class Team>
 __device__ __forceinline__ void held(const Team& team, const float* elements, float* probabilities, u32 columns) {
-    Float4 terms[HELD_FOURS];
+    Held terms;
     hold(team, elements, 0, columns, -INFINITY, terms); // Adds exp(-infinity) = 0 to the sum.
     float largest = -INFINITY;
 #pragma unroll
-    for (u32 i = 0; i < HELD_FOURS; i++)
-#pragma unroll
-        for (u32 j = 0; j < 4; j++) largest = fmaxf(largest, terms[i].values[j]);
+    for (u32 i = 0; i < HELD_MAX; i++) largest = fmaxf(largest, terms[i]);
     largest = team.combine(largest, -INFINITY, Largest{});
 
     double sum = 0.0;
 #pragma unroll
-    for (u32 i = 0; i < HELD_FOURS; i++)
-#pragma unroll
-        for (u32 j = 0; j < 4; j++) sum += terms[i].values[j] = expf(terms[i].values[j] - largest);
+    for (u32 i = 0; i < HELD_MAX; i++) sum += terms[i] = expf(terms[i] - largest);
     const float scale = 1.0f / static_cast<float>(team.combine(sum, 0.0, Sum<double>{}));
-#pragma unroll
-    for (u32 i = 0; i < HELD_FOURS; i++) {
-        const u32 column = column_of(team, 0, i);
-        if (column >= columns) break;
-#pragma unroll
-        for (u32 j = 0; j < 4; j++) terms[i].values[j] *= scale;
-        store4(probabilities + column, terms[i]);
-    }
+    store_held(team, probabilities, 0, columns, [&](u32 i, u32) {
+        return Float4{{terms[i] * scale, terms[i + 1] * scale, terms[i + 2] * scale, terms[i + 3] * scale}};
+    });
 }
 
 template <class Team>
 __device__ __forceinline__ void streamed(const Team& team, const float* elements, float* probabilities, u32 columns) {
     float largest = -INFINITY;
-    for_each_element(team, elements, columns, [&](float x) { largest = fmaxf(largest, x); });
+    double sum = 0.0; // Of exp(x - base_of(largest)).
+    for_each_part(team, elements, columns, -INFINITY, [&](const auto& numbers, u32) {
+        constexpr u32 COUNT = sizeof(numbers) / sizeof(numbers[0]);
+        const float before = largest;
+#pragma unroll
+        for (u32 i = 0; i < COUNT; i++) largest = fmaxf(largest, numbers[i]);
+        const float base = base_of(largest);
+        sum *= expf(before - base);
+#pragma unroll
+        for (u32 i = 0; i < COUNT; i++) sum += expf(numbers[i] - base);
+    });
+    const float own = largest;
     largest = team.combine(largest, -INFINITY, Largest{});
-
-    double sum = 0.0;
-    for_each_element(team, elements, columns, [&](float x) { sum += expf(x - largest); });
+    sum *= expf(own - base_of(largest));
     const float scale = 1.0f / static_cast<float>(team.combine(sum, 0.0, Sum<double>{}));
-    map_elements(team, elements, probabilities, columns, [&](float x, u32) { return expf(x - largest) * scale; });
+    map_elements(team, elements, probabilities, columns, Probability{largest, scale});
 }
 
 } // namespace softmax_rows

@@ -10,15 +10,15 @@ pub(crate) mod work;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use clap::Parser;
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Parser, ValueEnum};
 use client::Gateway;
 use client::task::Unobserved;
 use protocol::TaskId;
 use protocol::api::TaskView;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::fleet::{Fleet, FleetOptions};
+use crate::fleet::{Fleet, FleetOptions, WorkerExecutor};
 use folder::Folder;
 use proof::Proof;
 use work::Work;
@@ -52,8 +52,41 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", env = "COCOON_MODEL")]
     pub model: Option<PathBuf>,
 
+    /// What the workers compute on: `cpu`, or `cuda`, this machine's GPU, which is not attested here.
+    #[arg(long, value_enum, default_value_t = Executor::Cpu)]
+    pub executor: Executor,
+
+    /// The GPU, as `nvidia-smi -L` names it; needed where the machine has several.
+    #[arg(long, value_name = "UUID")]
+    pub gpu_device: Option<String>,
+
+    /// Folder of cuBLASLt, where the dynamic loader does not know it.
+    #[arg(long, value_name = "DIR")]
+    pub cuda_libraries: Option<PathBuf>,
+
     /// Files to digest and transform; without any, this repository's own sources.
     pub files: Vec<PathBuf>,
+}
+
+/// `--executor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Executor {
+    Cpu,
+    Cuda,
+}
+
+impl Arguments {
+    fn worker_executor(&self) -> Result<WorkerExecutor> {
+        let (device, libraries) = (self.gpu_device.clone(), self.cuda_libraries.clone());
+        if self.executor == Executor::Cuda {
+            return Ok(WorkerExecutor::Cuda { device, libraries });
+        }
+        ensure!(
+            device.is_none() && libraries.is_none(),
+            "--gpu-device and --cuda-libraries have a meaning only with --executor cuda"
+        );
+        Ok(WorkerExecutor::Cpu)
+    }
 }
 
 /// Runs the devnet; `false` when an output or a receipt did not hold. A signal ends it, and every process with it.
@@ -109,6 +142,7 @@ async fn start(arguments: &Arguments, folder: &Path) -> Result<Fleet> {
         // Ctrl-C is the devnet's to answer: it stops the workers before their gateway.
         own_process_groups: true,
         model: arguments.model.clone(),
+        executor: arguments.worker_executor()?,
         ..FleetOptions::in_folder(folder)
     };
     screen::step("gateway: starting, with the simulator's root as its trust anchor");
@@ -208,5 +242,30 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.hangup.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn executor(arguments: &[&str]) -> Result<WorkerExecutor> {
+        let program = std::iter::once("devnet").chain(arguments.iter().copied());
+        Arguments::try_parse_from(program)?.worker_executor()
+    }
+
+    #[test]
+    fn a_gpu_is_named_only_where_one_computes() {
+        assert!(matches!(executor(&[]).unwrap(), WorkerExecutor::Cpu));
+        let cuda = executor(&["--executor", "cuda", "--gpu-device", "GPU-1"]).unwrap();
+        let WorkerExecutor::Cuda { device, .. } = cuda else {
+            panic!("{cuda:?}")
+        };
+        assert_eq!(device.as_deref(), Some("GPU-1"));
+        for option in ["--gpu-device", "--cuda-libraries"] {
+            let refused = executor(&[option, "x"]).unwrap_err().to_string();
+            assert!(refused.contains("--executor cuda"), "{refused}");
+        }
+        assert!(executor(&["--executor", "gpu"]).is_err());
     }
 }

@@ -56,12 +56,27 @@ pub struct FleetOptions {
     pub own_process_groups: bool,
     /// The folder of the model that every worker gets; none: no worker offers `embed`.
     pub model: Option<PathBuf>,
+    /// What the workers compute on.
+    pub executor: WorkerExecutor,
     /// Tasks of one user that may wait at a time.
     pub queued_per_user_max: u32,
     /// Requests that one user may make of the API in a second.
     pub requests_per_user_per_s: u32,
     /// The address of a PostgreSQL server; none: SQLite.
     pub database: Option<String>,
+}
+
+/// What a fleet's workers compute on.
+#[derive(Debug, Clone)]
+pub enum WorkerExecutor {
+    Cpu,
+    /// This machine's GPU, all workers on the same one.
+    Cuda {
+        /// Its UUID, where the machine has several.
+        device: Option<String>,
+        /// The folder of cuBLASLt, where the dynamic loader does not know it.
+        libraries: Option<PathBuf>,
+    },
 }
 
 impl FleetOptions {
@@ -74,6 +89,7 @@ impl FleetOptions {
             lease_duration_s: protocol::limits::LEASE_DURATION_S_DEFAULT,
             own_process_groups: false,
             model: None,
+            executor: WorkerExecutor::Cpu,
             queued_per_user_max: gateway::config::QUEUED_PER_USER_DEFAULT,
             requests_per_user_per_s: gateway::config::REQUESTS_PER_USER_PER_S_DEFAULT,
             database: None,

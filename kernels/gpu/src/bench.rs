@@ -53,6 +53,7 @@ pub(crate) fn run(device: &Device, quick: bool) -> Result<()> {
     let launch = launches::run(&mut rows, quick)?;
     device_time::memory_bound(&mut rows, &mut own, copy_bytes_per_s, &torch, quick)?;
     device_time::products(&mut rows, &mut own, &torch, quick)?;
+    executor::in_process(&mut rows, &mut own, quick)?;
     // Its memory back, before a child asks for as much.
     drop(own);
     executor::run(&mut rows, device, launch, quick)?;

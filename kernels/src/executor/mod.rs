@@ -30,6 +30,7 @@ mod parent;
 mod process;
 mod run;
 mod sandbox;
+mod soon;
 mod work;
 
 use std::fmt;

@@ -220,3 +220,71 @@ fn special_values_follow_the_definition() {
     works.extend(reduced);
     compare_all("", &works);
 }
+
+/// Rows of several parts, of which each is the first to have something.
+#[test]
+fn long_rows_follow_the_definition_whichever_part_is_special() {
+    const INFINITE: f32 = f32::INFINITY;
+    let _turn = alone();
+    for columns in [16_400_usize, 16_403] {
+        let plain = floats_of(&numbers(1, columns));
+        let with = |at: usize, value: f32| {
+            let mut row = plain.clone();
+            row[at] = value;
+            row
+        };
+        let mut first_part_is_nothing = plain.clone();
+        first_part_is_nothing[..8_200].fill(-INFINITE);
+        let mut but_one_is_nothing = vec![-INFINITE; columns];
+        but_one_is_nothing[7] = f32::NAN;
+        let rising = (0..columns).map(|at| f32::from(u16::try_from(at).unwrap()) / 100.0);
+        let far = plain.iter().map(|x| 1e6 + x);
+        let steps = (0..columns).map(|at| if at < 8_200 { 1e3 } else { -1e3 });
+        let largest = (0..columns).map(|at| if at % 2 == 0 { f32::MAX } else { f32::MIN });
+        let rows_of_both = [
+            plain.clone(),
+            with(3, f32::NAN),
+            with(columns - 1, f32::NAN),
+            with(8_500, INFINITE),
+            rising.collect(),
+            far.collect(),
+            steps.collect(),
+            largest.collect(),
+        ];
+        let rows_of_softmax = [
+            with(8_500, -INFINITE),
+            first_part_is_nothing,
+            but_one_is_nothing,
+            vec![-INFINITE; columns],
+        ];
+        let bytes = |rows: &[Vec<f32>]| -> Vec<u8> {
+            rows.iter()
+                .flatten()
+                .flat_map(|x| x.to_le_bytes())
+                .collect()
+        };
+        let mut normalised = rows(rows_of_both.len(), columns);
+        normalised["epsilon"] = json!(1e-5);
+        let table = bytes(&rows_of_both);
+        let (gain, bias) = (numbers(2, columns), numbers(3, columns));
+        compare_all(
+            "",
+            &[
+                work("layer_norm", normalised, &[&table, &gain, &bias]),
+                work("softmax", rows(rows_of_both.len(), columns), &[&table]),
+                work(
+                    "softmax",
+                    rows(rows_of_softmax.len(), columns),
+                    &[&bytes(&rows_of_softmax)],
+                ),
+            ],
+        );
+    }
+}
+
+fn floats_of(bytes: &[u8]) -> Vec<f32> {
+    let elements = bytes.as_chunks().0.iter();
+    elements
+        .map(|element| f32::from_le_bytes(*element))
+        .collect()
+}

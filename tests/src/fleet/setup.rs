@@ -1,6 +1,6 @@
 //! Prepares a fleet's folder with the operator's own tools: `cocoon-gateway init`, `cocoon-gateway access create`.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use client::{AccessToken, Gateway};
 use protocol::api::CreatedWorker;
 use simulator::{CollateralOptions, SimulatedPlatform};
 
-use super::{FleetOptions, Listening, binary};
+use super::{FleetOptions, Listening, WorkerExecutor, binary};
 
 pub(super) const GATEWAY_CONFIG: &str = "gateway.toml";
 /// What workers pin.
@@ -167,7 +167,7 @@ pub(super) fn write_worker(
         r#"worker_id = "{id}"
 enrolment_secret_file = "{own}/enrolment-secret"
 quote_socket = "{quote_socket}"
-executor = "cpu"
+executor = "{executor}"
 metrics_listen = "{LOOPBACK_ANY}"
 state_dir = "{own}/state"
 
@@ -179,14 +179,36 @@ pool_ca_file = "{pool}/{POOL_CA}"
 [event_log]
 ccel = "{pool}/{CCEL}"
 runtime = "{pool}/{RUN_TIME_EVENTS}"
-{model}"#,
+{gpu}{model}"#,
+        gpu = gpu(&options.executor)?,
         model = model(options)?,
+        executor = match options.executor {
+            WorkerExecutor::Cpu => "cpu",
+            WorkerExecutor::Cuda { .. } => "cuda",
+        },
         id = created.id,
         quote_socket = quote_socket.display(),
         own = own.display(),
         pool = pool.display(),
     );
     write(&own, "worker.toml", &text)
+}
+
+/// The worker's table of its GPU, if it has one.
+fn gpu(executor: &WorkerExecutor) -> Result<String> {
+    let WorkerExecutor::Cuda { device, libraries } = executor else {
+        return Ok(String::new());
+    };
+    let mut table = "\n[gpu]\n".to_owned();
+    if let Some(device) = device {
+        writeln!(table, "device = \"{device}\"")?;
+    }
+    if let Some(folder) = libraries {
+        let absolute = folder.canonicalize();
+        let folder = absolute.with_context(|| format!("no libraries in {}", folder.display()))?;
+        writeln!(table, "cuda_libraries = \"{}\"", folder.display())?;
+    }
+    Ok(table)
 }
 
 /// The worker's table of the model, if it is to have one.
@@ -239,4 +261,30 @@ fn output(command: &mut Command) -> Result<String> {
         output.status
     );
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workers_table_says_of_its_gpu_what_is_known() {
+        let table = |device: Option<&str>, libraries: Option<&Path>| {
+            gpu(&WorkerExecutor::Cuda {
+                device: device.map(str::to_owned),
+                libraries: libraries.map(Path::to_owned),
+            })
+        };
+        assert_eq!(gpu(&WorkerExecutor::Cpu).unwrap(), "");
+        assert_eq!(table(None, None).unwrap(), "\n[gpu]\n");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap();
+        let wanted = format!(
+            "\n[gpu]\ndevice = \"GPU-1\"\ncuda_libraries = \"{}\"\n",
+            path.display()
+        );
+        assert_eq!(table(Some("GPU-1"), Some(folder.path())).unwrap(), wanted);
+        let missing = table(None, Some(&path.join("none"))).unwrap_err();
+        assert!(missing.to_string().starts_with("no libraries in "));
+    }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use kernels::executor::{BATCH_WORKS_MAX, ExecutorChild, Outcome, Work};
+use kernels::executor::cuda::CudaExecutor;
+use kernels::executor::{BATCH_WORKS_MAX, Executor as _, ExecutorChild, Outcome, PlacedWork, Work};
 
 use super::{Rows, median, microseconds, rate, real};
 use crate::child::{LIMIT, now, spawn};
@@ -14,6 +15,34 @@ const ALONE: usize = 2_000;
 const ALONE_QUICK: usize = 3;
 const BATCHES: usize = 50;
 const BATCHES_QUICK: usize = 1;
+
+/// Adds what a task takes without a process of its own: both copies, the kernel and the wiping.
+pub(super) fn in_process(rows: &mut Rows, own: &mut CudaExecutor, quick: bool) -> Result<()> {
+    let work = matrix("transpose", 16, 16, SEED)?;
+    let mut output = vec![0; usize::try_from(work.call().output_bytes())?];
+    let alone = if quick { ALONE_QUICK } else { ALONE };
+    let mut times = Vec::with_capacity(alone);
+    for _ in 0..alone {
+        let mut placed = [PlacedWork {
+            call: work.call().clone(),
+            inputs: work.inputs().iter().map(|input| &input[..]).collect(),
+            output: &mut output,
+        }];
+        let begun = now();
+        let mut outcome = None;
+        own.run(&mut placed, &mut |_, answered| outcome = Some(answered));
+        times.push(begun.elapsed());
+        ensure!(outcome == Some(Ok(())), "the task ends so: {outcome:?}");
+    }
+    rows.add(
+        "one task without a child",
+        "transpose 16 x 16",
+        microseconds(median(times)),
+        "both copies and wiping included".to_owned(),
+        None,
+    );
+    Ok(())
+}
 
 pub(super) fn run(rows: &mut Rows, device: &Device, launch: Duration, quick: bool) -> Result<()> {
     let mut child = spawn(device)?;

@@ -29,12 +29,16 @@ mod streams;
 use std::any::type_name;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Set for the process that is to run the test of this name.
 const WORLD: &str = "COCOON_CUDA_WORLD";
 
 /// `real`: not the fake.
 const DRIVER: &str = "COCOON_CUDA_DRIVER";
+
+/// Held while a test is at the real device.
+static DEVICE: Mutex<()> = Mutex::new(());
 
 /// Runs the closure of a test in a process that has the driver; with the fake once more where work waits for whoever waits
 /// for it, since no promise depends on when it runs.
@@ -68,6 +72,8 @@ fn in_worlds<Body: FnOnce()>(worlds: &[Settings<'_>], body: Body) {
         return body();
     }
     let is_real = variable(DRIVER).as_deref() == Some("real");
+    // A fake has a device of its own. A real one is all tests', and counts the memory of them all.
+    let _turn = is_real.then(|| DEVICE.lock().unwrap_or_else(PoisonError::into_inner));
     for settings in worlds.iter().take(if is_real { 1 } else { worlds.len() }) {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
