@@ -199,7 +199,7 @@ __device__ __forceinline__ void for_each_part(
 }
 
 // out[column] = of(elements[column], column) for this thread's share of a row of any length; `of` takes one number or four
-// in a row. It goes backwards: what a pass before it read last is in the cache still.
+// in a row. Rows of a multiple of four go backwards: what a pass before it read last may be in the cache still.
 template <class Team, class Of>
 __device__ __forceinline__ void map_elements(
     const Team& team, const float* elements, float* out, u32 columns, const Of& of) {

@@ -5,8 +5,8 @@
 //
 // Launch: one-dimensional, blockDim.x a multiple of 32, at most 512. Rows of at most 512 columns are taken by a warp,
 // longer ones by a block, one after another. A row of a multiple of four and at most 16 * blockDim.x columns is read
-// once and kept in registers: best is the smallest block that can. Others are read twice, the second time from its end,
-// of which the cache has a part.
+// once and kept in registers: best is the smallest block that can. Others are read twice, those of a multiple of four
+// columns the second time from the end, of which the cache may have a part.
 #include "common.cuh"
 
 namespace normalisation {

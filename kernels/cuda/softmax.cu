@@ -4,9 +4,10 @@
 //
 // Launch: one-dimensional, blockDim.x a multiple of 32, at most 512. Rows of at most 512 columns are taken by a warp,
 // longer ones by a block, one after another. A row of a multiple of four and at most 16 * blockDim.x columns is read
-// once and kept in registers: best is the smallest block that can. Others are read twice, the second time from its end,
-// of which the cache has a part; until the largest is known, a thread's sum is scaled to the largest that it has seen,
-// once for each 16 elements, so that it is rounded few times more.
+// once and kept in registers: best is the smallest block that can. Others are read twice, those of a multiple of four
+// columns the second time from the end, of which the cache may have a part. Until the largest is known, a thread's sum
+// is scaled to the largest that it has seen, in binary64: a row that rises slowly does so with every part, and binary32
+// would round each time the same way.
 #include "common.cuh"
 
 namespace softmax_rows {
@@ -15,8 +16,8 @@ struct Largest {
     __device__ __forceinline__ float operator()(float a, float b) const { return fmaxf(a, b); }
 };
 
-// What is taken from each element before exp: the largest, or nothing where there is no number above -infinity yet, since
-// -infinity less itself is NaN.
+// What is taken from each element before exp: the largest, or nothing while that is -infinity (-infinity minus -infinity
+// would be NaN).
 __device__ __forceinline__ float base_of(float largest) { return largest == -INFINITY ? 0.0f : largest; }
 
 struct Probability {
@@ -58,13 +59,13 @@ __device__ __forceinline__ void streamed(const Team& team, const float* elements
 #pragma unroll
         for (u32 i = 0; i < COUNT; i++) largest = fmaxf(largest, numbers[i]);
         const float base = base_of(largest);
-        sum *= expf(before - base);
+        if (base != before) sum *= exp(static_cast<double>(before) - base);
 #pragma unroll
         for (u32 i = 0; i < COUNT; i++) sum += expf(numbers[i] - base);
     });
     const float own = largest;
     largest = team.combine(largest, -INFINITY, Largest{});
-    sum *= expf(own - base_of(largest));
+    sum *= exp(static_cast<double>(own) - base_of(largest));
     const float scale = 1.0f / static_cast<float>(team.combine(sum, 0.0, Sum<double>{}));
     map_elements(team, elements, probabilities, columns, Probability{largest, scale});
 }

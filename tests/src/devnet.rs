@@ -78,6 +78,9 @@ pub enum Executor {
 impl Arguments {
     fn worker_executor(&self) -> Result<WorkerExecutor> {
         let (device, libraries) = (self.gpu_device.clone(), self.cuda_libraries.clone());
+        if let Some(folder) = libraries.as_ref().filter(|folder| !folder.is_dir()) {
+            bail!("--cuda-libraries: there is no folder {}", folder.display());
+        }
         if self.executor == Executor::Cuda {
             return Ok(WorkerExecutor::Cuda { device, libraries });
         }
@@ -92,12 +95,13 @@ impl Arguments {
 /// Runs the devnet; `false` when an output or a receipt did not hold. A signal ends it, and every process with it.
 pub async fn run(arguments: Arguments) -> Result<bool> {
     screen::banner();
-    // Before anything is started: a file that cannot be read is found now.
+    // Before anything is started or emptied: a file that cannot be read is found now.
+    let executor = arguments.worker_executor()?;
     let files = work::files(&arguments.files)?;
     let folder = Folder::take(&arguments.folder)?;
     let mut signals = Signals::listen()?;
     let (mut fleet, held) = tokio::select! {
-        outcome = start_and_prove(&arguments, &files, &folder) => outcome?,
+        outcome = start_and_prove(&arguments, executor, &files, &folder) => outcome?,
         () = signals.next() => bail!("interrupted; every process was killed"),
     };
     if !arguments.once {
@@ -117,6 +121,7 @@ pub async fn run(arguments: Arguments) -> Result<bool> {
 
 async fn start_and_prove(
     arguments: &Arguments,
+    executor: WorkerExecutor,
     files: &[PathBuf],
     folder: &Folder,
 ) -> Result<(Fleet, bool)> {
@@ -126,7 +131,7 @@ async fn start_and_prove(
     } else {
         screen::step("no --model: no worker offers embed");
     }
-    let mut fleet = start(arguments, folder.path()).await?;
+    let mut fleet = start(arguments, executor, folder.path()).await?;
     match work_and_prove(&mut fleet, &works, &folder.receipts()).await {
         Ok(proofs) => Ok((fleet, screen::summary(&proofs, &folder.receipts()))),
         Err(error) => {
@@ -136,13 +141,13 @@ async fn start_and_prove(
     }
 }
 
-async fn start(arguments: &Arguments, folder: &Path) -> Result<Fleet> {
+async fn start(arguments: &Arguments, executor: WorkerExecutor, folder: &Path) -> Result<Fleet> {
     let options = FleetOptions {
         seed: arguments.seed,
         // Ctrl-C is the devnet's to answer: it stops the workers before their gateway.
         own_process_groups: true,
         model: arguments.model.clone(),
-        executor: arguments.worker_executor()?,
+        executor,
         ..FleetOptions::in_folder(folder)
     };
     screen::step("gateway: starting, with the simulator's root as its trust anchor");
@@ -263,9 +268,11 @@ mod tests {
         };
         assert_eq!(device.as_deref(), Some("GPU-1"));
         for option in ["--gpu-device", "--cuda-libraries"] {
-            let refused = executor(&[option, "x"]).unwrap_err().to_string();
+            let refused = executor(&[option, "/"]).unwrap_err().to_string();
             assert!(refused.contains("--executor cuda"), "{refused}");
         }
+        let missing = executor(&["--executor", "cuda", "--cuda-libraries", "/none"]);
+        assert!(missing.unwrap_err().to_string().contains("no folder /none"));
         assert!(executor(&["--executor", "gpu"]).is_err());
     }
 }

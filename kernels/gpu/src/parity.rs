@@ -46,6 +46,23 @@ const SHAPES: &[Shape] = &[
         n: 1_023,
         k: 1_025,
     },
+    // Rows that are taken part by part, four at a time, with a last part for some threads alone.
+    Shape {
+        m: 3,
+        n: 16_404,
+        k: 3,
+    },
+    // More rows than warps, and than blocks, that run at once.
+    Shape {
+        m: 40_000,
+        n: 64,
+        k: 3,
+    },
+    Shape {
+        m: 8_000,
+        n: 1_024,
+        k: 3,
+    },
 ];
 const SHAPES_QUICK: usize = 4;
 /// A vector of 384 binary32.

@@ -285,7 +285,7 @@ struct TimedStream {
     clock: Clock,
     limit: Duration,
     deadline: Option<Instant>,
-    /// Something was written since the last read.
+    /// A command was written since the last read.
     is_asked: bool,
 }
 
@@ -332,7 +332,8 @@ impl std::fmt::Debug for TimedStream {
 
 impl Read for TimedStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // The first answer alone: while that of one is taken the next ones come, and are read together.
+        let left = self.left()?;
+        // For the first answer after a command alone: while it is handled the others gather, and one read takes them all.
         if std::mem::take(&mut self.is_asked) {
             let flags = RecvFlags::DONTWAIT;
             let first = soon(|| rustix::net::recv(&self.socket, &mut *buffer, flags))?;
@@ -340,7 +341,7 @@ impl Read for TimedStream {
                 return Ok(bytes);
             }
         }
-        self.socket.set_read_timeout(self.left()?)?;
+        self.socket.set_read_timeout(left)?;
         self.socket.read(buffer)
     }
 }

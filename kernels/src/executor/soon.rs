@@ -5,11 +5,12 @@ use std::thread;
 
 use rustix::io::{Errno, Result};
 
-/// Tries before the caller goes to sleep: with a system call and a yield in each, about as long as a small batch takes.
+/// Tries before the caller goes to sleep: two system calls each, some tens of microseconds together where nobody else wants
+/// the processor.
 const TRIES_MAX: u32 = 64;
 
-/// What `receive` gives, which must not block; `None` where nothing came soon. Whoever else wants the processor, such as the
-/// other end of the socket on a machine with few, gets it between two tries.
+/// What `receive` gives, which must not block; `None` where nothing came soon. Whoever else waits for this processor, such as
+/// the other end of the socket on a machine with few, gets it between two tries.
 pub(super) fn soon<T>(mut receive: impl FnMut() -> Result<T>) -> Result<Option<T>> {
     for _ in 0..TRIES_MAX {
         match receive() {

@@ -221,7 +221,7 @@ fn special_values_follow_the_definition() {
     compare_all("", &works);
 }
 
-/// Rows of several parts, of which each is the first to have something.
+/// Rows so long that a thread takes them part by part: which part has the first number, a NaN, an infinity, or another mean.
 #[test]
 fn long_rows_follow_the_definition_whichever_part_is_special() {
     const INFINITE: f32 = f32::INFINITY;
@@ -280,6 +280,22 @@ fn long_rows_follow_the_definition_whichever_part_is_special() {
             ],
         );
     }
+}
+
+/// With each step of a row that rises slowly the sum so far is scaled by almost 1; rounded each time, it would drift.
+#[test]
+fn a_row_that_rises_slowly_keeps_its_sum() {
+    const THREADS: usize = 512;
+    const STEPS: usize = 4_096;
+    let _turn = alone();
+    let step = |at: usize| f32::from(u16::try_from(at / THREADS).unwrap());
+    let rising = (0..THREADS * STEPS).map(|at| 0.25 + step(at) * f32::EPSILON / 4.0);
+    // As likely as all the others together, which else would be too small to tell.
+    let row: Vec<u8> = rising
+        .chain([14.8])
+        .flat_map(|x: f32| x.to_le_bytes())
+        .collect();
+    compare_all("", &[work("softmax", rows(1, row.len() / 4), &[&row])]);
 }
 
 fn floats_of(bytes: &[u8]) -> Vec<f32> {
