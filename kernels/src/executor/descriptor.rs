@@ -10,8 +10,6 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags,
 };
 
-use super::soon::soon;
-
 const SPACE: usize = rustix::cmsg_space!(ScmRights(1));
 
 /// Writes all of `bytes`; the descriptor travels with the first of them.
@@ -36,7 +34,6 @@ pub(super) fn send(
 pub(super) struct DescriptorReader<'a> {
     socket: &'a UnixStream,
     received: Option<OwnedFd>,
-    has_too_many: bool,
 }
 
 impl<'a> DescriptorReader<'a> {
@@ -44,7 +41,6 @@ impl<'a> DescriptorReader<'a> {
         Self {
             socket,
             received: None,
-            has_too_many: false,
         }
     }
 
@@ -52,33 +48,24 @@ impl<'a> DescriptorReader<'a> {
     pub(super) fn take(&mut self) -> Option<OwnedFd> {
         self.received.take()
     }
-
-    fn receive(&mut self, buffer: &mut [u8], flags: RecvFlags) -> rustix::io::Result<usize> {
-        let mut space = [MaybeUninit::uninit(); SPACE];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut parts = [IoSliceMut::new(buffer)];
-        let flags = flags | RecvFlags::CMSG_CLOEXEC;
-        let received = rustix::net::recvmsg(self.socket, &mut parts, &mut control, flags)?;
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                for descriptor in descriptors {
-                    self.has_too_many |= self.received.replace(descriptor).is_some();
-                }
-            }
-        }
-        Ok(received.bytes)
-    }
 }
 
 impl Read for DescriptorReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let bytes = match soon(|| self.receive(buffer, RecvFlags::DONTWAIT))? {
-            Some(bytes) => bytes,
-            None => self.receive(buffer, RecvFlags::empty())?,
-        };
-        if self.has_too_many {
-            return Err(io::Error::other("more than one descriptor arrived"));
+        let mut space = [MaybeUninit::uninit(); SPACE];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(buffer)];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        let received = rustix::net::recvmsg(self.socket, &mut parts, &mut control, flags)?;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                for descriptor in descriptors {
+                    if self.received.replace(descriptor).is_some() {
+                        return Err(io::Error::other("more than one descriptor arrived"));
+                    }
+                }
+            }
         }
-        Ok(bytes)
+        Ok(received.bytes)
     }
 }

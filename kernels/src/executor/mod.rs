@@ -30,7 +30,6 @@ mod parent;
 mod process;
 mod run;
 mod sandbox;
-mod soon;
 mod work;
 
 use std::fmt;

@@ -6,13 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::net::RecvFlags;
-
 use super::arena::{ARENA_BYTES, Arena, ArenaError};
 use super::frame::{self, FrameError};
 use super::message::{COMMAND_BYTES_MAX, Command, REPLY_BYTES_MAX, Reply, VERSION};
 use super::run::{self, Run};
-use super::soon::soon;
 use super::work::Work;
 use super::{Fault, Identity, clip, descriptor};
 
@@ -285,8 +282,6 @@ struct TimedStream {
     clock: Clock,
     limit: Duration,
     deadline: Option<Instant>,
-    /// A command was written since the last read.
-    is_asked: bool,
 }
 
 impl TimedStream {
@@ -296,7 +291,6 @@ impl TimedStream {
             clock,
             limit,
             deadline: None,
-            is_asked: false,
         };
         stream.allow(limit);
         stream
@@ -332,23 +326,13 @@ impl std::fmt::Debug for TimedStream {
 
 impl Read for TimedStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.left()?;
-        // For the first answer after a command alone: while it is handled the others gather, and one read takes them all.
-        if std::mem::take(&mut self.is_asked) {
-            let flags = RecvFlags::DONTWAIT;
-            let first = soon(|| rustix::net::recv(&self.socket, &mut *buffer, flags))?;
-            if let Some((bytes, _)) = first {
-                return Ok(bytes);
-            }
-        }
-        self.socket.set_read_timeout(left)?;
+        self.socket.set_read_timeout(self.left()?)?;
         self.socket.read(buffer)
     }
 }
 
 impl Write for TimedStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.is_asked = true;
         self.socket.set_write_timeout(self.left()?)?;
         self.socket.write(bytes)
     }
