@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use crate::blobs::BlobError;
 use crate::gateway::Gateway;
 use crate::limits::{
-    COLLATERAL_INTERVAL, COLLECT_INTERVAL, EXPIRY_INTERVAL, PRUNE_INTERVAL, PRUNE_PAUSE,
-    REAPPRAISAL_PROGRESS, WATCHDOG_INTERVAL, WORKER_CLAIM,
+    COLLATERAL_INTERVAL, COLLECT_INTERVAL, COUNT_INTERVAL, EXPIRY_INTERVAL, PRUNE_INTERVAL,
+    PRUNE_PAUSE, REAPPRAISAL_PROGRESS, WATCHDOG_INTERVAL, WORKER_CLAIM,
 };
 use crate::policy_file;
 use crate::problem::chain;
@@ -32,6 +32,7 @@ pub(crate) fn start(
         Arc::clone(gateway),
         cancel_abandoned,
     ));
+    tasks.spawn(every(COUNT_INTERVAL, Arc::clone(gateway), count));
     tasks.spawn(obey(Arc::clone(gateway)));
     tasks.spawn(every(PRUNE_INTERVAL, Arc::clone(gateway), prune));
     tasks.spawn(every(COLLECT_INTERVAL, Arc::clone(gateway), collect));
@@ -93,6 +94,15 @@ async fn cancel_abandoned(gateway: Arc<Gateway>) {
         if let Err(error) = gateway.cancel(scope, tasks).await {
             tracing::error!(error = chain(&error), "abandoned tasks cannot be cancelled");
         }
+    }
+}
+
+async fn count(gateway: Arc<Gateway>) {
+    if let Err(error) = gateway.store.count_succeeded().await {
+        tracing::error!(
+            error = chain(&error),
+            "what workers have done cannot be added up"
+        );
     }
 }
 

@@ -91,6 +91,8 @@ pub const REAPPRAISAL_PROGRESS: Duration = Duration::from_secs(1);
 pub const REATTEST_TRIES: u32 = 6;
 /// How often expired leases and deadlines are collected: bounds how much longer than its lease a task stays hidden.
 pub const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How often what workers have done is added up: bounds how many batches of receipts a look at the workers goes through.
+pub const COUNT_INTERVAL: Duration = Duration::from_secs(2);
 /// How often finished tasks are looked through for those to forget.
 pub const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
 /// How often the blobs' files are gone through for those that nobody needs.

@@ -9,6 +9,10 @@ use gateway::Config;
 use gateway::commands::{self, Arguments};
 use gateway::config::Environment;
 use gateway::world::{CollateralFolder, SystemClock, World};
+use tikv_jemallocator::Jemalloc;
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -1,6 +1,7 @@
 //! What the gateway counts. Each process (and each gateway of a test) has a recorder of its own; nothing is global.
 
 mod definitions;
+mod known;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,12 +17,15 @@ use protocol::api::{TaskCounts, WorkerCounts};
 use crate::store::WriteStatistics;
 
 pub use definitions::{DEFINITIONS, Definition, Kind};
+use known::Known;
 
 /// The gateway's meters. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
     recorder: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
+    counters: Arc<Known<Counter>>,
+    histograms: Arc<Known<Histogram>>,
 }
 
 impl Default for Metrics {
@@ -34,6 +38,8 @@ impl Default for Metrics {
         Self {
             recorder: Arc::new(recorder),
             handle,
+            counters: Arc::default(),
+            histograms: Arc::default(),
         }
     }
 }
@@ -252,8 +258,9 @@ impl Metrics {
     }
 
     fn counter(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Counter {
-        self.recorder
-            .register_counter(&key(name, labels), &METADATA)
+        self.counters.find(name, labels, |key| {
+            self.recorder.register_counter(key, &METADATA)
+        })
     }
 
     fn gauge(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Gauge {
@@ -261,8 +268,9 @@ impl Metrics {
     }
 
     fn histogram(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Histogram {
-        self.recorder
-            .register_histogram(&key(name, labels), &METADATA)
+        self.histograms.find(name, labels, |key| {
+            self.recorder.register_histogram(key, &METADATA)
+        })
     }
 }
 

@@ -66,6 +66,12 @@ impl Store {
             .await
     }
 
+    /// Adds up what workers have done since the last time, so that nobody who asks for it has much to add up.
+    pub async fn count_succeeded(&self) -> Result<(), StoreError> {
+        self.write_row(|scope| workers::count_succeeded(scope))
+            .await
+    }
+
     /// Removes a worker; what it held returns to the queue. `false` where there is no such worker.
     pub async fn delete_worker(&self, worker: &WorkerId, now_ms: u64) -> Result<bool, StoreError> {
         let worker = worker.clone();

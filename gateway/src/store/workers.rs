@@ -7,13 +7,41 @@ use super::{
     CreateWorkerError, EnrolmentSecret, Order, RefusalRecord, StoreError, WorkerRecord, queue,
 };
 
+/// What succeeded in batches that are not counted yet, by worker.
+macro_rules! uncounted {
+    () => {
+        "(SELECT worker, CAST(sum(tasks) AS BIGINT) AS tasks
+          FROM receipt_batches JOIN attestations ON attestations.number = attestation
+          WHERE receipt_batches.number > (SELECT last FROM batches_counted) GROUP BY worker) AS uncounted"
+    };
+}
+
 /// A worker with what it holds: an index finds the leases, which are few beside tasks.
-pub(super) const RECORD: &str = "
-    SELECT id, created_ms, draining, coalesce(held.tasks, 0), tasks_succeeded, refusal_code, refusal_ms
-    FROM workers
-    LEFT JOIN (SELECT worker, count(*) AS tasks FROM tasks
-               WHERE finished_ms IS NULL AND lease_expires_ms > 0 GROUP BY worker) AS held
-        ON held.worker = workers.id";
+pub(super) const RECORD: &str = concat!(
+    "SELECT id, created_ms, draining, coalesce(held.tasks, 0), tasks_succeeded + coalesce(uncounted.tasks, 0), refusal_code,
+         refusal_ms
+     FROM workers
+     LEFT JOIN (SELECT worker, count(*) AS tasks FROM tasks
+                WHERE finished_ms IS NULL AND lease_expires_ms > 0 GROUP BY worker) AS held
+         ON held.worker = workers.id
+     LEFT JOIN ",
+    uncounted!(),
+    " ON uncounted.worker = workers.id"
+);
+
+/// Counts for each worker what has succeeded since the last time.
+pub(super) fn count_succeeded(scope: &WriteScope<'_>) -> Result<(), StoreError> {
+    let count = concat!(
+        "UPDATE workers SET tasks_succeeded = tasks_succeeded + uncounted.tasks FROM ",
+        uncounted!(),
+        " WHERE id = uncounted.worker"
+    );
+    if scope.connection.execute(count, &[])? > 0 {
+        let all = "UPDATE batches_counted SET last = (SELECT max(number) FROM receipt_batches)";
+        scope.connection.execute(all, &[])?;
+    }
+    Ok(())
+}
 
 pub(super) fn create(
     scope: &WriteScope<'_>,
@@ -40,10 +68,6 @@ pub(super) fn enrolment_secret(
     connection.first(sql, &values![worker], |row| {
         row.get(0).map(EnrolmentSecret::from_bytes)
     })
-}
-
-pub(super) fn is_enrolled(connection: &Connection, worker: &WorkerId) -> Result<bool, StoreError> {
-    connection.exists("SELECT 1 FROM workers WHERE id = ?1", &values![worker])
 }
 
 /// Whether it takes no new tasks; `None` where it is not enrolled.
@@ -107,6 +131,8 @@ pub(super) fn delete(
     now_ms: u64,
 ) -> Result<bool, StoreError> {
     queue::release_all(scope, worker, now_ms)?;
+    // Lest another of its name be given what it did.
+    count_succeeded(scope)?;
     let sql = "DELETE FROM workers WHERE id = ?1";
     let deleted = scope.connection.execute(sql, &values![worker])? > 0;
     if deleted {

@@ -17,9 +17,13 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use tikv_jemallocator::Jemalloc;
 
 use certificates::Certificates;
 use work::{Plan, Row, Skipped};
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// The same work through the gateway, RabbitMQ, Redis Streams, NATS JetStream and a PostgreSQL table. Installs nothing.
 #[derive(Debug, Parser)]

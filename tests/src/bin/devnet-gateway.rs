@@ -10,6 +10,10 @@ use gateway::commands;
 use gateway::config::{Config, Environment};
 use gateway::world::{CollateralFolder, SystemClock, World};
 use simulator::SimulatedPlatform;
+use tikv_jemallocator::Jemalloc;
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// INSECURE: a gateway that trusts the simulator's root instead of Intel's.
 #[derive(Debug, Parser)]

@@ -110,13 +110,23 @@ impl Insert {
     }
 }
 
-/// One change of many rows, found by their keys. For some at a time SQLite makes a table of the keys: cheap for so many.
+/// A change of one row, of a run of rows whose keys follow one another, of [`SOME`], and of any number.
+#[derive(Debug)]
+pub(in super::super) struct ChangeTexts {
+    pub(in super::super) one: String,
+    pub(in super::super) run: String,
+    pub(super) some: String,
+    pub(super) all: String,
+}
+
+/// One change of many rows, found by their keys. Tasks that come together have keys that follow one another, and SQLite goes from
+/// one such row to the next. For scattered ones it makes a table of the keys: cheap for some at a time.
 #[derive(Debug)]
 pub(in super::super) struct Change {
     /// As far as the name of the key, with which it ends. Its arguments are the same for every row.
     text: &'static str,
     arguments: usize,
-    texts: OnceLock<Texts>,
+    texts: OnceLock<ChangeTexts>,
 }
 
 impl Change {
@@ -128,17 +138,19 @@ impl Change {
         }
     }
 
-    pub(in super::super) fn texts(&self) -> &Texts {
+    pub(in super::super) fn texts(&self) -> &ChangeTexts {
         self.texts.get_or_init(|| {
             let first = self.arguments.saturating_add(1);
-            let mut some = self.text.replacen("UPDATE ", "UPDATE OR FAIL ", 1);
-            let _ = write!(some, " IN (?{first}");
-            for number in (first..).skip(1).take(SOME.saturating_sub(1)) {
+            let second = first.saturating_add(1);
+            let many = self.text.replacen("UPDATE ", "UPDATE OR FAIL ", 1);
+            let mut some = format!("{many} IN (?{first}");
+            for number in (second..).take(SOME.saturating_sub(1)) {
                 // A String takes whatever is written.
                 let _ = write!(some, ", ?{number}");
             }
-            Texts {
+            ChangeTexts {
                 one: format!("{} = ?{first}", self.text),
+                run: format!("{many} BETWEEN ?{first} AND ?{second}"),
                 some: some + ")",
                 all: format!("{} = ANY (?{first}::bigint[])", self.text),
             }
@@ -192,5 +204,9 @@ mod tests {
         let some = "UPDATE OR FAIL tasks SET finished_ms = ?1 WHERE number IN (?2, ?3, ";
         assert!(texts.some.starts_with(some), "{}", texts.some);
         assert!(texts.some.ends_with(", ?17)"), "{}", texts.some);
+        assert_eq!(
+            texts.run,
+            "UPDATE OR FAIL tasks SET finished_ms = ?1 WHERE number BETWEEN ?2 AND ?3"
+        );
     }
 }

@@ -9,6 +9,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_flows_end.sql"),
     include_str!("migrations/0004_counts_of_flows.sql"),
     include_str!("migrations/0005_fewer_indexes.sql"),
+    include_str!("migrations/0006_batches_counted.sql"),
 ];
 
 /// What the two databases call the same thing.

@@ -11,7 +11,7 @@ use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use super::super::StoreError;
-use super::bulk::{SOME, Texts};
+use super::bulk::{ChangeTexts, SOME, Texts};
 use super::value::{Row, Value};
 use checkpoints::Checkpoints;
 
@@ -81,28 +81,35 @@ impl Sqlite {
 
     pub(super) fn change_many(
         &self,
-        texts: &Texts,
+        texts: &ChangeTexts,
         values: &[Value<'_>],
         keys: &[i64],
     ) -> Result<(), StoreError> {
-        let with = |keys: &[i64]| {
-            let keys = keys.iter().map(|key| Value::Integer(*key));
-            let all: Vec<_> = values.iter().copied().chain(keys).collect();
-            rusqlite::params_from_iter(all)
-        };
-        let (some, single) = keys.as_chunks::<SOME>();
-        if !some.is_empty() {
-            let mut statement = self.connection.prepare_cached(&texts.some)?;
-            for keys in some {
-                statement.execute(with(keys))?;
+        let mut keys = keys.to_vec();
+        keys.sort_unstable();
+        let mut scattered = Vec::new();
+        for run in keys.chunk_by(|key, next| key.checked_add(1) == Some(*next)) {
+            match run {
+                [first, .., last] if run.len() >= SOME => {
+                    self.change(&texts.run, values, &[*first, *last])?;
+                }
+                few => scattered.extend_from_slice(few),
             }
         }
-        if !single.is_empty() {
-            let mut statement = self.connection.prepare_cached(&texts.one)?;
-            for key in single {
-                statement.execute(with(std::slice::from_ref(key)))?;
-            }
+        let (some, single) = scattered.as_chunks::<SOME>();
+        for keys in some {
+            self.change(&texts.some, values, keys)?;
         }
+        for key in single {
+            self.change(&texts.one, values, std::slice::from_ref(key))?;
+        }
+        Ok(())
+    }
+
+    fn change(&self, sql: &str, values: &[Value<'_>], keys: &[i64]) -> Result<(), StoreError> {
+        let keys = keys.iter().map(|key| Value::Integer(*key));
+        let all: Vec<_> = values.iter().copied().chain(keys).collect();
+        self.execute(sql, &all)?;
         Ok(())
     }
 

@@ -1,6 +1,5 @@
 //! Acknowledging: at most one output of a task ever takes effect.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use protocol::api::OutputView;
@@ -11,7 +10,7 @@ use protocol::{FencingToken, Sha256Digest, WorkerId};
 use super::super::database::{
     Change, Connection, Insert, Many, Row, TaskRow, Value, WriteScope, values,
 };
-use super::super::{StoreError, Success, attestations, workers};
+use super::super::{StoreError, Success, attestations};
 use super::{inputs, task_row};
 use crate::receipts::{LeasedTask, VerifiedAck, VerifiedBatch};
 
@@ -26,8 +25,8 @@ pub(super) const STANDING: Many = Many {
           JOIN tasks ON id = of_id JOIN task_payloads ON task = tasks.number JOIN flows ON flows.number = flow",
 };
 pub(super) const INSERT_BATCH: &str =
-    "INSERT INTO receipt_batches (attestation, statement, receipt_key, leaf_hashes, accepted_ms)
-     VALUES (?1, ?2, ?3, ?4, ?5)";
+    "INSERT INTO receipt_batches (attestation, statement, receipt_key, leaf_hashes, accepted_ms, tasks)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 pub(super) static INSERT_OUTPUT: Insert = Insert::new(
     "task_outputs",
     &[
@@ -52,14 +51,15 @@ pub(in super::super) fn ack(
     batch: &VerifiedBatch,
     now_ms: u64,
 ) -> Result<Vec<AckOutcome>, StoreError> {
-    if !workers::is_enrolled(scope.connection, batch.worker())? {
+    let Some(signer) = attestations::signer(scope.connection, batch.worker(), batch.attestation())?
+    else {
         // Taken out of the pool while the batch was on its way: what it held, run out or not, is another's to finish.
         return Ok(batch
             .acks()
             .iter()
             .map(|_| AckOutcome::Superseded)
             .collect());
-    }
+    };
     let tasks: Vec<_> = batch
         .acks()
         .iter()
@@ -69,8 +69,8 @@ pub(in super::super) fn ack(
     let mut recording = Recording {
         connection: scope.connection,
         batch,
+        attestation: signer.attestation,
         now_ms,
-        number: OnceCell::new(),
         accepted: Vec::new(),
         outputs: HashMap::new(),
     };
@@ -134,8 +134,8 @@ struct Accepted<'b> {
     /// The state that it was in.
     from: TaskState,
     success: Success,
-    /// Key of the batch's row, and where in the batch it stands.
-    place: (i64, usize),
+    /// Where in the batch it stands.
+    position: usize,
     ack: &'b VerifiedAck,
 }
 
@@ -143,9 +143,9 @@ struct Accepted<'b> {
 struct Recording<'b> {
     connection: &'b Connection,
     batch: &'b VerifiedBatch,
+    /// Key of the record that it is signed under, if it is on record.
+    attestation: Option<i64>,
     now_ms: u64,
-    /// Key of the batch's row, once one of its outputs takes effect.
-    number: OnceCell<i64>,
     accepted: Vec<Accepted<'b>>,
     /// By the key of their tasks.
     outputs: HashMap<i64, Sha256Digest>,
@@ -180,23 +180,17 @@ impl<'b> Recording<'b> {
         if !self.is_at_hand(ack)? {
             return Ok(refused("the output was not uploaded by this worker"));
         }
-        let Some(batch) = self.batch_number()? else {
+        if self.attestation.is_none() {
             return Ok(refused(
                 "the attestation that signs the batch is not on record",
             ));
-        };
-        self.accepted
-            .push(self.accepted(&standing, (batch, position), ack));
+        }
+        self.accepted.push(self.accepted(&standing, position, ack));
         self.outputs.insert(number, ack.leaf().output);
         Ok(AckOutcome::Accepted)
     }
 
-    fn accepted(
-        &self,
-        standing: &Standing,
-        place: (i64, usize),
-        ack: &'b VerifiedAck,
-    ) -> Accepted<'b> {
+    fn accepted(&self, standing: &Standing, position: usize, ack: &'b VerifiedAck) -> Accepted<'b> {
         let output = OutputView {
             sha256: ack.leaf().output,
             bytes: ack.leaf().output_bytes,
@@ -212,7 +206,7 @@ impl<'b> Recording<'b> {
                 finished_ms: self.now_ms,
                 output,
             },
-            place,
+            position,
             ack,
         }
     }
@@ -228,49 +222,40 @@ impl<'b> Recording<'b> {
         }
     }
 
-    /// The row of the batch, made on first use; `None` where its attestation is not on record.
-    fn batch_number(&self) -> Result<Option<i64>, StoreError> {
-        if let Some(number) = self.number.get() {
-            return Ok(Some(*number));
-        }
-        let attestation = attestations::number(self.connection, self.batch.attestation())?;
-        let Some(attestation) = attestation else {
-            return Ok(None);
-        };
-        let hashes = self.batch.leaf_hashes().iter();
-        let leaf_hashes: Vec<u8> = hashes.flat_map(Sha256Digest::as_bytes).copied().collect();
-        let number = self.connection.insert(
-            INSERT_BATCH,
-            &values![
-                attestation,
-                self.batch.statement(),
-                &self.batch.receipt_key().spki(),
-                &leaf_hashes,
-                self.now_ms
-            ],
-        )?;
-        Ok(Some(*self.number.get_or_init(|| number)))
-    }
-
     /// Writes what was accepted, and says what that was.
     fn keep(self) -> Result<Vec<Accepted<'b>>, StoreError> {
-        let outputs: Vec<_> = self.accepted.iter().map(output).collect();
+        if self.accepted.is_empty() {
+            return Ok(self.accepted);
+        }
+        let batch = self.insert_batch()?;
+        let outputs: Vec<_> = self.accepted.iter().map(|of| output(of, batch)).collect();
         self.connection.insert_many(&INSERT_OUTPUT, &outputs)?;
         let succeeded: Vec<_> = self.accepted.iter().map(|of| of.row.number).collect();
         self.connection
             .change_many(&SUCCEED, &values![self.now_ms], &succeeded)?;
-        if !self.accepted.is_empty() {
-            self.connection.execute(
-                "UPDATE workers SET tasks_succeeded = tasks_succeeded + ?2 WHERE id = ?1",
-                &values![self.batch.worker(), self.accepted.len()],
-            )?;
-        }
         Ok(self.accepted)
+    }
+
+    /// Key of the batch's row.
+    fn insert_batch(&self) -> Result<i64, StoreError> {
+        let hashes = self.batch.leaf_hashes().iter();
+        let leaf_hashes: Vec<u8> = hashes.flat_map(Sha256Digest::as_bytes).copied().collect();
+        self.connection.insert(
+            INSERT_BATCH,
+            &values![
+                self.attestation,
+                self.batch.statement(),
+                &self.batch.receipt_key().spki(),
+                &leaf_hashes,
+                self.now_ms,
+                self.accepted.len()
+            ],
+        )
     }
 }
 
-fn output<'b>(accepted: &Accepted<'b>) -> [Value<'b>; 7] {
-    let (ack, (batch, position)) = (accepted.ack, accepted.place);
+fn output<'b>(accepted: &Accepted<'b>, batch: i64) -> [Value<'b>; 7] {
+    let ack = accepted.ack;
     let data = match ack.output() {
         Output::Inline(bytes) => Some(bytes.as_slice()),
         Output::Uploaded { .. } => None,
@@ -280,7 +265,7 @@ fn output<'b>(accepted: &Accepted<'b>) -> [Value<'b>; 7] {
         &ack.leaf().output,
         ack.leaf().output_bytes,
         batch,
-        position,
+        accepted.position,
         ack.leaf_bytes(),
         data
     ]

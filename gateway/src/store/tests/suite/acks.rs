@@ -165,6 +165,47 @@ async fn the_same_task_twice_in_one_batch_has_one_effect() {
     assert_eq!(record.tasks_succeeded, 1);
 }
 
+/// A batch brings its own count, which is added to the worker's later: whoever asks sees no difference.
+#[tokio::test]
+async fn a_workers_count_is_the_same_before_and_after_it_is_added_up() {
+    let mut pool = pool().await;
+    let [worker, _idle] = [pool.worker("worker-1").await, pool.worker("worker-2").await];
+    for _ in 0..3 {
+        pool.submit().await;
+    }
+    let leases = pool.lease(&worker, 3).await;
+    pool.ack(&worker, &leases[..2]).await;
+    let counts = async || {
+        let records = pool.store.workers().await.unwrap();
+        let counts = records.iter().map(|record| record.tasks_succeeded);
+        let one = pool.store.worker(&worker.id).await.unwrap().unwrap();
+        assert_eq!(one.tasks_succeeded, records[0].tasks_succeeded);
+        counts.collect::<Vec<_>>()
+    };
+    assert_eq!(counts().await, [2, 0]);
+    for _ in 0..2 {
+        pool.store.count_succeeded().await.unwrap();
+        assert_eq!(counts().await, [2, 0]);
+    }
+    pool.ack(&worker, &leases).await;
+    assert_eq!(counts().await, [3, 0]);
+    pool.store.count_succeeded().await.unwrap();
+    assert_eq!(counts().await, [3, 0]);
+}
+
+#[tokio::test]
+async fn a_worker_is_not_given_what_one_of_its_name_did_before() {
+    let mut pool = pool().await;
+    let worker = pool.worker("worker-1").await;
+    pool.submit().await;
+    let lease = pool.lease_one(&worker).await;
+    assert_eq!(pool.ack_one(&worker, &lease).await, AckOutcome::Accepted);
+    assert!(pool.store.delete_worker(&worker.id, NOW_MS).await.unwrap());
+    let again = pool.worker("worker-1").await;
+    let record = pool.store.worker(&again.id).await.unwrap().unwrap();
+    assert_eq!(record.tasks_succeeded, 0);
+}
+
 #[tokio::test]
 async fn another_workers_lease_cannot_be_acked() {
     let mut pool = pool().await;

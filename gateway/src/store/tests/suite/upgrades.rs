@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use protocol::Sha256Digest;
 use protocol::api::TaskCounts;
 use protocol::task::TaskState;
+use protocol::{Sha256Digest, WorkerId};
 
 use super::harness::{Place, user};
 use super::kind;
@@ -18,13 +18,19 @@ fn bytes(location: &Location, bytes: &[u8]) -> String {
     }
 }
 
-/// A blob, a flow with some tasks, and one that has none any more.
+/// A blob, a flow with some tasks, one that has none any more, and a worker with a batch of receipts.
 fn rows(location: &Location) -> String {
     let blob = bytes(location, &[0; 32]);
+    let (attestation, session) = (bytes(location, &[0; 64]), bytes(location, &[0; 16]));
     let mut sql = format!(
         "INSERT INTO user_blobs (user_name, sha256, bytes, stored_ms) VALUES ('ada', {blob}, 3, 0);
          INSERT INTO flows (operation, version, requirements, user_name, queued, turn)
-         VALUES ('digest', 1, '{{}}', 'ada', 1, 5), ('digest', 1, '{{}}', 'bert', 0, 0);"
+         VALUES ('digest', 1, '{{}}', 'ada', 1, 5), ('digest', 1, '{{}}', 'bert', 0, 0);
+         INSERT INTO workers (id, enrolment_secret, created_ms, tasks_succeeded) VALUES ('worker-1', {blob}, 0, 7);
+         INSERT INTO attestations (id, worker, session, recorded_ms, record)
+         VALUES ({attestation}, 'worker-1', {session}, 0, {blob});
+         INSERT INTO receipt_batches (attestation, statement, receipt_key, leaf_hashes, accepted_ms)
+         VALUES (1, '', {blob}, {blob}, 0);"
     );
     let states = [
         TaskState::Queued,
@@ -76,7 +82,7 @@ async fn upgraded(known: usize) -> (Place, Store) {
 
 #[tokio::test]
 async fn tasks_of_every_earlier_gateway_are_counted_by_state() {
-    for known in 1..=4 {
+    for known in 1..=5 {
         let (_place, store) = upgraded(known).await;
         let counted = TaskCounts {
             queued: 1,
@@ -93,7 +99,7 @@ async fn tasks_of_every_earlier_gateway_are_counted_by_state() {
 
 #[tokio::test]
 async fn in_every_earlier_database_leases_run_out_and_what_ended_is_forgotten() {
-    for known in 1..=4 {
+    for known in 1..=5 {
         let (_place, store) = upgraded(known).await;
         let expired = store.expire(9).await.unwrap();
         assert_eq!((expired.requeued, expired.more), (1, false), "of {known}");
@@ -103,6 +109,18 @@ async fn in_every_earlier_database_leases_run_out_and_what_ended_is_forgotten() 
         };
         let pruned = store.prune(PrunePlace::START, age).await.unwrap();
         assert_eq!(pruned.tasks, 5, "of {known}");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_workers_had_done_is_not_counted_again() {
+    for known in 1..=5 {
+        let (_place, store) = upgraded(known).await;
+        store.count_succeeded().await.unwrap();
+        let worker: WorkerId = "worker-1".parse().unwrap();
+        let record = store.worker(&worker).await.unwrap().unwrap();
+        assert_eq!(record.tasks_succeeded, 7, "of {known}");
         store.close().await;
     }
 }
