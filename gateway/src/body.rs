@@ -16,6 +16,9 @@ use crate::limits::BODY_STALL;
 use crate::problem::{ApiProblem, chain};
 use crate::store::Payload;
 
+/// Room for a body before any of it has come; with so much of it there is room for what was announced.
+const FIRST_BYTES: usize = 64 * 1024;
+
 /// The announced length of a body, if it is announced.
 pub(crate) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ApiProblem> {
     let Some(value) = headers.get(CONTENT_LENGTH) else {
@@ -61,13 +64,16 @@ pub(crate) async fn read_body(
         Some(Ok(length)) if length <= bytes_max => length,
         Some(_) => return Err(too_large()),
     };
-    let mut bytes = BytesMut::with_capacity(announced.min(64 * 1024));
+    let mut bytes = BytesMut::with_capacity(announced.min(FIRST_BYTES));
     let mut pieces = std::pin::pin!(body_stream(body));
     while let Some(piece) = pieces.next().await {
         let piece =
             piece.map_err(|error| Problem::new(ProblemCode::MalformedRequest, chain(&error)))?;
         if piece.len() > bytes_max.saturating_sub(bytes.len()) {
             return Err(too_large());
+        }
+        if bytes.len() >= FIRST_BYTES {
+            bytes.reserve(announced.saturating_sub(bytes.len()));
         }
         bytes.extend_from_slice(&piece);
     }

@@ -11,9 +11,10 @@ pub const MEDIA_TYPE: &str = "application/vnd.cocoon.cbor-frames";
 
 const LENGTH_BYTES: usize = 4;
 
-/// Encodes one message, with its length before it.
-pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
-    let mut frame = vec![0; LENGTH_BYTES];
+/// Encodes one message, with its length before it. With room for so many bytes a large one is not copied as it grows.
+pub fn encode<T: Serialize>(message: &T, bytes: usize) -> Result<Vec<u8>, WireError> {
+    let mut frame = Vec::with_capacity(bytes.saturating_add(LENGTH_BYTES));
+    frame.extend([0; LENGTH_BYTES]);
     wire::encode_to(&mut frame, message)?;
     let body = frame.len().saturating_sub(LENGTH_BYTES);
     let length = u32::try_from(body)
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     fn encoded(messages: &[String]) -> Vec<u8> {
-        let frames = messages.iter().map(|message| encode(message).unwrap());
+        let frames = messages.iter().map(|message| encode(message, 0).unwrap());
         frames.flatten().collect()
     }
 
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_length_that_is_not_the_messages_is_refused() {
-        let mut frame = encode(&"text").unwrap();
+        let mut frame = encode(&"text", 0).unwrap();
         frame.push(0);
         frame[3] += 1;
         let mut frames = Frames::default();

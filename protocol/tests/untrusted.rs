@@ -175,6 +175,11 @@ fn an_input_is_inline_or_a_blob_and_nothing_else() {
         r#"{"operation":"sha256_batch","inputs":[{"data":"Y"}]}"#,
         r#"{"operation":"sha256_batch","inputs":[{"sha256":"00","bytes":1}]}"#,
         r#"{"operation":"sha256_batch","inputs":[{}]}"#,
+        r#"{"operation":"sha256_batch","inputs":[{"data":"YWJj","more":1}]}"#,
+        r#"{"operation":"sha256_batch","inputs":[{"data":"YWJj","bytes":3}]}"#,
+        r#"{"operation":"sha256_batch","inputs":[{"data":"YWJj","bytes":null}]}"#,
+        r#"{"operation":"sha256_batch","inputs":[{"data":null}]}"#,
+        r#"{"operation":"sha256_batch","inputs":[{"bytes":1}]}"#,
         r#"{"operation":"sha256_batch","prority":3}"#,
         r#"{"inputs":[]}"#,
     ] {

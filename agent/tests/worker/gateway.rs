@@ -279,7 +279,7 @@ async fn lease(State(shared): State<Shared>, body: Bytes) -> Body {
             let granted = timeout_at(ends_at, granted(&state, tasks_left)).await;
             let leases = granted.ok().filter(|leases| !leases.is_empty())?;
             let tasks_left = tasks_left - leases.len();
-            let mut frame = frames::encode(&LeaseResponse { leases }).unwrap();
+            let mut frame = frames::encode(&LeaseResponse { leases }, 0).unwrap();
             frame.append(&mut lock(&state.garbage));
             Some((Ok::<_, Infallible>(frame), tasks_left))
         }

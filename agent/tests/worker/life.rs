@@ -70,7 +70,7 @@ async fn tasks_that_come_one_by_one_come_in_one_answer() {
 async fn what_was_leased_before_an_answer_that_cannot_be_read_is_done() {
     let mut pool = Pool::start().await;
     // A length that no message may have; and no lease at all, where one must be.
-    let empty = frames::encode(&LeaseResponse { leases: Vec::new() }).unwrap();
+    let empty = frames::encode(&LeaseResponse { leases: Vec::new() }, 0).unwrap();
     for (number, garbage) in [(1, vec![0xff; 4]), (2, empty)] {
         *lock(&pool.state().garbage) = garbage;
         pool.state().queue([hash_task(number, &[b"abc"])]);

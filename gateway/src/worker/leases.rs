@@ -12,7 +12,7 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use protocol::frames;
 use protocol::lease::{
-    Fault, FaultKind, Lease, LeaseRef, LeaseRequest, LeaseResponse, Nack, OperationId,
+    Fault, FaultKind, Lease, LeaseInput, LeaseRef, LeaseRequest, LeaseResponse, Nack, OperationId,
 };
 use protocol::limits::{BATCH_TASKS_MAX, LEASE_PAYLOAD_BYTES_MAX, LONG_POLL_MS_MAX};
 use protocol::problem::{Problem, ProblemCode};
@@ -26,6 +26,8 @@ use crate::store::{LeaseError, LeaseQuery, ParkEnd, Store, Wake, WorkWatch};
 
 /// Operations that one request may name: more than the catalogue has, and few enough to look at.
 const OPERATIONS_COUNT_MAX: usize = 256;
+/// Of a lease's message, what is neither body nor input; more than most have.
+const LEASE_FIELDS_BYTES: usize = 192;
 
 /// Answers when there is a first lease. What the worker asked for beyond it follows in the same body as it is queued, so
 /// that no task waits for a worker to ask again.
@@ -60,10 +62,22 @@ fn framed(frames: Body) -> Response {
 }
 
 fn frame(leases: Vec<Lease>) -> Result<Bytes, ApiProblem> {
-    let frame = frames::encode(&LeaseResponse { leases });
+    let bytes = leases.iter().map(lease_bytes);
+    let bytes = bytes.fold(0, usize::saturating_add);
+    let frame = frames::encode(&LeaseResponse { leases }, bytes);
     frame
         .map(Bytes::from)
         .map_err(|error| ApiProblem::internal(&error))
+}
+
+/// About what one has as a message.
+fn lease_bytes(lease: &Lease) -> usize {
+    let inline = lease.inputs.iter().map(|input| match input {
+        LeaseInput::Inline(bytes) => bytes.len(),
+        LeaseInput::Fetch => 0,
+    });
+    let payload = inline.fold(lease.body.len(), usize::saturating_add);
+    payload.saturating_add(LEASE_FIELDS_BYTES)
 }
 
 fn parse(request: &LeaseRequest) -> Result<usize, ApiProblem> {

@@ -117,7 +117,7 @@ fn leasing(seeds: &mut Seeds) {
     let leases = vec![one];
     let response = LeaseResponse { leases };
     add(seeds, 1, &response);
-    let frame = frames::encode(&response).expect("a message encodes");
+    let frame = frames::encode(&response, 0).expect("a message encodes");
     seeds.add([&[5], frame.as_slice(), &frame].concat());
 }
 

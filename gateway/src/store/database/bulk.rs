@@ -2,13 +2,14 @@
 //! time, because for each statement it opens the table with all of its indexes, which costs more than a row does.
 //!
 //! Of a statement that fails half-way SQLite would undo the first half, and keeps a copy of every page that it touches for that.
-//! With OR FAIL it does not: whatever fails takes its operation along, which is undone as a whole.
+//! With OR FAIL a change does not: whatever fails takes its operation along, which is undone as a whole. An insert with given keys
+//! does so always.
 
 use std::fmt::Write;
 use std::sync::OnceLock;
 
-/// Rows of one of SQLite's statements: with more there is little left to gain.
-pub(super) const SOME: usize = 16;
+/// Rows of one of SQLite's statements: with more there is little left to gain, and more are left over to go one by one.
+pub(super) const SOME: usize = 32;
 
 /// The same statement for one row, for [`SOME`], and for any number.
 #[derive(Debug)]
@@ -61,19 +62,19 @@ impl Insert {
 
     pub(in super::super) fn texts(&self) -> &Texts {
         self.texts.get_or_init(|| Texts {
-            one: self.values("INSERT", 1),
-            some: self.values("INSERT OR FAIL", SOME),
+            one: self.values(1),
+            some: self.values(SOME),
             all: self.arrays(),
         })
     }
 
-    fn head(&self, verb: &str) -> String {
+    fn head(&self) -> String {
         let columns = self.columns.iter().chain(self.constants);
         let columns: Vec<_> = columns.map(|(name, _)| *name).collect();
-        format!("{verb} INTO {} ({})", self.table, columns.join(", "))
+        format!("INSERT INTO {} ({})", self.table, columns.join(", "))
     }
 
-    fn values(&self, verb: &str, rows: usize) -> String {
+    fn values(&self, rows: usize) -> String {
         let mut parameters = 1..;
         let mut row = || {
             let given = parameters.by_ref().take(self.columns.len());
@@ -83,12 +84,7 @@ impl Insert {
             format!("({})", row.join(", "))
         };
         let rows: Vec<_> = (0..rows).map(|_| row()).collect();
-        format!(
-            "{} VALUES {}{}",
-            self.head(verb),
-            rows.join(", "),
-            self.ending
-        )
+        format!("{} VALUES {}{}", self.head(), rows.join(", "), self.ending)
     }
 
     fn arrays(&self) -> String {
@@ -101,7 +97,7 @@ impl Insert {
         }
         format!(
             "{} SELECT {} FROM unnest({}) AS given ({}){}",
-            self.head("INSERT"),
+            self.head(),
             selected.join(", "),
             arrays.join(", "),
             names.join(", "),
@@ -178,9 +174,9 @@ mod tests {
              FROM unnest(?1::bigint[], ?2::text[]) AS given (task, text)"
         );
         let some = &texts.some;
-        assert!(some.starts_with("INSERT OR FAIL INTO notes"), "{some}");
+        assert!(some.starts_with("INSERT INTO notes"), "{some}");
         assert!(
-            some.ends_with("(?29, ?30, 'new'), (?31, ?32, 'new')"),
+            some.ends_with("(?61, ?62, 'new'), (?63, ?64, 'new')"),
             "{some}"
         );
         assert_eq!(
@@ -203,7 +199,7 @@ mod tests {
         );
         let some = "UPDATE OR FAIL tasks SET finished_ms = ?1 WHERE number IN (?2, ?3, ";
         assert!(texts.some.starts_with(some), "{}", texts.some);
-        assert!(texts.some.ends_with(", ?17)"), "{}", texts.some);
+        assert!(texts.some.ends_with(", ?33)"), "{}", texts.some);
         assert_eq!(
             texts.run,
             "UPDATE OR FAIL tasks SET finished_ms = ?1 WHERE number BETWEEN ?2 AND ?3"

@@ -79,17 +79,17 @@ async fn nothing_remains_of_rows_before_one_that_fails() {
     let (_folder, database) = open();
     let all = |last: u8| {
         write(&database, move |scope| {
-            let ids: Vec<_> = (0..31).chain([last]).map(|id: u8| [id; 16]).collect();
+            let ids: Vec<_> = (0..63).chain([last]).map(|id: u8| [id; 16]).collect();
             let rows: Vec<_> = ids.iter().map(|id| values![id, 0_u64]).collect();
             scope.connection.insert_many(&INSERT, &rows)?;
             Ok(rows.len())
         })
     };
-    // Its last row fails, with fifteen before it in the same statement and sixteen in another.
+    // Its last row fails, with 31 before it in the same statement and 32 in another.
     assert!(matches!(all(7).await, Err(StoreError::Database(_))));
     assert_eq!(count(&database).await, 0);
-    assert_eq!(all(31).await.unwrap(), 32);
-    assert_eq!(count(&database).await, 32);
+    assert_eq!(all(63).await.unwrap(), 64);
+    assert_eq!(count(&database).await, 64);
 }
 
 #[tokio::test]
