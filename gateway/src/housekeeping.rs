@@ -1,4 +1,4 @@
-//! What a gateway does without being asked: collect expired leases, forget old tasks, remove blobs, read collateral and appraisal policy again, tell
+//! What a gateway does without being asked: collect expired leases, add up what workers have done, forget old tasks, remove blobs, read collateral and appraisal policy again, tell
 //! systemd that it lives.
 
 use std::sync::Arc;

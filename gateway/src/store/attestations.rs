@@ -36,24 +36,24 @@ fn parse_id(text: &str) -> Option<[u8; ID_BYTES]> {
     Some(id)
 }
 
-/// What an enrolled worker signs under.
-pub(super) struct Signer {
-    /// Key of the record, if it is on record.
+/// An enrolled worker.
+pub(super) struct Enrolled {
+    /// Key of the record that it signs under, if it is on record.
     pub(super) attestation: Option<i64>,
 }
 
 /// `None` where the worker is not enrolled.
-pub(super) fn signer(
+pub(super) fn enrolled(
     connection: &Connection,
     worker: &WorkerId,
     id: &str,
-) -> Result<Option<Signer>, StoreError> {
+) -> Result<Option<Enrolled>, StoreError> {
     let sql = "SELECT (SELECT number FROM attestations WHERE id = ?2) FROM workers WHERE id = ?1";
     let id = parse_id(id);
     let id = id.as_ref().map(<[u8; ID_BYTES]>::as_slice);
     connection.first(sql, &values![worker, id], |row| {
         let attestation = row.get(0)?;
-        Ok(Signer { attestation })
+        Ok(Enrolled { attestation })
     })
 }
 

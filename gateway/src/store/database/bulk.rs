@@ -8,7 +8,7 @@
 use std::fmt::Write;
 use std::sync::OnceLock;
 
-/// Rows of one of SQLite's statements: with more there is little left to gain, and more are left over to go one by one.
+/// Rows of one of SQLite's statements, where they do not follow one another: with more there is little left to gain, and more are left over to go one by one.
 pub(super) const SOME: usize = 32;
 
 /// The same statement for one row, for [`SOME`], and for any number.

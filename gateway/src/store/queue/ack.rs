@@ -51,7 +51,8 @@ pub(in super::super) fn ack(
     batch: &VerifiedBatch,
     now_ms: u64,
 ) -> Result<Vec<AckOutcome>, StoreError> {
-    let Some(signer) = attestations::signer(scope.connection, batch.worker(), batch.attestation())?
+    let Some(enrolled) =
+        attestations::enrolled(scope.connection, batch.worker(), batch.attestation())?
     else {
         // Taken out of the pool while the batch was on its way: what it held, run out or not, is another's to finish.
         return Ok(batch
@@ -69,7 +70,7 @@ pub(in super::super) fn ack(
     let mut recording = Recording {
         connection: scope.connection,
         batch,
-        attestation: signer.attestation,
+        attestation: enrolled.attestation,
         now_ms,
         accepted: Vec::new(),
         outputs: HashMap::new(),

@@ -21,6 +21,9 @@ static PARTS: [Change; 5] = [
     Change::new("DELETE FROM task_payloads WHERE task", 0),
     Change::new("DELETE FROM tasks WHERE number", 0),
 ];
+const UNMARK: &str =
+    "UPDATE batches_counted SET last = (SELECT coalesce(max(number), 0) FROM receipt_batches)
+     WHERE last > (SELECT coalesce(max(number), 0) FROM receipt_batches)";
 static BATCH: Change = Change::new("DELETE FROM receipt_batches WHERE number", 0);
 
 pub(super) const TASKS: &str = "SELECT number, submitted_ms, finished_ms, flow, state FROM tasks
@@ -82,6 +85,10 @@ fn prune_batches(scope: &WriteScope<'_>, behind: i64, age: Age) -> Result<Pruned
         .filter(|batch| batch.made_ms < age.before_ms);
     let numbers: Vec<_> = ended.map(|batch| batch.number).collect();
     scope.connection.change_many(&BATCH, &[], &numbers)?;
+    if !numbers.is_empty() {
+        // SQLite gives the numbers behind the greatest that is left, to batches that are not counted yet.
+        scope.connection.execute(UNMARK, &[])?;
+    }
     Ok(Pruned {
         tasks: 0,
         next: page.behind.map(|behind| PrunePlace::Batches { behind }),

@@ -7,7 +7,9 @@ use tempfile::TempDir;
 use super::super::super::StoreError;
 use super::super::super::notice::Notices;
 use super::super::super::watch::Watchers;
-use super::super::{Caller, Connection, Database, Insert, Sharing, Weight, WriteScope, values};
+use super::super::{
+    Caller, Change, Connection, Database, Insert, Sharing, Weight, WriteScope, values,
+};
 
 fn open() -> (TempDir, Database) {
     let folder = tempfile::tempdir().unwrap();
@@ -90,6 +92,40 @@ async fn nothing_remains_of_rows_before_one_that_fails() {
     assert_eq!(count(&database).await, 0);
     assert_eq!(all(63).await.unwrap(), 64);
     assert_eq!(count(&database).await, 64);
+}
+
+/// Runs, single ones and gaps, in any order: no neighbour changes.
+#[tokio::test]
+async fn rows_change_by_their_keys_and_no_others_do() {
+    static MARK: Change = Change::new("UPDATE documents SET text = ?1 WHERE number", 1);
+    let (_folder, database) = open();
+    let changed: Vec<i64> = (150..=190)
+        .rev()
+        .chain([1, 3])
+        .chain((10..80).step_by(2))
+        .chain(101..=140)
+        .chain([200, 5, 6])
+        .collect();
+    let keys = changed.clone();
+    let write = write(&database, move |scope| {
+        batch(
+            scope,
+            "WITH RECURSIVE given (number) AS (VALUES (1) UNION ALL SELECT number + 1 FROM given WHERE number < 200)
+             INSERT INTO documents (number, sha256, text) SELECT number, randomblob(32), 'old' FROM given",
+        )?;
+        scope
+            .connection
+            .change_many(&MARK, &values!["new"], &keys)?;
+        Ok(0)
+    });
+    write.await.unwrap();
+    let found = |connection: &Connection| {
+        let sql = "SELECT number FROM documents WHERE text = 'new' ORDER BY number";
+        connection.query(sql, &[], |row| row.get::<i64>(0))
+    };
+    let mut wanted = changed;
+    wanted.sort_unstable();
+    assert_eq!(database.read(found).await.unwrap(), wanted);
 }
 
 #[tokio::test]

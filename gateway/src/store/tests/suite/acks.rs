@@ -4,7 +4,7 @@ use protocol::TaskId;
 use protocol::lease::{AckOutcome, FaultKind, LeaseRef, NackOutcome, Output};
 use protocol::task::{InputDescriptor, TaskState};
 
-use super::harness::{LEASE_MS, NOW_MS, ack, ack_with, leaf, output, specification, user};
+use super::harness::{LEASE_MS, NOW_MS, Pool, ack, ack_with, leaf, output, specification, user};
 use super::pool;
 use crate::store::{InputBytes, Payload, StoreError, TaskScope};
 
@@ -191,6 +191,28 @@ async fn a_workers_count_is_the_same_before_and_after_it_is_added_up() {
     assert_eq!(counts().await, [3, 0]);
     pool.store.count_succeeded().await.unwrap();
     assert_eq!(counts().await, [3, 0]);
+}
+
+/// SQLite gives the numbers of batches that are forgotten to new ones.
+#[tokio::test]
+async fn what_follows_forgotten_batches_is_counted() {
+    let mut pool = pool().await;
+    let worker = pool.worker("worker-1").await;
+    let counted = async |pool: &Pool| {
+        let record = pool.store.worker(&worker.id).await.unwrap().unwrap();
+        record.tasks_succeeded
+    };
+    for round in 1..=3 {
+        pool.submit().await;
+        let lease = pool.lease_one(&worker).await;
+        assert_eq!(pool.ack_one(&worker, &lease).await, AckOutcome::Accepted);
+        assert_eq!(counted(&pool).await, round);
+        pool.store.count_succeeded().await.unwrap();
+        assert_eq!(counted(&pool).await, round);
+        let a_week_later = NOW_MS + 7 * 24 * 60 * 60 * 1_000;
+        assert_eq!(pool.prune(a_week_later).await, 1);
+        assert_eq!(counted(&pool).await, round);
+    }
 }
 
 #[tokio::test]

@@ -117,6 +117,10 @@ async fn in_every_earlier_database_leases_run_out_and_what_ended_is_forgotten() 
 async fn what_workers_had_done_is_not_counted_again() {
     for known in 1..=5 {
         let (_place, store) = upgraded(known).await;
+        let last =
+            |connection: &Connection| connection.get("SELECT last FROM batches_counted", &[]);
+        let last: i64 = store.database.read(last).await.unwrap();
+        assert_eq!(last, 1, "of {known}");
         store.count_succeeded().await.unwrap();
         let worker: WorkerId = "worker-1".parse().unwrap();
         let record = store.worker(&worker).await.unwrap().unwrap();
