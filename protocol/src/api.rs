@@ -1,6 +1,6 @@
 //! The REST API's types (JSON), between the gateway and clients, admins and dashboards. Times are Unix milliseconds.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -54,7 +54,11 @@ const _: () = assert!(ATTEMPTS_MAX == 20 && INPUTS_COUNT_MAX == 256);
 
 /// The bytes of one input, or where they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, try_from = "GivenInput")]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "an input is {\"data\": base64} or {\"sha256\": digest, \"bytes\": number}, and nothing else"
+)]
 pub enum InputSource {
     /// Up to 64 KiB, here.
     Inline {
@@ -64,50 +68,6 @@ pub enum InputSource {
     },
     /// Uploaded before with `PUT /v1/blobs/{sha256}`.
     Blob { sha256: Sha256Digest, bytes: u64 },
-}
-
-/// The fields of either, each once it is there: to try one form after the other would copy every input first.
-#[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "an input: {\"data\": base64} or {\"sha256\": digest, \"bytes\": number}"
-)]
-struct GivenInput {
-    #[serde(default, deserialize_with = "base64_standard::given")]
-    data: Option<Vec<u8>>,
-    #[serde(default, deserialize_with = "given")]
-    sha256: Option<Sha256Digest>,
-    #[serde(default, deserialize_with = "given")]
-    bytes: Option<u64>,
-}
-
-impl TryFrom<GivenInput> for InputSource {
-    type Error = &'static str;
-
-    fn try_from(given: GivenInput) -> Result<Self, Self::Error> {
-        match given {
-            GivenInput {
-                data: Some(data),
-                sha256: None,
-                bytes: None,
-            } => Ok(Self::Inline { data }),
-            GivenInput {
-                data: None,
-                sha256: Some(sha256),
-                bytes: Some(bytes),
-            } => Ok(Self::Blob { sha256, bytes }),
-            GivenInput { .. } => Err(
-                "an input is {\"data\": base64} or {\"sha256\": digest, \"bytes\": number}, and nothing else",
-            ),
-        }
-    }
-}
-
-/// A field that is there: `null` is not nothing.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// The schema of [`InputSource`], whose derived one would take other fields too.
@@ -427,11 +387,5 @@ mod base64_standard {
             let bytes = STANDARD.decode_to_vec(text);
             bytes.map_err(|_| "expected standard base64")
         })
-    }
-
-    pub(super) fn given<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Vec<u8>>, D::Error> {
-        deserialize(deserializer).map(Some)
     }
 }

@@ -180,6 +180,7 @@ fn an_input_is_inline_or_a_blob_and_nothing_else() {
         r#"{"operation":"sha256_batch","inputs":[{"data":"YWJj","bytes":null}]}"#,
         r#"{"operation":"sha256_batch","inputs":[{"data":null}]}"#,
         r#"{"operation":"sha256_batch","inputs":[{"bytes":1}]}"#,
+        r#"{"operation":"sha256_batch","inputs":[["YWJj"]]}"#,
         r#"{"operation":"sha256_batch","prority":3}"#,
         r#"{"inputs":[]}"#,
     ] {
