@@ -196,9 +196,13 @@ impl Connection {
     }
 
     pub(super) fn commit(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.commit(),
-            Self::Postgres(postgres) => postgres.run("COMMIT"),
+        self.run("COMMIT")
+    }
+
+    /// Between two transactions: a checkpoint, where one is due.
+    pub(super) fn keep_log_short(&self) {
+        if let Self::Sqlite(sqlite) = self {
+            sqlite.keep_log_short();
         }
     }
 

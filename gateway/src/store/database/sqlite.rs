@@ -156,12 +156,10 @@ impl Sqlite {
         Ok(())
     }
 
-    pub(super) fn commit(&self) -> Result<(), StoreError> {
-        self.run("COMMIT")?;
+    pub(super) fn keep_log_short(&self) {
         if let Some(checkpoints) = &self.checkpoints {
-            checkpoints.committed(&self.connection);
+            checkpoints.between_transactions(&self.connection);
         }
-        Ok(())
     }
 
     /// Statistics for the query planner; where they cannot be had, it does without.

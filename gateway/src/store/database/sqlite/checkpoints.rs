@@ -1,8 +1,8 @@
 //! Checkpoints: what commits wrote to the log goes into the database, on a thread beside the transactions that go on.
 //!
-//! The log begins anew with a transaction that finds all of it in the database. Beside transactions that go on, the thread hardly ever
-//! comes to that; once little is left the one who writes does it, between two of them. So the log is written in place, which takes
-//! half the time that it takes to grow.
+//! The log begins anew with a transaction that finds all of it in the database, and no read under way in it. At a moderate load the
+//! thread leaves little to do, and the one who writes does that between two transactions, so that the next one begins the log anew.
+//! Where so much is written that the thread never leaves little, the one who writes does the rest at a limit.
 
 use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ const PAGES_MAX: u32 = 12 * PAGES;
 /// A checkpoint has what was written when it began, and the one behind it what was written meanwhile: at a moderate load one of so many
 /// leaves little.
 const IN_A_ROW_MAX: usize = 4;
-/// So much is little: the one who writes does it in a millisecond.
-const LEFT_MAX: u32 = 256;
+/// So many pages are little.
+const FEW: u32 = 256;
 
 /// Pages of the log.
 #[derive(Debug, Clone, Copy)]
@@ -40,10 +40,10 @@ const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 
 /// What the one who writes and the thread tell each other.
 #[derive(Debug, Default)]
-struct Log {
-    /// As of the last commit.
+struct Progress {
+    /// In the log, as of the last commit.
     pages: AtomicU32,
-    /// Hardly anything of it is not in the database.
+    /// The thread has left little to do.
     is_nearly_done: AtomicBool,
 }
 
@@ -52,9 +52,11 @@ struct Log {
 pub(super) struct Checkpoints {
     database: PathBuf,
     limits: Limits,
-    log: Arc<Log>,
-    /// How many pages it had when the last checkpoint was asked for.
-    asked_at: Cell<u32>,
+    progress: Arc<Progress>,
+    /// Pages of the log when this was last here.
+    pages_before: Cell<u32>,
+    /// At so many the next checkpoint is asked for.
+    next_at: Cell<u32>,
     /// Started when it has something to do; none, where it cannot be.
     thread: OnceCell<Option<Thread>>,
 }
@@ -74,8 +76,8 @@ impl Checkpoints {
         connection: &mut Connection,
         database: &Path,
     ) -> rusqlite::Result<Self> {
-        let log = Arc::new(Log::default());
-        let counted = Arc::clone(&log);
+        let progress = Arc::new(Progress::default());
+        let counted = Arc::clone(&progress);
         connection.wal_hook(Some(move |_: &mut _, pages| {
             let pages = u32::try_from(pages).unwrap_or(u32::MAX);
             counted.pages.store(pages, Ordering::Relaxed);
@@ -84,30 +86,36 @@ impl Checkpoints {
         Ok(Self {
             database: database.to_owned(),
             limits,
-            log,
-            asked_at: Cell::new(0),
+            progress,
+            pages_before: Cell::new(0),
+            next_at: Cell::new(limits.each),
             thread: OnceCell::new(),
         })
     }
 
-    /// This connection has committed.
-    pub(super) fn committed(&self, connection: &Connection) {
-        let pages = self.log.pages.load(Ordering::Relaxed);
-        let is_nearly_done = self.log.is_nearly_done.swap(false, Ordering::Relaxed);
-        let began_anew = pages < self.asked_at.get();
-        if began_anew {
-            self.asked_at.set(0);
+    /// This connection, which writes, has no transaction under way.
+    pub(super) fn between_transactions(&self, connection: &Connection) {
+        let pages = self.progress.pages.load(Ordering::Relaxed);
+        let is_nearly_done = self.progress.is_nearly_done.swap(false, Ordering::Relaxed);
+        let Limits { each, max } = self.limits;
+        if pages < self.pages_before.replace(pages) {
+            // The log began anew.
+            self.next_at.set(each);
         }
-        if pages >= self.limits.max || (is_nearly_done && !began_anew) {
+        if pages >= max {
             checkpoint(connection);
-        } else if pages >= self.asked_at.get().saturating_add(self.limits.each) {
-            self.asked_at.set(pages);
+        } else if is_nearly_done && pages >= each {
+            checkpoint(connection);
+            // Should a read keep the log from beginning anew.
+            self.next_at.set(pages.saturating_add(FEW));
+        } else if pages >= self.next_at.get() {
+            self.next_at.set(pages.saturating_add(each));
             self.ask();
         }
     }
 
     fn ask(&self) {
-        let start = || Thread::start(self.database.clone(), Arc::clone(&self.log));
+        let start = || Thread::start(self.database.clone(), Arc::clone(&self.progress));
         let started = self.thread.get_or_init(start);
         if let Some(thread) = started {
             // One that waits already has this too.
@@ -133,10 +141,10 @@ struct Thread {
 }
 
 impl Thread {
-    fn start(database: PathBuf, log: Arc<Log>) -> Option<Self> {
+    fn start(database: PathBuf, progress: Arc<Progress>) -> Option<Self> {
         let (requests, asked) = sync_channel(1);
         let builder = std::thread::Builder::new().name("store-checkpoint".to_owned());
-        match builder.spawn(move || run(&database, &asked, &log)) {
+        match builder.spawn(move || run(&database, &asked, &progress)) {
             Ok(handle) => Some(Self { requests, handle }),
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "no thread for checkpoints: {LATER}");
@@ -146,7 +154,7 @@ impl Thread {
     }
 }
 
-fn run(database: &Path, asked: &Receiver<()>, log: &Log) {
+fn run(database: &Path, asked: &Receiver<()>, progress: &Progress) {
     let connection = match connect(database, OpenFlags::SQLITE_OPEN_READ_WRITE, SETTINGS) {
         Ok(connection) => connection,
         Err(error) => {
@@ -155,33 +163,38 @@ fn run(database: &Path, asked: &Receiver<()>, log: &Log) {
         }
     };
     while asked.recv().is_ok() {
-        catch_up(&connection, log);
+        catch_up(&connection, progress);
     }
 }
 
-/// Checkpoints until hardly anything of the log is not in the database; how many that took.
-fn catch_up(connection: &Connection, log: &Log) -> usize {
+/// Checkpoints until one found little to do and left little; how many that took. One that found little is short, and most often comes to
+/// the end of the log before the next commit: then it flushes the database, and what is left is to flush what came meanwhile.
+fn catch_up(connection: &Connection, progress: &Progress) -> usize {
+    let few = i64::from(FEW);
+    let mut done_before = 0;
     for count in 1..=IN_A_ROW_MAX {
         let Some(done) = checkpoint(connection) else {
             return count;
         };
-        let left = i64::from(log.pages.load(Ordering::Relaxed)).saturating_sub(done);
-        if left <= i64::from(LEFT_MAX) {
-            log.is_nearly_done.store(true, Ordering::Relaxed);
+        let pages = i64::from(progress.pages.load(Ordering::Relaxed));
+        let (found, left) = (done.saturating_sub(done_before), pages.saturating_sub(done));
+        if found <= few && left <= few {
+            progress.is_nearly_done.store(true, Ordering::Relaxed);
             return count;
         }
+        done_before = done;
     }
     IN_A_ROW_MAX
 }
 
-/// How many pages of the log the database has; below 0 where another checkpoint is under way. About one that failed nothing is to be done until
-/// the next.
+/// How many pages of the log the database has; nothing, where another checkpoint is under way or this one failed. Then nothing is to be
+/// done until the next.
 fn checkpoint(connection: &Connection) -> Option<i64> {
-    let done = connection.query_row(CHECKPOINT, [], |row| row.get(2));
-    done.inspect_err(|error| {
+    let done: rusqlite::Result<i64> = connection.query_row(CHECKPOINT, [], |row| row.get(2));
+    let done = done.inspect_err(|error| {
         tracing::warn!(error = %Chain(error), "a checkpoint failed: the log grows");
-    })
-    .ok()
+    });
+    done.ok().filter(|done| *done >= 0)
 }
 
 #[cfg(test)]
@@ -198,6 +211,11 @@ mod tests {
         database: PathBuf,
         rows: i64,
     }
+
+    const NEVER: Limits = Limits {
+        each: u32::MAX,
+        max: u32::MAX,
+    };
 
     impl Written {
         fn new(folder: &Path, limits: Limits) -> Self {
@@ -217,11 +235,19 @@ mod tests {
 
         /// A commit of some twenty pages; how many are in the log then.
         fn commit(&mut self) -> u32 {
+            self.insert();
+            self.checkpoints.between_transactions(&self.connection);
+            self.pages()
+        }
+
+        fn insert(&mut self) {
             let insert = "INSERT INTO pages (page) VALUES (zeroblob(80000))";
             self.connection.execute(insert, []).unwrap();
-            self.checkpoints.committed(&self.connection);
             self.rows += 1;
-            self.checkpoints.log.pages.load(Ordering::Relaxed)
+        }
+
+        fn pages(&self) -> u32 {
+            self.checkpoints.progress.pages.load(Ordering::Relaxed)
         }
 
         /// Commits until the log begins anew; how long it was before. Less and less often, so that a checkpoint comes to its end on
@@ -265,61 +291,75 @@ mod tests {
         assert!(written.database.metadata().unwrap().len() > 3 * 200 * 4_096);
     }
 
-    const NEVER: Limits = Limits {
-        each: u32::MAX,
-        max: u32::MAX,
-    };
-
     /// What is committed while one is under way is left to the next.
     #[test]
     fn one_checkpoint_follows_another_until_little_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let mut written = Written::new(folder.path(), NEVER);
         let done = written.commit();
-        // As if so many had come by the end of each.
-        let log = Log::default();
-        for (more, count, is_nearly_done) in [
-            (0, 1, true),
-            (LEFT_MAX, 1, true),
-            (LEFT_MAX + 1, IN_A_ROW_MAX, false),
-        ] {
-            log.pages.store(done + more, Ordering::Relaxed);
-            log.is_nearly_done.store(false, Ordering::Relaxed);
-            assert_eq!(catch_up(&written.connection, &log), count);
-            let nearly = log.is_nearly_done.load(Ordering::Relaxed);
-            assert_eq!(nearly, is_nearly_done, "{more}");
-        }
+        let progress = Progress::default();
+        let follow = |pages, count, is_nearly_done| {
+            progress.pages.store(pages, Ordering::Relaxed);
+            progress.is_nearly_done.store(false, Ordering::Relaxed);
+            assert_eq!(catch_up(&written.connection, &progress), count, "{pages}");
+            let nearly = progress.is_nearly_done.load(Ordering::Relaxed);
+            assert_eq!(nearly, is_nearly_done, "{pages}");
+        };
+        // As if so many more had come by the end of each.
+        follow(done, 1, true);
+        follow(done + FEW, 1, true);
+        follow(done + FEW + 1, IN_A_ROW_MAX, false);
         written.check();
     }
 
-    /// A transaction is always under way when a checkpoint on the thread ends.
+    /// It has not come to the end before commits went on.
+    #[test]
+    fn behind_a_checkpoint_that_found_much_another_follows() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut written = Written::new(folder.path(), NEVER);
+        while written.commit() <= FEW {}
+        let progress = &written.checkpoints.progress;
+        assert_eq!(catch_up(&written.connection, progress), 2);
+        assert!(progress.is_nearly_done.load(Ordering::Relaxed));
+    }
+
+    /// A transaction is always under way when a checkpoint beside it ends.
     #[test]
     fn the_one_who_writes_does_what_little_is_left() {
         let folder = tempfile::tempdir().unwrap();
-        let mut written = Written::new(folder.path(), NEVER);
-        let beside = connect(
-            &written.database,
-            OpenFlags::SQLITE_OPEN_READ_WRITE,
-            SETTINGS,
-        );
-        let beside = beside.unwrap();
+        let limits = Limits { each: 20, ..NEVER };
+        let mut written = Written::new(folder.path(), limits);
+        assert!(written.checkpoints.thread.set(None).is_ok());
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let beside = connect(&written.database, flags, SETTINGS).unwrap();
         let mut before = written.commit();
         for _ in 0..3 {
             let begin = "BEGIN IMMEDIATE";
             written.connection.execute_batch(begin).unwrap();
-            assert_eq!(catch_up(&beside, &written.checkpoints.log), 1);
-            let insert = "INSERT INTO pages (page) VALUES (zeroblob(80000))";
-            written.connection.execute(insert, []).unwrap();
+            assert_eq!(catch_up(&beside, &written.checkpoints.progress), 1);
+            written.insert();
             written.connection.execute_batch("COMMIT").unwrap();
-            written.rows += 1;
-            let pages = written.checkpoints.log.pages.load(Ordering::Relaxed);
+            let pages = written.pages();
             assert!(pages > before, "{pages} and {before} before");
-            written.checkpoints.committed(&written.connection);
-            // It began anew.
+            let writer = &written.connection;
+            written.checkpoints.between_transactions(writer);
             before = written.commit();
             assert!(before < pages, "{before} and {pages} before");
             written.check();
         }
+    }
+
+    /// It may be of the log before.
+    #[test]
+    fn what_is_said_of_a_short_log_is_nothing_to_go_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits { each: 40, ..NEVER };
+        let mut written = Written::new(folder.path(), limits);
+        let said = &written.checkpoints.progress.is_nearly_done;
+        said.store(true, Ordering::Relaxed);
+        let pages = written.commit();
+        assert!(pages < 40, "{pages}");
+        assert!(written.commit() > pages);
     }
 
     #[test]

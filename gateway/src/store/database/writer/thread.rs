@@ -100,6 +100,8 @@ impl WriterThread {
         for operation in group.operations {
             operation.answer(answer.clone());
         }
+        // None of them waits for it.
+        self.connection.keep_log_short();
     }
 
     /// One transaction over a group and those that join it; on failure nothing of it remains.
