@@ -204,6 +204,11 @@ mod tests {
     use super::super::open::WRITER_SETTINGS;
     use super::*;
 
+    const NEVER: Limits = Limits {
+        each: u32::MAX,
+        max: u32::MAX,
+    };
+
     /// A connection that writes, and its checkpoints.
     struct Written {
         checkpoints: Checkpoints,
@@ -211,11 +216,6 @@ mod tests {
         database: PathBuf,
         rows: i64,
     }
-
-    const NEVER: Limits = Limits {
-        each: u32::MAX,
-        max: u32::MAX,
-    };
 
     impl Written {
         fn new(folder: &Path, limits: Limits) -> Self {
@@ -279,10 +279,7 @@ mod tests {
     #[test]
     fn the_log_begins_anew_while_commits_go_on() {
         let folder = tempfile::tempdir().unwrap();
-        let limits = Limits {
-            each: 200,
-            max: u32::MAX,
-        };
+        let limits = Limits { each: 200, ..NEVER };
         let mut written = Written::new(folder.path(), limits);
         for _ in 0..3 {
             assert!(written.until_anew() >= 200);
