@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::awaited::Latency;
 use crate::work::{Plan, Row};
 
 pub async fn run(plan: &Plan, load: &Path, folder: &Path) -> Result<Row> {
@@ -43,6 +44,13 @@ pub async fn run(plan: &Plan, load: &Path, folder: &Path) -> Result<Row> {
             .as_f64()
             .with_context(|| format!("the load generator prints no {name}"))
     };
+    let latency = match plan.rate {
+        Some(_) => Some(Latency {
+            p50_ms: figure("confirmed_p50_ms")?,
+            p99_ms: figure("confirmed_p99_ms")?,
+        }),
+        None => None,
+    };
     Ok(Row {
         name: "Cocoon gateway".to_owned(),
         per_second: match plan.rate {
@@ -51,6 +59,7 @@ pub async fn run(plan: &Plan, load: &Path, folder: &Path) -> Result<Row> {
         },
         server_cpu_us: figure("gateway_cpu_us_per_task")?,
         client_cpu_us: figure("generator_cpu_us_per_task")?,
+        latency,
         flushes: Some(figure("flushes_per_task")?),
         how: "HTTPS and attested TLS; tasks, outputs and signed receipts are on disk".to_owned(),
     })

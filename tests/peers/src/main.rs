@@ -2,6 +2,7 @@
 //! and mutual TLS, on this machine, one after another in one run. What a server is installed as is up to the machine: one that
 //! is not there is skipped, in words.
 
+mod awaited;
 mod certificates;
 mod gateway;
 mod nats;
@@ -117,16 +118,18 @@ fn print(rows: &[Came], json: bool) -> Result<()> {
             "tasks/s",
             "server CPU, µs a task",
             "client CPU, µs a task",
+            "p50, ms",
+            "p99, ms",
             "flushes a task",
             "how",
         ]);
     for row in rows {
         let cells = row.cells();
-        let numbers = cells[1..5]
+        let numbers = cells[1..7]
             .iter()
             .map(|text| Cell::new(text).set_alignment(CellAlignment::Right));
         let name = std::iter::once(Cell::new(&cells[0]));
-        table.add_row(name.chain(numbers).chain([Cell::new(&cells[5])]));
+        table.add_row(name.chain(numbers).chain([Cell::new(&cells[7])]));
     }
     println!("{table}");
     Ok(())
@@ -140,6 +143,8 @@ impl Came {
                 "tasks_per_second": row.per_second,
                 "server_cpu_us_per_task": row.server_cpu_us,
                 "client_cpu_us_per_task": row.client_cpu_us,
+                "p50_ms": row.latency.map(|latency| latency.p50_ms),
+                "p99_ms": row.latency.map(|latency| latency.p99_ms),
                 "flushes_per_task": row.flushes,
                 "how": row.how,
             }),
@@ -147,21 +152,24 @@ impl Came {
         }
     }
 
-    fn cells(&self) -> [String; 6] {
+    fn cells(&self) -> [String; 8] {
+        let ms = |part: Option<f64>| part.map_or("not awaited".to_owned(), |ms| format!("{ms:.2}"));
         match self {
             Self::Through(row) => [
                 row.name.clone(),
                 format!("{:.0}", row.per_second),
                 format!("{:.0}", row.server_cpu_us),
                 format!("{:.0}", row.client_cpu_us),
+                ms(row.latency.map(|latency| latency.p50_ms)),
+                ms(row.latency.map(|latency| latency.p99_ms)),
                 row.flushes
                     .map_or("not known".to_owned(), |flushes| format!("{flushes:.4}")),
                 row.how.clone(),
             ],
             Self::Not(name, why) => {
-                let mut cells = [const { String::new() }; 6];
+                let mut cells = [const { String::new() }; 8];
                 (*name).clone_into(&mut cells[0]);
-                cells[5].clone_from(why);
+                cells[7].clone_from(why);
                 cells
             }
         }

@@ -1,15 +1,15 @@
 //! NATS JetStream: a work queue and a stream of outputs on files, flushed before each confirmation, publications in flight
-//! together.
+//! together. Who waits for an output has it from that stream.
 
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use async_nats::ConnectOptions;
 use async_nats::jetstream::consumer::PullConsumer;
-use async_nats::jetstream::consumer::pull;
+use async_nats::jetstream::consumer::{pull, push};
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context as JetStream};
 use futures_util::StreamExt;
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::certificates::Certificates;
 use crate::server::{Server, free_address, installed, version};
-use crate::work::{Meter, Plan, Row, Skipped, Work, digest};
+use crate::work::{Meter, Plan, Row, Skipped, Work};
 
 const TASKS: &str = "tasks";
 const OUTPUTS: &str = "outputs";
@@ -64,7 +64,11 @@ pub async fn run(
     let consumer = declare(clients.first().context("no client")?, plan).await?;
     let work = Work::new(plan);
     let (mut producers, mut consumers) = (JoinSet::new(), JoinSet::new());
-    let meter = Meter::start(&server)?;
+    if work.is_awaited() {
+        let client = connect(certificates, address.port()).await?;
+        consumers.spawn(listen(client, Arc::clone(&work)));
+    }
+    let meter = Meter::start(&server, &work)?;
     for client in clients.drain(..usize::from(plan.producers)) {
         producers.spawn(produce(client, Arc::clone(&work)));
     }
@@ -172,7 +176,7 @@ async fn consume(
         let (mut taken, mut outputs) = (Vec::new(), Vec::new());
         while let Some(message) = messages.next().await {
             let message = message.map_err(anyhow::Error::from_boxed)?;
-            outputs.push(std::hint::black_box(digest(&message.payload)));
+            outputs.push(work.output(&message.payload));
             taken.push(message);
         }
         if work.keeps_outputs {
@@ -183,4 +187,17 @@ async fn consume(
         }
         work.acknowledged(taken.len());
     }
+}
+
+async fn listen(client: JetStream, work: Arc<Work>) -> Result<()> {
+    let stream = client.get_stream(OUTPUTS).await?;
+    let config = push::OrderedConfig {
+        deliver_subject: client.client().new_inbox(),
+        ..push::OrderedConfig::default()
+    };
+    let mut outputs = stream.create_consumer(config).await?.messages().await?;
+    while let Some(output) = outputs.next().await {
+        work.told(&output?.payload)?;
+    }
+    bail!("the server ended a consumer")
 }

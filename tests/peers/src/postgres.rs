@@ -1,18 +1,20 @@
-//! A table of PostgreSQL: inserted in batches, taken with SKIP LOCKED, updated with the output in batches.
+//! A table of PostgreSQL: inserted in batches, taken with SKIP LOCKED, updated with the output in batches. Who waits for an output has
+//! it from a notification.
 
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::task::JoinSet;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::certificates::{CLIENT, Certificates};
 use crate::server::{Server, free_address, installed, version};
-use crate::work::{Meter, Plan, Row, Work, digest};
+use crate::work::{Meter, Plan, Row, Work};
 
 const BINARIES: [&str; 4] = [
     "/usr/lib/postgresql/15/bin/postgres",
@@ -46,10 +48,17 @@ const ACK: &str = "
     UPDATE tasks SET state = 2, output = done.output
     FROM unnest($1::bigint[], $2::bytea[]) AS done (id, output)
     WHERE tasks.id = done.id AND tasks.state = 1";
+const ACK_AND_TELL: &str = "
+    WITH ended AS (
+        UPDATE tasks SET state = 2, output = done.output
+        FROM unnest($1::bigint[], $2::bytea[]) AS done (id, output)
+        WHERE tasks.id = done.id AND tasks.state = 1
+        RETURNING done.output)
+    SELECT pg_notify('told', encode(output, 'hex')) FROM ended";
 
 pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Result<Row> {
     let program = installed(&BINARIES.map(Path::new), "postgresql")?;
-    let connections = u32::from(plan.producers) + u32::from(plan.consumers);
+    let connections = u32::from(plan.producers) + u32::from(plan.consumers) + 1;
     let (mut server, config) = start(&program, certificates, folder, connections)?;
     server.wait_listening(address(&config)?).await?;
     let tls = MakeRustlsConnect::new(certificates.client_config()?);
@@ -63,7 +72,11 @@ pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Res
         clients.push(connect(&config, &tls, &mut connections).await?);
     }
     let work = Work::new(plan);
-    let meter = Meter::start(&server)?;
+    if work.is_awaited() {
+        let (client, told) = subscribe(&config, &tls).await?;
+        consumers.spawn(listen(client, told, Arc::clone(&work)));
+    }
+    let meter = Meter::start(&server, &work)?;
     for client in clients.drain(..usize::from(plan.producers)) {
         producers.spawn(produce(client, Arc::clone(&work)));
     }
@@ -258,7 +271,8 @@ async fn produce(client: Client, work: Arc<Work>) -> Result<()> {
 }
 
 async fn consume(client: Client, work: Arc<Work>, prefetch: u16) -> Result<()> {
-    let (lease, ack) = (client.prepare(LEASE).await?, client.prepare(ACK).await?);
+    let ack = if work.is_awaited() { ACK_AND_TELL } else { ACK };
+    let (lease, ack) = (client.prepare(LEASE).await?, client.prepare(ack).await?);
     loop {
         let rows = client.query(&lease, &[&i64::from(prefetch)]).await?;
         if rows.is_empty() {
@@ -266,10 +280,54 @@ async fn consume(client: Client, work: Arc<Work>, prefetch: u16) -> Result<()> {
             continue;
         }
         let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
-        let outputs: Vec<Vec<u8>> = rows.iter().map(|row| digest(row.get(1))).collect();
+        let outputs: Vec<Vec<u8>> = rows.iter().map(|row| work.output(row.get(1))).collect();
         let done = client.execute(&ack, &[&ids, &outputs]).await?;
         work.acknowledged(done.try_into()?);
     }
+}
+
+/// What a client is told, from now on.
+async fn subscribe(
+    config: &Config,
+    tls: &MakeRustlsConnect,
+) -> Result<(Client, impl Stream<Item = Result<Vec<u8>>> + use<>)> {
+    let (client, mut connection) = config.connect(tls.clone()).await?;
+    let messages = stream::poll_fn(move |context| connection.poll_message(context));
+    let told =
+        messages
+            .map_err(anyhow::Error::from)
+            .try_filter_map(async |message| match message {
+                AsyncMessage::Notification(told) => Ok(Some(bytes(told.payload())?)),
+                _ => Ok(None),
+            });
+    let mut told = Box::pin(told);
+    // Nobody else drives this connection.
+    tokio::select! {
+        listening = client.batch_execute("LISTEN told") => listening?,
+        early = told.next() => bail!("the server ended a connection: {early:?}"),
+    }
+    Ok((client, told))
+}
+
+fn bytes(hexadecimal: &str) -> Result<Vec<u8>> {
+    let pairs = hexadecimal.as_bytes().chunks(2);
+    let bytes = pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    bytes
+        .collect::<Option<_>>()
+        .context("a notification that is not hexadecimal")
+}
+
+/// The client keeps the connection.
+async fn listen(
+    _client: Client,
+    told: impl Stream<Item = Result<Vec<u8>>>,
+    work: Arc<Work>,
+) -> Result<()> {
+    let mut told = std::pin::pin!(told);
+    while let Some(output) = told.next().await {
+        work.told(&output?)?;
+    }
+    bail!("the server ended a subscription")
 }
 
 /// Flushes of the write-ahead log since the server's start.

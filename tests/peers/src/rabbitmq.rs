@@ -1,4 +1,5 @@
-//! RabbitMQ: a quorum queue of tasks and one of outputs, publisher confirms, prefetch, acknowledgements of many.
+//! RabbitMQ: a quorum queue of tasks and one of outputs, publisher confirms, prefetch, acknowledgements of many. Who waits for an
+//! output takes it from its queue.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::certificates::Certificates;
 use crate::server::{Server, free_address, installed};
-use crate::work::{Meter, Plan, Row, Work, digest};
+use crate::work::{Meter, Plan, Row, Work};
 
 const TASKS: &str = "tasks";
 const OUTPUTS: &str = "outputs";
@@ -59,7 +60,12 @@ pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Res
     declare(channels.first().context("no channel")?).await?;
     let work = Work::new(plan);
     let (mut producers, mut consumers) = (JoinSet::new(), JoinSet::new());
-    let meter = Meter::start(&server)?;
+    if work.is_awaited() {
+        connections.push(connect(&uri, certificates).await?);
+        let channel = connections.last().context("no connection")?;
+        consumers.spawn(listen(channel.create_channel().await?, Arc::clone(&work)));
+    }
+    let meter = Meter::start(&server, &work)?;
     for channel in channels.drain(..usize::from(plan.producers)) {
         producers.spawn(produce(channel, Arc::clone(&work)));
     }
@@ -67,7 +73,13 @@ pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Res
         consumers.spawn(consume(channel, Arc::clone(&work), plan.prefetch));
     }
     let done = work.finish(producers, &mut consumers).await?;
-    let how = format!("one node; flushed before a confirm; {}", plan.kept());
+    let kept = match plan.rate {
+        Some(_) => {
+            "tasks are on disk, a finished one is removed, and its output, once it was taken"
+        }
+        None => plan.kept(),
+    };
+    let how = format!("one node; flushed before a confirm; {kept}");
     let row = meter.row(
         &server,
         format!("RabbitMQ{}, quorum queue", release()),
@@ -202,13 +214,13 @@ async fn consume(channel: Channel, work: Arc<Work>, prefetch: u16) -> Result<()>
         .await?;
     while let Some(delivery) = deliveries.next().await {
         let mut latest = delivery?;
-        let mut outputs = vec![std::hint::black_box(digest(&latest.data))];
+        let mut outputs = vec![work.output(&latest.data)];
         while outputs.len() < usize::from(prefetch) / 2 {
             let Some(Some(delivery)) = deliveries.next().now_or_never() else {
                 break;
             };
             latest = delivery?;
-            outputs.push(std::hint::black_box(digest(&latest.data)));
+            outputs.push(work.output(&latest.data));
         }
         let count = outputs.len();
         if work.keeps_outputs {
@@ -216,6 +228,20 @@ async fn consume(channel: Channel, work: Arc<Work>, prefetch: u16) -> Result<()>
         }
         latest.ack(BasicAckOptions { multiple: true }).await?;
         work.acknowledged(count);
+    }
+    bail!("the server ended a consumer")
+}
+
+async fn listen(channel: Channel, work: Arc<Work>) -> Result<()> {
+    let options = BasicConsumeOptions {
+        no_ack: true,
+        ..BasicConsumeOptions::default()
+    };
+    let mut outputs = channel
+        .basic_consume(OUTPUTS.into(), "".into(), options, FieldTable::default())
+        .await?;
+    while let Some(output) = outputs.next().await {
+        work.told(&output?.data)?;
     }
     bail!("the server ended a consumer")
 }

@@ -1,14 +1,17 @@
 //! The work, the same for every server: producers that send batches and wait until each is confirmed, consumers that take
-//! tasks, digest them, leave each output where its submitter finds it, and acknowledge, and a window between the two.
+//! tasks, digest them, leave each output where its submitter finds it, and acknowledge, and a window between the two. At a fixed
+//! rate submitters wait for their outputs, too, and each is told of them in the way that its server offers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+use crate::awaited::{Awaited, Latency};
 
 /// The input of one task.
 const INPUT_BYTES: usize = 1_024;
@@ -33,7 +36,8 @@ pub struct Plan {
     /// Tasks of one confirmed batch.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub batch: u32,
-    /// Send single tasks, so many a second in all, whatever the server does; otherwise as fast as it takes them.
+    /// Send single tasks, so many a second in all, whatever the server does, and wait for their outputs; otherwise as fast as it takes
+    /// them.
     #[arg(long)]
     pub rate: Option<std::num::NonZeroU32>,
     /// Tasks that a consumer takes at once.
@@ -43,7 +47,7 @@ pub struct Plan {
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
     pub window: u32,
     /// Drop outputs where a server would not keep them by itself: less than the gateway does, whose submitters get them.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "rate")]
     pub drop_outputs: bool,
 }
 
@@ -77,6 +81,8 @@ pub struct Row {
     pub per_second: f64,
     pub server_cpu_us: f64,
     pub client_cpu_us: f64,
+    /// Where submitters wait.
+    pub latency: Option<Latency>,
     pub flushes: Option<f64>,
     /// What was durable and what was not.
     pub how: String,
@@ -89,36 +95,38 @@ pub struct Work {
     sent: AtomicU32,
     acknowledged: AtomicU32,
     window: Semaphore,
-    starts_at: Instant,
     ends_at: Instant,
     batch: u32,
-    /// Between one task and the next, where the rate is fixed.
-    interval: Option<Duration>,
-    due: AtomicU32,
+    /// Where the rate is fixed.
+    awaited: Option<Awaited>,
     pub keeps_outputs: bool,
 }
 
 impl Work {
     pub fn new(plan: &Plan) -> Arc<Self> {
         let starts_at = now();
-        let interval = plan.rate.map(|rate| Duration::from_secs(1) / rate.get());
+        let interval = |rate: std::num::NonZeroU32| Duration::from_secs(1) / rate.get();
+        let awaited = plan
+            .rate
+            .map(|rate| Awaited::new(starts_at, interval(rate)));
         Arc::new(Self {
             left: AtomicU32::new(plan.tasks),
             sent: AtomicU32::new(0),
             acknowledged: AtomicU32::new(0),
             window: Semaphore::new(plan.window.try_into().unwrap_or(usize::MAX)),
-            starts_at,
             ends_at: starts_at + Duration::from_secs(plan.seconds),
-            batch: if interval.is_some() { 1 } else { plan.batch },
-            interval,
-            due: AtomicU32::new(0),
+            batch: if awaited.is_some() { 1 } else { plan.batch },
+            awaited,
             keeps_outputs: !plan.drop_outputs,
         })
     }
 
     /// The next batch's payloads, once the window has room for them; `None` when enough was sent.
     pub async fn next(&self) -> Result<Option<Vec<Vec<u8>>>> {
-        self.wait_due().await;
+        let first = match &self.awaited {
+            Some(awaited) => awaited.due().await,
+            None => 0,
+        };
         if now() >= self.ends_at {
             return Ok(None);
         }
@@ -131,16 +139,29 @@ impl Work {
             return Ok(None);
         }
         self.window.acquire_many(count).await?.forget();
-        Ok(Some((0..count).map(payload).collect()))
+        Ok(Some(
+            (0..count).map(|number| payload(first + number)).collect(),
+        ))
     }
 
-    /// Where the rate is fixed, until the next task is due.
-    async fn wait_due(&self) {
-        if let Some(interval) = self.interval {
-            let number = self.due.fetch_add(1, Ordering::Relaxed);
-            let due = self.starts_at + interval * number;
-            tokio::time::sleep(due.saturating_duration_since(now())).await;
+    /// Whether submitters wait for outputs.
+    pub fn is_awaited(&self) -> bool {
+        self.awaited.is_some()
+    }
+
+    /// What a worker makes of an input.
+    pub fn output(&self, input: &[u8]) -> Vec<u8> {
+        let digest = std::hint::black_box(digest(input));
+        match self.awaited {
+            Some(_) => Awaited::output(input, &digest),
+            None => digest,
         }
+    }
+
+    /// A submitter has this output, which is on disk.
+    pub fn told(&self, output: &[u8]) -> Result<()> {
+        let awaited = self.awaited.as_ref();
+        awaited.context("nobody waits for an output")?.told(output)
     }
 
     /// The server has confirmed so many.
@@ -175,15 +196,20 @@ impl Work {
                 self.sent.load(Ordering::Relaxed),
                 self.acknowledged.load(Ordering::Relaxed),
             );
-            if producers.is_empty() && acknowledged >= sent {
+            let told = self.awaited.as_ref().map(Awaited::count);
+            let all_are_told = told.is_none_or(|told| told >= sent as usize);
+            if producers.is_empty() && acknowledged >= sent && all_are_told {
                 return Ok(acknowledged);
             }
             if acknowledged > seen {
                 (seen, moved) = (acknowledged, now());
             }
             if moved.elapsed() >= STALLED {
+                let told = told.map_or(String::new(), |told| {
+                    format!(", of {told} outputs was told")
+                });
                 bail!(
-                    "{acknowledged} of {sent} tasks were acknowledged, and no other for {STALLED:?}"
+                    "{acknowledged} of {sent} tasks were acknowledged{told}, and no other for {STALLED:?}"
                 );
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -191,7 +217,8 @@ impl Work {
     }
 }
 
-fn payload(number: u32) -> Vec<u8> {
+/// The number of a task, again and again.
+pub fn payload(number: u32) -> Vec<u8> {
     let mut data = number.to_le_bytes().repeat(INPUT_BYTES / 4);
     data.truncate(INPUT_BYTES);
     data
@@ -202,8 +229,7 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// What a worker computes.
-pub fn digest(input: &[u8]) -> Vec<u8> {
+fn digest(input: &[u8]) -> Vec<u8> {
     ring::digest::digest(&ring::digest::SHA256, input)
         .as_ref()
         .to_vec()
@@ -211,14 +237,16 @@ pub fn digest(input: &[u8]) -> Vec<u8> {
 
 /// Time and CPU from one moment on.
 pub struct Meter {
+    work: Arc<Work>,
     start: Instant,
     server: Duration,
     client: Duration,
 }
 
 impl Meter {
-    pub fn start(server: &crate::server::Server) -> Result<Self> {
+    pub fn start(server: &crate::server::Server, work: &Arc<Work>) -> Result<Self> {
         Ok(Self {
+            work: Arc::clone(work),
             server: server.cpu_time()?,
             client: own_cpu_time(),
             start: now(),
@@ -240,6 +268,7 @@ impl Meter {
             per_second: f64::from(done) / elapsed.as_secs_f64(),
             server_cpu_us: each(server.cpu_time()?.saturating_sub(self.server)),
             client_cpu_us: each(own_cpu_time().saturating_sub(self.client)),
+            latency: self.work.awaited.as_ref().and_then(Awaited::latency),
             flushes: None,
             how,
         })
