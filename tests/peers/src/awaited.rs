@@ -1,17 +1,19 @@
 //! Tasks at a fixed rate, whose submitters wait for their outputs: which is due when, and how long each took.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use tokio::sync::mpsc;
 
 use crate::work::now;
 
-/// What a cold connection or an empty cache costs is no latency.
-const WARM_UP: Duration = Duration::from_secs(2);
+/// What a cold connection or an empty cache costs is none of the figures.
+const WARM_UP_S: u32 = 2;
+/// Tasks that are due and not taken up: a second of the highest rate.
+const DUE_MAX: usize = 10_000;
 
-/// From when a task was due to when its submitter had its output.
+/// From when a task was due to when its output was told.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Latency {
     pub p50_ms: f64,
@@ -22,61 +24,87 @@ pub struct Latency {
 pub struct Awaited {
     starts_at: Instant,
     interval: Duration,
-    /// Number of the task that is due next.
-    due: AtomicU32,
+    /// So many come before those that count.
+    cold: usize,
+    /// Numbers of the tasks that are due.
+    due: tokio::sync::Mutex<mpsc::Receiver<u32>>,
+    ends: Mutex<Ends>,
+}
+
+#[derive(Debug)]
+struct Ends {
     /// By task, how long it took.
-    took: Mutex<Vec<(u32, Duration)>>,
+    took: Vec<Option<Duration>>,
+    told: usize,
 }
 
 impl Awaited {
-    pub fn new(starts_at: Instant, interval: Duration) -> Self {
+    /// So many tasks a second, from now on, for so many seconds behind the time to warm up.
+    pub fn new(rate: u32, seconds: u32) -> Self {
+        let (starts_at, interval) = (now(), Duration::from_secs(1) / rate);
+        let (cold, count) = (rate * WARM_UP_S, rate * (WARM_UP_S + seconds));
+        let (due, dues) = mpsc::channel(DUE_MAX);
+        // On a thread of its own, as in the load generator: the runtime's timer counts in milliseconds.
+        std::thread::spawn(move || pace(starts_at, interval, count, &due));
         Self {
             starts_at,
             interval,
-            due: AtomicU32::new(0),
-            took: Mutex::default(),
+            cold: cold as usize,
+            due: dues.into(),
+            ends: Mutex::new(Ends {
+                took: vec![None; count as usize],
+                told: 0,
+            }),
         }
     }
 
-    /// Waits until the next task is due; its number.
-    pub async fn due(&self) -> u32 {
-        let number = self.due.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep_until(self.due_at(number).into()).await;
-        number
+    /// Waits until the next task is due; its number. None where all were.
+    pub async fn due(&self) -> Option<u32> {
+        self.due.lock().await.recv().await
     }
 
-    fn due_at(&self, number: u32) -> Instant {
-        self.starts_at + self.interval * number
+    /// Waits until what follows counts.
+    pub async fn warm(&self) {
+        let warm_at = self.starts_at + Duration::from_secs(WARM_UP_S.into());
+        tokio::time::sleep(warm_at.saturating_duration_since(now())).await;
     }
 
-    /// What goes to a task's submitter: the task's number, as its input begins with, and the digest.
-    pub fn output(input: &[u8], digest: &[u8]) -> Vec<u8> {
-        let number = input.first_chunk::<4>().copied().unwrap_or_default();
-        [&number, digest].concat()
+    /// What tells of a task: its number, as its input begins with, and the digest.
+    pub fn output(input: &[u8], digest: &[u8]) -> Result<Vec<u8>> {
+        let number: &[u8; 4] = input.first_chunk().context("an input without a number")?;
+        Ok([number, digest].concat())
     }
 
-    /// A submitter has an output, which is on disk.
+    /// The output of a task that was told, and is on disk. It may be told again.
     pub fn told(&self, output: &[u8]) -> Result<()> {
         let number = output.first_chunk().context("an output without a number")?;
         let number = u32::from_le_bytes(*number);
-        let took = now().saturating_duration_since(self.due_at(number));
-        let mut all = self.took.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push((number, took));
+        let took = (self.starts_at + self.interval * number).elapsed();
+        let mut ends = self.ends();
+        let Some(end) = ends.took.get_mut(number as usize) else {
+            bail!("an output of task {number}, which was not sent");
+        };
+        if end.is_none() {
+            *end = Some(took);
+            ends.told += 1;
+        }
         Ok(())
     }
 
-    /// How many outputs submitters have.
+    /// How many tasks' outputs were told.
     pub fn count(&self) -> usize {
-        let took = self.took.lock().unwrap_or_else(PoisonError::into_inner);
-        took.len()
+        self.ends().told
     }
 
-    /// Of the tasks that were due once all was warm; none, where there were none.
+    fn ends(&self) -> MutexGuard<'_, Ends> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of the tasks that were due once all was warm.
     pub fn latency(&self) -> Option<Latency> {
-        let all = self.took.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_warm = |number| self.interval * number >= WARM_UP;
-        let warm = all.iter().filter(|(number, _)| is_warm(*number));
-        let mut took: Vec<_> = warm.map(|(_, took)| *took).collect();
+        let ends = self.ends();
+        let warm = ends.took.iter().skip(self.cold);
+        let mut took: Vec<_> = warm.flatten().copied().collect();
         took.sort_unstable();
         // The least that so many of a hundred did not exceed.
         let part = |percent: usize| {
@@ -90,33 +118,65 @@ impl Awaited {
     }
 }
 
+/// Ends early where nobody asks any more.
+fn pace(starts_at: Instant, interval: Duration, count: u32, due: &mpsc::Sender<u32>) {
+    for number in 0..count {
+        let at = starts_at + interval * number;
+        std::thread::sleep(at.saturating_duration_since(now()));
+        if due.blocking_send(number).is_err() {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::payload;
 
     #[test]
-    fn what_took_long_once_all_was_warm_counts() {
-        let awaited = Awaited::new(now(), Duration::from_secs(1));
+    fn what_was_due_once_all_was_warm_counts() {
+        let awaited = Awaited::new(100, 2);
         assert_eq!(awaited.latency(), None);
-        for (number, ms) in [(0_u32, 900), (1, 900), (2, 10), (3, 30), (4, 20)] {
-            let took = (number, Duration::from_millis(ms));
-            awaited.took.lock().unwrap().push(took);
+        for (number, took) in awaited.ends().took.iter_mut().enumerate() {
+            let ms = if number < 200 { 900 } else { number - 199 };
+            *took = Some(Duration::from_millis(ms as u64));
         }
         let expected = Latency {
-            p50_ms: 20.0,
-            p99_ms: 30.0,
+            p50_ms: 100.0,
+            p99_ms: 198.0,
         };
         assert_eq!(awaited.latency(), Some(expected));
     }
 
     #[tokio::test]
-    async fn an_output_says_whose_it_is() {
-        let awaited = Awaited::new(now(), Duration::from_millis(1));
-        assert_eq!((awaited.due().await, awaited.due().await), (0, 1));
-        let output = Awaited::output(&crate::work::payload(1), b"digest");
-        assert_eq!(output, b"\x01\0\0\0digest");
-        awaited.told(&output).unwrap();
-        assert_eq!(awaited.count(), 1);
+    async fn an_output_counts_once_and_from_when_its_task_was_due() {
+        let awaited = Awaited::new(100, 0);
+        let mut due = None;
+        while let Some(number) = awaited.due().await {
+            assert_eq!(number, due.map_or(0, |due| due + 1));
+            due = Some(number);
+        }
+        assert_eq!(due, Some(199));
+        let since = awaited.starts_at.elapsed();
+        assert!(since >= Duration::from_millis(1_990));
+        let output = Awaited::output(&payload(50), b"digest").unwrap();
+        assert_eq!(output, b"\x32\0\0\0digest");
+        for _ in 0..2 {
+            awaited.told(&output).unwrap();
+            assert_eq!(awaited.count(), 1);
+        }
+        let took = awaited.ends().took[50].unwrap();
+        assert!(took + Duration::from_millis(500) >= since, "{took:?}");
+        assert!(took < awaited.starts_at.elapsed());
+    }
+
+    #[tokio::test]
+    async fn what_is_of_no_task_is_an_error() {
+        let awaited = Awaited::new(100, 0);
+        assert!(Awaited::output(b"\x01", b"digest").is_err());
         assert!(awaited.told(b"\x01").is_err());
+        assert!(awaited.told(&200_u32.to_le_bytes()).is_err());
+        assert!(awaited.told(&199_u32.to_le_bytes()).is_ok());
     }
 }

@@ -21,8 +21,8 @@ pub async fn run(plan: &Plan, load: &Path, folder: &Path) -> Result<Row> {
         command.arg(name).arg(value.to_string());
     };
     if let Some(rate) = plan.rate {
-        option("--rate", rate.get().into());
-        option("--seconds", plan.seconds);
+        option("--rate", rate.into());
+        option("--seconds", plan.seconds.into());
     } else {
         option("--tasks", plan.tasks.into());
         option("--batch", plan.batch.into());
@@ -54,7 +54,7 @@ pub async fn run(plan: &Plan, load: &Path, folder: &Path) -> Result<Row> {
     Ok(Row {
         name: "Cocoon gateway".to_owned(),
         per_second: match plan.rate {
-            Some(rate) => rate.get().into(),
+            Some(rate) => rate.into(),
             None => figure("tasks_per_second")?,
         },
         server_cpu_us: figure("gateway_cpu_us_per_task")?,

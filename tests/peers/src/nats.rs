@@ -68,7 +68,6 @@ pub async fn run(
         let client = connect(certificates, address.port()).await?;
         consumers.spawn(listen(client, Arc::clone(&work)));
     }
-    let meter = Meter::start(&server, &work)?;
     for client in clients.drain(..usize::from(plan.producers)) {
         producers.spawn(produce(client, Arc::clone(&work)));
     }
@@ -78,6 +77,7 @@ pub async fn run(
             .await?;
         consumers.spawn(consume(client, consumer, Arc::clone(&work), plan.prefetch));
     }
+    let meter = Meter::start(&server, &work).await?;
     let done = work.finish(producers, &mut consumers).await?;
     let how = format!("sync_interval always; {}", plan.kept());
     let row = meter.row(
@@ -139,12 +139,11 @@ async fn declare(client: &JetStream, plan: &Plan) -> Result<String> {
 }
 
 async fn produce(client: JetStream, work: Arc<Work>) -> Result<()> {
-    while let Some(batch) = work.next().await? {
-        let count = batch.len();
-        publish(&client, TASKS, batch).await?;
-        work.sent(count);
-    }
-    Ok(())
+    let send = |batch| {
+        let client = client.clone();
+        async move { publish(&client, TASKS, batch).await }
+    };
+    work.send(send).await
 }
 
 /// All of them are confirmed.
@@ -176,7 +175,7 @@ async fn consume(
         let (mut taken, mut outputs) = (Vec::new(), Vec::new());
         while let Some(message) = messages.next().await {
             let message = message.map_err(anyhow::Error::from_boxed)?;
-            outputs.push(work.output(&message.payload));
+            outputs.push(work.output(&message.payload)?);
             taken.push(message);
         }
         if work.keeps_outputs {

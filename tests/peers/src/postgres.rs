@@ -76,13 +76,13 @@ pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Res
         let (client, told) = subscribe(&config, &tls).await?;
         consumers.spawn(listen(client, told, Arc::clone(&work)));
     }
-    let meter = Meter::start(&server, &work)?;
     for client in clients.drain(..usize::from(plan.producers)) {
         producers.spawn(produce(client, Arc::clone(&work)));
     }
     for client in clients {
         consumers.spawn(consume(client, Arc::clone(&work), plan.prefetch));
     }
+    let meter = Meter::start(&server, &work).await?;
     let done = work.finish(producers, &mut consumers).await?;
     let name = format!("PostgreSQL {}, SKIP LOCKED", version(&program)?);
     let mut row = meter.row(
@@ -263,11 +263,15 @@ async fn connect(
 
 async fn produce(client: Client, work: Arc<Work>) -> Result<()> {
     let submit = client.prepare(SUBMIT).await?;
-    while let Some(batch) = work.next().await? {
-        client.execute(&submit, &[&batch]).await?;
-        work.sent(batch.len());
-    }
-    Ok(())
+    let client = Arc::new(client);
+    let send = |batch: Vec<Vec<u8>>| {
+        let (client, submit) = (Arc::clone(&client), submit.clone());
+        async move {
+            client.execute(&submit, &[&batch]).await?;
+            Ok(())
+        }
+    };
+    work.send(send).await
 }
 
 async fn consume(client: Client, work: Arc<Work>, prefetch: u16) -> Result<()> {
@@ -280,9 +284,16 @@ async fn consume(client: Client, work: Arc<Work>, prefetch: u16) -> Result<()> {
             continue;
         }
         let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
-        let outputs: Vec<Vec<u8>> = rows.iter().map(|row| work.output(row.get(1))).collect();
-        let done = client.execute(&ack, &[&ids, &outputs]).await?;
-        work.acknowledged(done.try_into()?);
+        let outputs: Vec<Vec<u8>> = rows
+            .iter()
+            .map(|row| work.output(row.get(1)))
+            .collect::<Result<_>>()?;
+        let done = if work.is_awaited() {
+            client.query(&ack, &[&ids, &outputs]).await?.len()
+        } else {
+            client.execute(&ack, &[&ids, &outputs]).await?.try_into()?
+        };
+        work.acknowledged(done);
     }
 }
 

@@ -65,17 +65,17 @@ pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Res
         let channel = connections.last().context("no connection")?;
         consumers.spawn(listen(channel.create_channel().await?, Arc::clone(&work)));
     }
-    let meter = Meter::start(&server, &work)?;
     for channel in channels.drain(..usize::from(plan.producers)) {
         producers.spawn(produce(channel, Arc::clone(&work)));
     }
     for channel in channels {
         consumers.spawn(consume(channel, Arc::clone(&work), plan.prefetch));
     }
+    let meter = Meter::start(&server, &work).await?;
     let done = work.finish(producers, &mut consumers).await?;
     let kept = match plan.rate {
         Some(_) => {
-            "tasks are on disk, a finished one is removed, and its output, once it was taken"
+            "tasks are on disk, a finished one is removed, its output is kept until it was sent"
         }
         None => plan.kept(),
     };
@@ -175,11 +175,11 @@ async fn produce(channel: Channel, work: Arc<Work>) -> Result<()> {
     channel
         .confirm_select(ConfirmSelectOptions::default())
         .await?;
-    while let Some(batch) = work.next().await? {
-        publish(&channel, TASKS, &batch).await?;
-        work.sent(batch.len());
-    }
-    Ok(())
+    let send = |batch: Vec<Vec<u8>>| {
+        let channel = channel.clone();
+        async move { publish(&channel, TASKS, &batch).await }
+    };
+    work.send(send).await
 }
 
 /// All of them are confirmed.
@@ -214,13 +214,13 @@ async fn consume(channel: Channel, work: Arc<Work>, prefetch: u16) -> Result<()>
         .await?;
     while let Some(delivery) = deliveries.next().await {
         let mut latest = delivery?;
-        let mut outputs = vec![work.output(&latest.data)];
+        let mut outputs = vec![work.output(&latest.data)?];
         while outputs.len() < usize::from(prefetch) / 2 {
             let Some(Some(delivery)) = deliveries.next().now_or_never() else {
                 break;
             };
             latest = delivery?;
-            outputs.push(work.output(&latest.data));
+            outputs.push(work.output(&latest.data)?);
         }
         let count = outputs.len();
         if work.keeps_outputs {

@@ -9,8 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
 use redis::aio::{MultiplexedConnection, PubSub};
+use redis::io::tcp::TcpSettings;
 use redis::streams::{StreamReadOptions, StreamReadReply};
-use redis::{AsyncCommands, AsyncConnectionConfig, Client, ClientTlsConfig, TlsCertificates};
+use redis::{
+    AsyncCommands, AsyncConnectionConfig, Client, ClientTlsConfig, IntoConnectionInfo,
+    TlsCertificates,
+};
 use tokio::task::JoinSet;
 
 use crate::certificates::Certificates;
@@ -44,9 +48,16 @@ pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Res
         }),
         root_cert: Some(std::fs::read(certificates.ca())?),
     };
-    let client = Client::build_with_tls(format!("rediss://127.0.0.1:{}", address.port()), tls)?;
+    let info = format!("rediss://127.0.0.1:{}", address.port()).into_connection_info()?;
+    // As the other clients do by themselves.
+    let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
+    let client = Client::build_with_tls(info, tls)?;
     let mut first = connect(&client).await?;
     let _: () = first.xgroup_create_mkstream(STREAM, GROUP, "0").await?;
+    let mut connections = Vec::new();
+    for _ in 0..plan.producers + plan.consumers {
+        connections.push(connect(&client).await?);
+    }
     let work = Work::new(plan);
     let (mut producers, mut consumers) = (JoinSet::new(), JoinSet::new());
     if work.is_awaited() {
@@ -54,13 +65,10 @@ pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Res
         told.subscribe(CHANNEL).await?;
         consumers.spawn(listen(told, Arc::clone(&work)));
     }
-    let meter = Meter::start(&server, &work)?;
-    for _ in 0..plan.producers {
-        let connection = connect(&client).await?;
+    for connection in connections.drain(..usize::from(plan.producers)) {
         producers.spawn(produce(connection, Arc::clone(&work)));
     }
-    for number in 0..plan.consumers {
-        let connection = connect(&client).await?;
+    for (number, connection) in connections.into_iter().enumerate() {
         consumers.spawn(consume(
             connection,
             Arc::clone(&work),
@@ -68,6 +76,7 @@ pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Res
             number,
         ));
     }
+    let meter = Meter::start(&server, &work).await?;
     let done = work.finish(producers, &mut consumers).await?;
     let name = format!("Redis {}, stream with a group", version(&program)?);
     let how = format!("appendfsync always; {}", plan.kept());
@@ -111,23 +120,25 @@ async fn connect(client: &Client) -> Result<MultiplexedConnection> {
 }
 
 /// A batch is one pipeline; its answers come after the flush.
-async fn produce(mut connection: MultiplexedConnection, work: Arc<Work>) -> Result<()> {
-    while let Some(batch) = work.next().await? {
-        let mut pipeline = redis::pipe();
-        for payload in &batch {
-            pipeline.xadd(STREAM, "*", &[("input", payload)]).ignore();
+async fn produce(connection: MultiplexedConnection, work: Arc<Work>) -> Result<()> {
+    let send = |batch: Vec<Vec<u8>>| {
+        let mut connection = connection.clone();
+        async move {
+            let mut pipeline = redis::pipe();
+            for payload in &batch {
+                pipeline.xadd(STREAM, "*", &[("input", payload)]).ignore();
+            }
+            Ok(pipeline.query_async(&mut connection).await?)
         }
-        let () = pipeline.query_async(&mut connection).await?;
-        work.sent(batch.len());
-    }
-    Ok(())
+    };
+    work.send(send).await
 }
 
 async fn consume(
     mut connection: MultiplexedConnection,
     work: Arc<Work>,
     prefetch: u16,
-    number: u16,
+    number: usize,
 ) -> Result<()> {
     let options = StreamReadOptions::default()
         .group(GROUP, format!("worker-{number}"))
@@ -148,7 +159,7 @@ async fn consume(
         let mut outputs = Vec::with_capacity(entries.len());
         for entry in &entries {
             let input: Vec<u8> = entry.get("input").context("an entry without its input")?;
-            outputs.push((entry.id.as_str(), work.output(&input)));
+            outputs.push((entry.id.as_str(), work.output(&input)?));
         }
         let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
         let mut pipeline = redis::pipe();

@@ -1,6 +1,6 @@
 //! The work, the same for every server: producers that send batches and wait until each is confirmed, consumers that take
 //! tasks, digest them, leave each output where its submitter finds it, and acknowledge, and a window between the two. At a fixed
-//! rate submitters wait for their outputs, too, and each is told of them in the way that its server offers.
+//! rate outputs are awaited, too: one connection beside the producers' is told of all of them, in a way that the server offers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,11 +22,12 @@ const STALLED: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone, Args)]
 pub struct Plan {
     /// Tasks through each server, each a digest of 1 KiB.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000), conflicts_with = "rate")]
     pub tasks: u32,
-    /// No task is sent after so many seconds: a slow server does fewer.
-    #[arg(long, default_value_t = 30)]
-    pub seconds: u64,
+    /// No task is sent after so many seconds: a slow server does fewer. At a fixed rate tasks are sent for so long, behind two seconds to
+    /// warm up.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub seconds: u32,
     /// Connections that send.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub producers: u16,
@@ -38,8 +39,8 @@ pub struct Plan {
     pub batch: u32,
     /// Send single tasks, so many a second in all, whatever the server does, and wait for their outputs; otherwise as fast as it takes
     /// them.
-    #[arg(long)]
-    pub rate: Option<std::num::NonZeroU32>,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rate: Option<u32>,
     /// Tasks that a consumer takes at once.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub prefetch: u16,
@@ -104,29 +105,58 @@ pub struct Work {
 
 impl Work {
     pub fn new(plan: &Plan) -> Arc<Self> {
-        let starts_at = now();
-        let interval = |rate: std::num::NonZeroU32| Duration::from_secs(1) / rate.get();
-        let awaited = plan
-            .rate
-            .map(|rate| Awaited::new(starts_at, interval(rate)));
+        let awaited = plan.rate.map(|rate| Awaited::new(rate, plan.seconds));
         Arc::new(Self {
             left: AtomicU32::new(plan.tasks),
             sent: AtomicU32::new(0),
             acknowledged: AtomicU32::new(0),
             window: Semaphore::new(plan.window.try_into().unwrap_or(usize::MAX)),
-            ends_at: starts_at + Duration::from_secs(plan.seconds),
-            batch: if awaited.is_some() { 1 } else { plan.batch },
+            ends_at: now() + Duration::from_secs(plan.seconds.into()),
+            batch: plan.batch,
             awaited,
             keeps_outputs: !plan.drop_outputs,
         })
     }
 
+    /// Sends batches until enough was sent: each once the one before is confirmed, or, at a fixed rate, single tasks when they are due,
+    /// whatever became of those before.
+    pub async fn send<F>(self: Arc<Self>, send: impl Fn(Vec<Vec<u8>>) -> F) -> Result<()>
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let mut under_way: JoinSet<Result<()>> = JoinSet::new();
+        while let Some(batch) = self.next().await? {
+            let (count, work) = (batch.len(), Arc::clone(&self));
+            let sending = send(batch);
+            let sending = async move {
+                sending.await?;
+                work.sent(count);
+                Ok(())
+            };
+            if !self.is_awaited() {
+                sending.await?;
+                continue;
+            }
+            under_way.spawn(sending);
+            while let Some(ended) = under_way.try_join_next() {
+                ended??;
+            }
+        }
+        while let Some(ended) = under_way.join_next().await {
+            ended??;
+        }
+        Ok(())
+    }
+
     /// The next batch's payloads, once the window has room for them; `None` when enough was sent.
-    pub async fn next(&self) -> Result<Option<Vec<Vec<u8>>>> {
-        let first = match &self.awaited {
-            Some(awaited) => awaited.due().await,
-            None => 0,
-        };
+    async fn next(&self) -> Result<Option<Vec<Vec<u8>>>> {
+        if let Some(awaited) = &self.awaited {
+            let Some(number) = awaited.due().await else {
+                return Ok(None);
+            };
+            self.window.acquire().await?.forget();
+            return Ok(Some(vec![payload(number)]));
+        }
         if now() >= self.ends_at {
             return Ok(None);
         }
@@ -139,33 +169,31 @@ impl Work {
             return Ok(None);
         }
         self.window.acquire_many(count).await?.forget();
-        Ok(Some(
-            (0..count).map(|number| payload(first + number)).collect(),
-        ))
+        Ok(Some((0..count).map(payload).collect()))
     }
 
-    /// Whether submitters wait for outputs.
+    /// Whether somebody is to be told of outputs.
     pub fn is_awaited(&self) -> bool {
         self.awaited.is_some()
     }
 
     /// What a worker makes of an input.
-    pub fn output(&self, input: &[u8]) -> Vec<u8> {
+    pub fn output(&self, input: &[u8]) -> Result<Vec<u8>> {
         let digest = std::hint::black_box(digest(input));
         match self.awaited {
             Some(_) => Awaited::output(input, &digest),
-            None => digest,
+            None => Ok(digest),
         }
     }
 
-    /// A submitter has this output, which is on disk.
+    /// Of this output, which is on disk.
     pub fn told(&self, output: &[u8]) -> Result<()> {
         let awaited = self.awaited.as_ref();
         awaited.context("nobody waits for an output")?.told(output)
     }
 
     /// The server has confirmed so many.
-    pub fn sent(&self, count: usize) {
+    fn sent(&self, count: usize) {
         self.sent
             .fetch_add(count.try_into().unwrap_or(u32::MAX), Ordering::Relaxed);
     }
@@ -184,6 +212,8 @@ impl Work {
         consumers: &mut JoinSet<Result<()>>,
     ) -> Result<u32> {
         let (mut seen, mut moved) = (0, now());
+        // Its own looks are to cost nothing beside the tasks, nor the time of a short run.
+        let pause = Duration::from_millis(if self.is_awaited() { 50 } else { 2 });
         loop {
             while let Some(ended) = producers.try_join_next() {
                 ended??;
@@ -201,18 +231,17 @@ impl Work {
             if producers.is_empty() && acknowledged >= sent && all_are_told {
                 return Ok(acknowledged);
             }
-            if acknowledged > seen {
-                (seen, moved) = (acknowledged, now());
+            let all = acknowledged as usize + told.unwrap_or_default();
+            if all > seen {
+                (seen, moved) = (all, now());
             }
             if moved.elapsed() >= STALLED {
-                let told = told.map_or(String::new(), |told| {
-                    format!(", of {told} outputs was told")
-                });
+                let told = told.map_or(String::new(), |told| format!(" and {told} outputs told"));
                 bail!(
-                    "{acknowledged} of {sent} tasks were acknowledged{told}, and no other for {STALLED:?}"
+                    "of {sent} tasks {acknowledged} were acknowledged{told}, and no other for {STALLED:?}"
                 );
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(pause).await;
         }
     }
 }
@@ -238,22 +267,29 @@ fn digest(input: &[u8]) -> Vec<u8> {
 /// Time and CPU from one moment on.
 pub struct Meter {
     work: Arc<Work>,
+    /// Done before.
+    done: u32,
     start: Instant,
     server: Duration,
     client: Duration,
 }
 
 impl Meter {
-    pub fn start(server: &crate::server::Server, work: &Arc<Work>) -> Result<Self> {
+    /// Of work that has just begun: from now on or, at a fixed rate, once all is warm.
+    pub async fn start(server: &crate::server::Server, work: &Arc<Work>) -> Result<Self> {
+        if let Some(awaited) = &work.awaited {
+            awaited.warm().await;
+        }
         Ok(Self {
             work: Arc::clone(work),
+            done: work.acknowledged.load(Ordering::Relaxed),
             server: server.cpu_time()?,
             client: own_cpu_time(),
             start: now(),
         })
     }
 
-    /// `done`: tasks since the start.
+    /// `done`: all tasks, those before the start, too.
     pub fn row(
         &self,
         server: &crate::server::Server,
@@ -262,6 +298,7 @@ impl Meter {
         how: String,
     ) -> Result<Row> {
         let elapsed = self.start.elapsed();
+        let done = done.saturating_sub(self.done);
         let each = |all: Duration| all.as_secs_f64() * 1e6 / f64::from(done.max(1));
         Ok(Row {
             name,
@@ -284,9 +321,8 @@ fn own_cpu_time() -> Duration {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn batches_add_up_and_wait_for_room() {
-        let plan = Plan {
+    fn plan() -> Plan {
+        Plan {
             tasks: 1_500,
             seconds: 60,
             producers: 1,
@@ -296,12 +332,49 @@ mod tests {
             prefetch: 1,
             window: 1_000,
             drop_outputs: false,
-        };
-        let work = Work::new(&plan);
+        }
+    }
+
+    #[tokio::test]
+    async fn batches_add_up_and_wait_for_room() {
+        let work = Work::new(&plan());
         assert_eq!(work.next().await.unwrap().unwrap().len(), 1_000);
         work.acknowledged(500);
         assert_eq!(work.next().await.unwrap().unwrap().len(), 500);
         assert!(work.next().await.unwrap().is_none());
+    }
+
+    /// A server that confirms nothing before all was sent.
+    #[tokio::test]
+    async fn what_is_due_is_sent_whatever_became_of_those_before() {
+        let mut plan = plan();
+        (plan.rate, plan.seconds) = (Some(300), 1);
+        let work = Work::new(&plan);
+        let all = Arc::new(Semaphore::new(0));
+        let (sending, seen) = (Arc::clone(&work), Arc::clone(&all));
+        let mut producers = JoinSet::new();
+        producers.spawn(sending.send(move |batch| {
+            let seen = Arc::clone(&seen);
+            async move {
+                assert_eq!(batch.len(), 1);
+                seen.add_permits(1);
+                let _ = seen.acquire_many(900).await?;
+                Ok(())
+            }
+        }));
+        let telling = Arc::clone(&work);
+        let mut consumers = JoinSet::new();
+        consumers.spawn(async move {
+            let _ = all.acquire_many(900).await?;
+            for number in 0..900 {
+                telling.acknowledged(1);
+                telling.told(&telling.output(&payload(number))?)?;
+            }
+            std::future::pending().await
+        });
+        assert_eq!(work.finish(producers, &mut consumers).await.unwrap(), 900);
+        let latency = work.awaited.as_ref().unwrap().latency().unwrap();
+        assert!(latency.p50_ms > 250.0, "{latency:?}");
     }
 
     #[test]
