@@ -48,13 +48,6 @@ const ACK: &str = "
     UPDATE tasks SET state = 2, output = done.output
     FROM unnest($1::bigint[], $2::bytea[]) AS done (id, output)
     WHERE tasks.id = done.id AND tasks.state = 1";
-const ACK_AND_TELL: &str = "
-    WITH ended AS (
-        UPDATE tasks SET state = 2, output = done.output
-        FROM unnest($1::bigint[], $2::bytea[]) AS done (id, output)
-        WHERE tasks.id = done.id AND tasks.state = 1
-        RETURNING done.output)
-    SELECT pg_notify('told', encode(output, 'hex')) FROM ended";
 
 pub async fn run(plan: &Plan, certificates: &Certificates, folder: &Path) -> Result<Row> {
     let program = installed(&BINARIES.map(Path::new), "postgresql")?;
@@ -275,8 +268,15 @@ async fn produce(client: Client, work: Arc<Work>) -> Result<()> {
 }
 
 async fn consume(client: Client, work: Arc<Work>, prefetch: u16) -> Result<()> {
-    let ack = if work.is_awaited() { ACK_AND_TELL } else { ACK };
-    let (lease, ack) = (client.prepare(LEASE).await?, client.prepare(ack).await?);
+    let ack = if work.is_awaited() {
+        format!(
+            "WITH ended AS ({ACK} RETURNING done.output)
+             SELECT pg_notify('told', encode(output, 'hex')) FROM ended"
+        )
+    } else {
+        ACK.to_owned()
+    };
+    let (lease, ack) = (client.prepare(LEASE).await?, client.prepare(&ack).await?);
     loop {
         let rows = client.query(&lease, &[&i64::from(prefetch)]).await?;
         if rows.is_empty() {
