@@ -27,6 +27,22 @@ struct Entry {
     data: Vec<u8>,
 }
 
+impl Entry {
+    fn new(index: u32, event_type: EventType, measured: Vec<u8>, data: Vec<u8>) -> Self {
+        Self {
+            index,
+            event_type,
+            measured,
+            data,
+        }
+    }
+
+    /// Whose digest is that of its event field.
+    fn said(index: u32, event_type: EventType, data: &[u8]) -> Self {
+        Self::new(index, event_type, data.to_vec(), data.to_vec())
+    }
+}
+
 /// The log's area as Linux shows it, padding and all.
 pub(crate) fn ccel_area(seed: Seed) -> Vec<u8> {
     let mut area = spec_id_event();
@@ -90,71 +106,58 @@ pub(crate) fn rtmrs(seed: Seed) -> [[u8; 48]; 4] {
 /// A boot of a unified kernel image, in short.
 fn entries(seed: Seed) -> Vec<Entry> {
     let secret = |label: &str| seed.bytes::<48>(label).to_vec();
-    let entry = |index, event_type, measured: Vec<u8>, data: Vec<u8>| Entry {
-        index,
-        event_type,
-        measured,
-        data,
-    };
-    // The digest of these is that of their event field.
-    let said = |index, event_type, data: &[u8]| Entry {
-        index,
-        event_type,
-        measured: data.to_vec(),
-        data: data.to_vec(),
-    };
     let boot_order = [1, 0, 0, 0];
     vec![
-        entry(
+        Entry::new(
             1,
             EventType::EFI_HANDOFF_TABLES2,
             secret("TD HOB"),
             named(b"TdxTable\0"),
         ),
-        entry(
+        Entry::new(
             1,
             EventType::EFI_PLATFORM_FIRMWARE_BLOB2,
             secret("CFV"),
             named(b"Fv(SIMULATED)"),
         ),
-        said(
+        Entry::said(
             1,
             EventType::EFI_VARIABLE_DRIVER_CONFIG,
             &variable("SecureBoot", &[0]),
         ),
-        entry(
+        Entry::new(
             1,
             EventType::PLATFORM_CONFIG_FLAGS,
             secret("ACPI tables"),
             b"ACPI DATA".to_vec(),
         ),
-        entry(
+        Entry::new(
             1,
             EventType::EFI_VARIABLE_BOOT,
             boot_order.to_vec(),
             variable("BootOrder", &boot_order),
         ),
-        said(
+        Entry::said(
             2,
             EventType::EFI_ACTION,
             b"Calling EFI Application from Boot Option",
         ),
-        said(2, EventType::SEPARATOR, &[0; 4]),
-        entry(
+        Entry::said(2, EventType::SEPARATOR, &[0; 4]),
+        Entry::new(
             2,
             EventType::EFI_BOOT_SERVICES_APPLICATION,
             secret("UKI"),
             image_load(),
         ),
-        entry(
+        Entry::new(
             3,
             EventType::IPL,
             secret("command line"),
             utf16(".cmdline\0"),
         ),
-        entry(3, EventType::EVENT_TAG, secret("initrd"), initrd()),
-        said(2, EventType::EFI_ACTION, b"Exit Boot Services Invocation"),
-        said(
+        Entry::new(3, EventType::EVENT_TAG, secret("initrd"), initrd()),
+        Entry::said(2, EventType::EFI_ACTION, b"Exit Boot Services Invocation"),
+        Entry::said(
             2,
             EventType::EFI_ACTION,
             b"Exit Boot Services Returned with Success",
